@@ -1,0 +1,145 @@
+# Every target does its own set-up, and does it again only when pyproject.toml, a constraints file or the place of
+# this folder has changed. All that set-up says goes to stderr: stdout of `make run` is exactly what handrail prints.
+
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+VENV := .venv
+BENCH_VENV := .venv-bench
+BIN := $(VENV)/bin
+PYTHON := $(BIN)/python
+PYTEST := $(BIN)/pytest
+HANDRAIL := $(BIN)/handrail
+
+# An interpreter to prefer: make test PYTHON3=python3.13
+PYTHON3 ?=
+# Processes that share the tests.
+WORKERS ?= 2
+
+RUN_STAMP := $(VENV)/.installed-run
+TEST_STAMP := $(VENV)/.installed-test
+BENCH_STAMP := $(BENCH_VENV)/.installed-bench
+
+# The scripts of an environment hold its path, so a clone that was moved or copied is set up anew.
+ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(CURDIR))
+$(VENV)/.place: anew
+endif
+ifneq ($(shell cat $(BENCH_VENV)/.place 2>/dev/null),$(CURDIR))
+$(BENCH_VENV)/.place: anew
+endif
+
+# A value from make's command line as it was typed, quoted for the shell.
+typed = '$(subst ','\'',$(value $(1)))'
+
+# -------------------------------------------------------------------------------------------------------- running
+
+# The goal travels in the environment, so that it may hold any character.
+override GOAL := $(value GOAL)
+export GOAL
+
+.PHONY: run
+run: $(RUN_STAMP) ## Run a workflow: make run GOAL="vendor onboarding review" [APPROVE_AS=WHO] [HOME_DIR=DIR] [ARGS="..."]
+	@if [ -z "$$GOAL" ]; then echo 'make run needs a goal: make run GOAL="vendor onboarding review"' >&2; exit 2; fi
+	@$(HANDRAIL) run --goal "$$GOAL" $(foreach who,$(APPROVE_AS),--approve-as '$(who)') \
+		$(if $(HOME_DIR),--home $(call typed,HOME_DIR)) $(ARGS) || { code=$$?; [ $$code -eq 3 ] || exit $$code; }
+# Exit code 3 says that the workflow waits for a person: it did what it could.
+
+.PHONY: schema
+schema: $(RUN_STAMP) ## Write the JSON Schemas of every event version (ARGS passed on)
+	@$(HANDRAIL) schema $(ARGS)
+
+# -------------------------------------------------------------------------------------------------------- testing
+
+.PHONY: test
+test: lint ## Formatting, ruff, mypy, import contracts, then every test
+	$(PYTEST) -n $(WORKERS) $(ARGS)
+
+.PHONY: lint
+lint: $(TEST_STAMP) ## All that is checked without running anything
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(TEST_STAMP) ## Format the code and repair what ruff can repair
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: crash
+crash: $(TEST_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
+	HANDRAIL_CRASH=every $(PYTEST) tests/crash -s --timeout=3600 $(ARGS)
+
+.PHONY: bench
+bench: $(BENCH_STAMP) ## Measure Handrail and its peers on the same work, and print ratios
+	$(BENCH_VENV)/bin/python -m tests.benchmarks.run $(ARGS)
+
+# --------------------------------------------------------------------------------------------------------- set-up
+
+# Installs what $(2) names into the environment $(1), from pinned versions. setuptools comes first, so that building
+# our own package downloads nothing unpinned.
+define install
+	@echo 'handrail: installing $(2) into $(1)' >&2
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt setuptools >&2
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation \
+		--constraint constraints.txt $(3) --editable '$(2)' >&2
+endef
+
+$(RUN_STAMP): $(VENV)/.place pyproject.toml constraints.txt
+	$(call install,$(VENV),.[examples])
+	@touch $@
+
+# What tests need includes all that a run needs.
+$(TEST_STAMP): $(VENV)/.place pyproject.toml constraints.txt
+	$(call install,$(VENV),.[examples$(comma)dev])
+	@touch $(RUN_STAMP) $@
+
+$(BENCH_STAMP): $(BENCH_VENV)/.place pyproject.toml constraints.txt constraints-bench.txt
+	$(call install,$(BENCH_VENV),.[examples$(comma)bench],--constraint constraints-bench.txt)
+	@touch $@
+
+comma := ,
+
+# Finds a Python that is new enough and can make environments; where it cannot and we may, lets Debian help.
+$(VENV)/.place $(BENCH_VENV)/.place:
+	@set -eu; \
+	new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+	find_python() { \
+		for name in $(PYTHON3) python3 python3.14 python3.13 python3.12 python3.11; do \
+			if new_enough "$$name"; then echo "$$name"; return 0; fi; \
+		done; return 1; \
+	}; \
+	complete() { "$$1" -c 'import ensurepip, venv' 2>/dev/null; }; \
+	if ! found=$$(find_python) || ! complete "$$found"; then \
+		if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+			echo 'handrail: installing python3 and python3-venv with apt-get' >&2; \
+			{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq -y --no-install-recommends python3 python3-venv; } >&2 || true; \
+		fi; \
+	fi; \
+	if ! found=$$(find_python); then \
+		echo "handrail needs Python 3.11 or newer; found: $$(python3 --version 2>/dev/null || echo none)." >&2; \
+		echo 'On Debian 12: apt-get install python3 python3-venv. Or name one: make PYTHON3=/path/to/python3.12 ...' >&2; \
+		exit 2; \
+	fi; \
+	if ! complete "$$found"; then \
+		echo "handrail needs the venv module of $$found, which is not installed." >&2; \
+		echo 'On Debian 12: apt-get install python3-venv.' >&2; \
+		exit 2; \
+	fi; \
+	"$$found" -m venv --clear '$(@D)' >&2; \
+	printf '%s\n' '$(CURDIR)' > '$@'
+
+.PHONY: clean
+clean: ## Remove environments and caches, and nothing that Handrail wrote
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: anew
+anew:

@@ -1,0 +1,1 @@
+"""What executes: deliveries in, one attempt, one recorded outcome."""

@@ -1,0 +1,1 @@
+"""What puts the parts together and runs them: the only place where they meet."""

@@ -1,0 +1,1 @@
+"""The workflow definitions that ship with Handrail."""

@@ -1,0 +1,1 @@
+"""The engine's nodes, one file each: (state, trigger) to events, as pure functions."""

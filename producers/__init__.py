@@ -1,0 +1,1 @@
+"""What originates: goals and approvals sent in, step commands relayed out, timers that fall due."""

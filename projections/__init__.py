@@ -1,0 +1,1 @@
+"""What reads the log: views, metrics, timelines, reports; disposable, rebuilt from the log at any time."""

@@ -1,0 +1,1 @@
+"""Handrail's tests, one folder for each kind of question they ask."""

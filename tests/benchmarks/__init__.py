@@ -1,0 +1,1 @@
+"""Handrail and its peers, measured on the same work in the same run."""

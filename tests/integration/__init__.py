@@ -1,0 +1,1 @@
+"""Whole processes, driven as a user or another service drives them."""

@@ -1,0 +1,1 @@
+"""What holds for any order, repetition and delay of triggers."""

@@ -1,0 +1,1 @@
+"""Golden histories, folded and decided again."""

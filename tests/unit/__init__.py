@@ -1,0 +1,1 @@
+"""One decision at a time: given these events, when this trigger, then those events."""
