@@ -1,0 +1,168 @@
+"""What the rooms of the house need of one another, as small protocols; `deploy` hands the pieces round."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from domain.definitions import Definition
+from domain.errors import HandrailError
+from domain.recorded import RecordedEvent
+from domain.state import State
+from domain.triggers import Trigger
+
+
+class Cursor(Protocol):
+    """A cursor within the events' own transaction. SQL is written with `?` for parameters, whatever the database."""
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+        ...
+
+    def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Run one statement for each row of parameters."""
+        ...
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one SELECT (or … RETURNING); its rows."""
+        ...
+
+    def now(self) -> float:
+        """The database's clock: seconds since 1970 in UTC. Leases run by it."""
+        ...
+
+
+class Along(Protocol):
+    """Statements that run in the events' own transaction. Writes come before reads (SQLite's BEGIN is deferred)."""
+
+    def run(self, cursor: Cursor) -> None:
+        """Run the statements; raise FenceMissed to roll the whole transaction back."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The inbox row of a goal, approval, signal, control or outcome message, inserted as `done` with the decision."""
+
+    message_id: str
+    kind: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One trigger for one workflow.
+
+    `completes` is the message id of the command whose claim the decision completes (the fence: the transaction fails
+    unless this owner's claim is live). `lapses` is one whose `claimed` row becomes `lapsed` with the decision.
+    `receipt` is inserted as a `done` row. `at` is when the trigger came up: the decision's time.
+    """
+
+    workflow_id: str
+    trigger: Trigger
+    at: datetime
+    cause: str
+    actor: str
+    completes: str | None = None
+    lapses: str | None = None
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of a request: the events it recorded, or why it was ignored; the state after it."""
+
+    request: Request
+    state: State
+    events: tuple[RecordedEvent, ...] = ()
+    ignored: str | None = None
+    error: HandrailError | None = None
+    armed_before: datetime | None = None
+
+
+class Companion(Protocol):
+    """What must be true together with a turn's events: inbox rows, timers."""
+
+    def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
+        """The statements for a turn, all of its decisions at once."""
+        ...
+
+    def committed(self, turn: Sequence[Decided]) -> None:
+        """The turn is in the store: hand on what may start now."""
+        ...
+
+
+class Decider(Protocol):
+    """Loads, decides and saves, in turns; the answer comes when the decision is in the store."""
+
+    def decide(self, request: Request) -> Awaitable[Decided]:
+        """Raises the request's own HandrailError (Refused, WorkflowUnknown …) or StoreUnavailable."""
+        ...
+
+
+class OpenCommands(Protocol):
+    """Which of the live commands nobody has claimed yet: read before deciding, held by the revoking statement."""
+
+    def open_among(self, cursor: Cursor, message_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the message ids whose inbox row is `open`."""
+        ...
+
+
+class Definitions(Protocol):
+    """The definitions that are loaded."""
+
+    def find(self, name: str, version: str) -> Definition | None:
+        """That version of that definition, or None where it is not loaded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One event of the log with its position."""
+
+    position: int
+    event: RecordedEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A step command on its way to a consumer: the wire's body, whatever the transport."""
+
+    message_id: str
+    workflow_id: str
+    step: str
+    kind: str
+    attempt: int
+    generation: int
+    activity: str
+    queue: str
+    input: Mapping[str, Any]
+    definition: str
+    definition_version: str
+    idempotency_key: str
+    expires_at: datetime
+    requested_by: str = ""
+    claimed: bool = field(default=False)
+    """Whether the scheduling transaction already claimed it for the process that decided."""
+
+
+class CommandSender(Protocol):
+    """Carries step commands to their queues: the relay's way out."""
+
+    async def send(self, commands: Sequence[Command]) -> None:
+        """Return when every command is safely with the transport."""
+        ...
+
+
+Clock = Callable[[], datetime]
+"""The present instant, in UTC; handed in, so that tests advance it."""
+
+
+class FaultPoint(Protocol):
+    """Called at every commit, publish, acknowledge and effect; inert unless a test armed the named point."""
+
+    def __call__(self, name: str) -> None:
+        """Die here, if so armed."""
+        ...

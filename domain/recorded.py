@@ -1,0 +1,177 @@
+"""A fact with its header: what the `eventsourcing` library stores as a domain event of one workflow.
+
+Made once, when it is decided: the payload is encoded there and then, and the chain is over those very bytes. The header
+stays clear beside the payload, whatever is done to the payload later.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic_core import from_json
+
+from domain.chain import GENESIS, link, payload_digest
+from domain.errors import EventCorrupt
+from domain.events import Event
+from domain.upcasting import decode
+
+ENGINE: Final = "1"
+"""Version of the engine's decisions: raised when a node decides otherwise than it did for the same history."""
+
+_SEPARATOR: Final = b"\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """One event of one workflow. `previous` and `digest` are hex SHA-256; `payload` is the event's JSON as stored.
+
+    `decision` is the version of the first event of the decision that made it. `header` holds the header's bytes.
+    """
+
+    originator_id: str
+    originator_version: int
+    event: Event
+    timestamp: datetime
+    cause: str
+    actor: str
+    engine: str
+    decision: int
+    previous: str
+    digest: str
+    payload_digest: str
+    header: bytes
+    payload: bytes
+
+    @property
+    def name(self) -> str:
+        """The stored name, with the version where it is not the first."""
+        return stored_topic(self.event.stored_name, self.event.stored_version)
+
+
+def stored_topic(name: str, version: int) -> str:
+    """Name and version as they stand in the store's topic column: `StepScheduled`, `StepScheduled@2`."""
+    return name if version == 1 else f"{name}@{version}"
+
+
+def parse_topic(topic: str) -> tuple[str, int]:
+    """Take a topic apart into name and version; raises EventCorrupt."""
+    name, _, version = topic.partition("@")
+    if version and not version.isdigit():
+        raise EventCorrupt(f"topic {topic[:80]!r} is not NAME or NAME@VERSION")
+    return name, int(version or 1)
+
+
+def record(  # noqa: PLR0913, PLR0917 - one value for each part of the header; called for every event
+    event: Event,
+    workflow_id: str,
+    version: int,
+    timestamp: datetime,
+    cause: str,
+    actor: str,
+    decision: int,
+    previous: str,
+    key: bytes = b"",
+) -> RecordedEvent:
+    """Encode a fact and link it to the event before it."""
+    payload = type(event).__pydantic_serializer__.to_json(event, exclude_none=True)
+    redactable = getattr(event, "redactable", ())
+    body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
+    header = _encode_header(workflow_id, version, event, timestamp, cause, actor, decision)
+    return RecordedEvent(
+        workflow_id,
+        version,
+        event,
+        timestamp,
+        cause,
+        actor,
+        ENGINE,
+        decision,
+        previous,
+        link(header, previous, body_digest),
+        body_digest,
+        header,
+        payload,
+    )
+
+
+_encode_text = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _encode_header(  # noqa: PLR0913, PLR0917 - as in record
+    workflow_id: str, version: int, event: Event, timestamp: datetime, cause: str, actor: str, decision: int
+) -> bytes:
+    return (
+        f'{{"workflow":"{workflow_id}","version":{version},"name":"{event.stored_name}",'
+        f'"shape":{event.stored_version},"at":"{timestamp.isoformat()}","cause":{_encode_text(cause)},'
+        f'"actor":{_encode_text(actor)},"engine":"{ENGINE}","decision":{decision}}}'
+    ).encode()
+
+
+def to_state(recorded: RecordedEvent) -> bytes:
+    """The bytes of the store's state column: header, digests, payload, each on a line of its own."""
+    digests = f"{recorded.previous} {recorded.payload_digest}".encode()
+    return _SEPARATOR.join((recorded.header, digests, recorded.payload))
+
+
+def from_state(workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
+    """Read a stored event back; raises EventCorrupt or EventUnknown, naming the event.
+
+    The chain is recomputed by who reads a whole stream (`verify`); here the header is held against its row.
+    """
+    place = f"workflow {workflow_id} event {version}"
+    try:
+        header, digests, payload = bytes(state).split(_SEPARATOR, 2)
+        fields = from_json(header)
+        previous, body_digest = digests.decode("ascii").split(" ")
+        timestamp = datetime.fromisoformat(fields["at"])
+        name, shape = parse_topic(topic)
+        if (fields["workflow"], fields["version"], fields["name"], fields["shape"]) != (
+            workflow_id,
+            version,
+            name,
+            shape,
+        ):
+            raise EventCorrupt(f"{place}: its header belongs to another event; restore the store from a backup")
+        return RecordedEvent(
+            workflow_id,
+            version,
+            decode(name, shape, payload, place),
+            timestamp,
+            fields["cause"],
+            fields["actor"],
+            fields["engine"],
+            fields["decision"],
+            previous,
+            link(header, previous, body_digest),
+            body_digest,
+            header,
+            payload,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise EventCorrupt(f"{place} ({topic}) cannot be read: {error}; restore the store from a backup") from error
+
+
+def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes = b"") -> None:
+    """Hold a workflow's whole stream against its chain; raises EventCorrupt, naming the first event that does not fit."""
+    previous = GENESIS
+    for number, recorded in enumerate(events, start=1):
+        place = f"workflow {recorded.originator_id} event {recorded.originator_version}"
+        if recorded.originator_version != number:
+            raise EventCorrupt(f"{place}: event {number} is missing")
+        if recorded.previous != previous:
+            raise EventCorrupt(f"{place}: does not follow the event before it; one of the two was changed")
+        redactable = getattr(recorded.event, "redactable", ())
+        if payload_digest(recorded.payload, redactable=redactable, key=key, version=number) != recorded.payload_digest:
+            raise EventCorrupt(f"{place}: its payload was changed")
+        previous = link(recorded.header, recorded.previous, recorded.payload_digest)
+    if head is not None and head != previous:
+        last = events[-1].originator_version if events else 0
+        raise EventCorrupt(f"the chain ends at event {last} with another digest than the head that was kept")
+
+
+def as_utc(moment: datetime) -> datetime:
+    """The same instant in UTC; a naive one is refused by datetime itself."""
+    return moment.astimezone(UTC)

@@ -1,0 +1,310 @@
+"""What a workflow is: its state, folded from its events, and the status computed from it.
+
+Plain mutable data, owned by one `Workflow`; only `domain.evolve` changes it, and nodes only read it. Settled steps
+leave `steps` for `settled`, so that a decision costs what is under way, not what has ever been. Everything is JSON,
+for snapshots and forks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from domain.events import ApprovalRequested, Artifact, Undo, WaitReason
+from domain.failures import Failure
+from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.plan import Observation, PlannedStep
+
+
+class Status(StrEnum):
+    """Status of a workflow; `new` is before its first event."""
+
+    NEW = "new"
+    PLANNING = "planning"
+    EXECUTING = "executing"
+    BLOCKED = "blocked"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    COMPENSATING = "compensating"
+    FINALIZING = "finalizing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    COMPENSATED = "compensated"
+
+
+TERMINAL: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.COMPENSATED})
+
+
+class StepStatus(StrEnum):
+    """Status of a step."""
+
+    PLANNED = "planned"
+    SCHEDULED = "scheduled"
+    RETRY_WAIT = "retry_wait"
+    AWAITING_APPROVAL = "awaiting_approval"
+    WAITING = "waiting"
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    SKIPPED = "skipped"
+    COMPENSATING = "compensating"
+    COMPENSATED = "compensated"
+
+
+@dataclass(slots=True)
+class Live:
+    """An attempt under way: its command was scheduled, and neither outcome nor lapse nor revocation has ended it."""
+
+    message_id: str
+    kind: str
+    attempt: int
+    activity: str
+    scheduled_at: datetime
+    expires_at: datetime
+
+
+@dataclass(slots=True)
+class Ballot:
+    """An open round of approval, with the votes counted so far."""
+
+    request: ApprovalRequested
+    grants: list[str] = field(default_factory=list)
+    rejections: list[str] = field(default_factory=list)
+    controls: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    escalated: bool = False
+
+
+@dataclass(slots=True)
+class Wait:
+    """An open wait of a step, or of the whole workflow (step "")."""
+
+    step: str
+    reason: WaitReason
+    since: datetime
+    name: str | None = None
+    correlation: str | None = None
+    due_at: datetime | None = None
+    on_timeout: str | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class StepState:
+    """A step that has not settled. `number` is its place over all plans of the workflow.
+
+    `undecided` holds the failure (and `undecided_kind` the kind) of an attempt whose consequence is still to be
+    decided. `tries` counts attempts of this generation that count against the retry policy, `lapses` those that ended
+    without telling. `touched` says that an effect is not proven absent.
+    """
+
+    id: str
+    number: int
+    planned: PlannedStep | None
+    status: StepStatus = StepStatus.PLANNED
+    needs: int = 0
+    dependents: list[str] = field(default_factory=list)
+    generation: int = 1
+    tries: int = 0
+    lapses: int = 0
+    first_scheduled_at: datetime | None = None
+    live: Live | None = None
+    input: dict[str, Any] | None = None
+    supplied_input: dict[str, Any] | None = None
+    retry_due_at: datetime | None = None
+    retry_kind: str = "run"
+    undecided: Failure | None = None
+    undecided_kind: str = "run"
+    last_failure: Failure | None = None
+    gate: str | None = None
+    gate_approval: str | None = None
+    rounds: int = 0
+    granted_digest: str | None = None
+    unknown_attempt: int | None = None
+    touched: bool = False
+    probe_tries: int = 0
+    child: str | None = None
+
+
+@dataclass(slots=True)
+class Settled:
+    """A step that has settled: how, with which output, and what it came after."""
+
+    status: StepStatus
+    number: int
+    activity: str | None = None
+    output: Any = None
+    failure: str | None = None
+    after: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Effect:
+    """An effect that may exist in the world, on the list of what a compensation undoes. `state`: open, undone, kept."""
+
+    undo: Undo
+    state: str = "open"
+
+
+@dataclass(slots=True)
+class Undoing:
+    """The effect being undone now: its attempts, retries and failures."""
+
+    step: str
+    generation: int
+    activity: str
+    input: dict[str, Any]
+    key: str
+    tries: int = 0
+    lapses: int = 0
+    first_scheduled_at: datetime | None = None
+    live: Live | None = None
+    retry_due_at: datetime | None = None
+    undecided: Failure | None = None
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class Stopping:
+    """Why nothing new is scheduled, and whether what was done is undone."""
+
+    why: str
+    reason: str
+    compensate: bool
+    failure: Failure | None = None
+    step: str | None = None
+
+
+@dataclass(slots=True)
+class Grant:
+    """How a step's approval ended, for later inputs and the finalizer."""
+
+    decision: str
+    decided_by: list[str]
+    controls: list[str]
+    reason: str
+
+
+@dataclass(slots=True)
+class State:
+    """The whole workflow. `head` is the digest of the last event; `version` its number."""
+
+    workflow_id: str
+    version: int = 0
+    head: str = ""
+    goal: str = ""
+    definition: str = ""
+    definition_version: str = ""
+    input: dict[str, Any] = field(default_factory=dict)
+    requested_by: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    deadline_at: datetime | None = None
+    parent_workflow: str | None = None
+    parent_step: str | None = None
+    forked_from: str | None = None
+    started_at: datetime | None = None
+    changed_at: datetime | None = None
+
+    plan_round: int = 0
+    plan_final: bool = False
+    planning: bool = True
+    step_count: int = 0
+    steps: dict[str, StepState] = field(default_factory=dict)
+    ready: dict[str, None] = field(default_factory=dict)
+    settled: dict[str, Settled] = field(default_factory=dict)
+    fresh: list[Observation] = field(default_factory=list)
+    undecided: dict[str, None] = field(default_factory=dict)
+    live: dict[str, None] = field(default_factory=dict)
+    waits: dict[str, Wait] = field(default_factory=dict)
+    ballots: dict[str, Ballot] = field(default_factory=dict)
+    grants: dict[str, Grant] = field(default_factory=dict)
+    controls: list[str] = field(default_factory=list)
+    dues: dict[str, datetime] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    lapsed: dict[str, str] = field(default_factory=dict)
+    intervened: dict[str, list[str]] = field(default_factory=dict)
+    attempts: int = 0
+    budget_extra: int = 0
+    effects: dict[str, Effect] = field(default_factory=dict)
+    pivot_passed: bool = False
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    finalizing: bool = False
+
+    paused: bool = False
+    stopping: Stopping | None = None
+    compensating: bool = False
+    undoing: Undoing | None = None
+    ended: str | None = None
+    ended_reason: str = ""
+    ended_at: datetime | None = None
+    output: Any = None
+
+    @property
+    def status(self) -> Status:
+        """Status, computed; the phase decides first, then whether anything is under way, then what is waited for."""
+        if self.version == 0:
+            return Status.NEW
+        if self.ended is not None:
+            return Status(self.ended)
+        if self.paused:
+            return Status.PAUSED
+        if self.compensating:
+            return Status.COMPENSATING
+        if self.stopping is not None:
+            return Status.STOPPING
+        if self.blocked:
+            return Status.BLOCKED
+        if self.finalizing:
+            return Status.FINALIZING
+        if self.planning or PLAN_STEP in self.steps:
+            return Status.PLANNING
+        return Status.EXECUTING
+
+    @property
+    def blocked(self) -> bool:
+        """Whether there are waits and nothing else is under way: no attempt, no backoff."""
+        return bool(self.waits) and not self.live and not any(key.startswith("retry:") for key in self.dues)
+
+    @property
+    def next_due(self) -> datetime | None:
+        """The earliest instant at which something falls due, or None. Deadlines of live attempts are not among them."""
+        return min(self.dues.values()) if self.dues and self.ended is None else None
+
+    @property
+    def size(self) -> int:
+        """How much there is to fold: a measure for when the next snapshot is worth its cost."""
+        return len(self.steps) + len(self.settled) + len(self.effects) + 20
+
+    def step_status(self, step: str) -> StepStatus:
+        """Status of a step, compensation included."""
+        if self.undoing is not None and self.undoing.step == step:
+            return StepStatus.COMPENSATING
+        settled = self.settled.get(step)
+        return settled.status if settled is not None else self.steps[step].status
+
+    def people_waits(self) -> list[Wait]:
+        """The open waits that only a person ends."""
+        return [wait for wait in self.waits.values() if wait.reason in PEOPLE_REASONS]
+
+
+PEOPLE_REASONS: Final = frozenset({"approval", "outcome_unknown", "intervention", "budget"})
+
+ENGINE_STEPS: Final = (PLAN_STEP, ARTIFACT_STEP)
+
+STATE: Final[TypeAdapter[State]] = TypeAdapter(State)
+
+
+def wait_key(step: str, reason: str) -> str:
+    """Key of a wait within the set of open ones: a step has one wait of a reason at most."""
+    return f"{step}:{reason}"
+
+
+def effect_key(step: str, generation: int) -> str:
+    """Key of an effect: one a generation of a step."""
+    return step if generation == 1 else f"{step}~{generation}"

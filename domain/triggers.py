@@ -1,0 +1,262 @@
+"""Every trigger: what a workflow may be asked to decide on. Imperative, validated; time, cause and actor come with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from domain.events import Artifact, Undo
+from domain.failures import Failure
+
+MOST_CONTROLS: Final = 100
+
+
+class Trigger(BaseModel):
+    """What all triggers share; `type` tells them apart in the record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    by_person: ClassVar[bool] = False
+
+
+class StartWorkflow(Trigger):
+    """Accept a goal. The definition's version is the one in force where the goal is accepted."""
+
+    type: Literal["start_workflow"] = "start_workflow"
+    goal: str
+    definition: str
+    definition_version: str
+    input: dict[str, Any] = Field(default_factory=dict)
+    requested_by: str
+    tags: dict[str, str] = Field(default_factory=dict)
+    deadline_at: datetime | None = None
+    parent_workflow: str | None = None
+    parent_step: str | None = None
+
+
+class ForkWorkflow(Trigger):
+    """Begin from the folded state of another workflow's prefix."""
+
+    type: Literal["fork_workflow"] = "fork_workflow"
+    source: str
+    source_version: int
+    source_digest: str
+    state: dict[str, Any]
+    requested_by: str
+    reason: str = ""
+
+
+class Answer(BaseModel):
+    """What an activity answered instead of an output: NeedsApproval's parts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reason: str
+    evidence: dict[str, Any] = Field(default_factory=dict)
+    controls: tuple[str, ...] = ()
+    policy: str | None = None
+    output: Any = None
+
+
+class RecordOutcome(Trigger):
+    """One attempt ended: its message id, how, and when it was claimed, started and finished, by which worker."""
+
+    type: Literal["record_outcome"] = "record_outcome"
+    step: str
+    kind: Literal["run", "compensate", "probe", "plan", "artifact"]
+    attempt: int
+    status: Literal["ok", "failed", "needs_approval", "denied"]
+    output: Any = None
+    failure: Failure | None = None
+    answer: Answer | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    worker: str | None = None
+    claimed_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+class LapseAttempt(Trigger):
+    """A claim ran out of its lease, or its process is gone."""
+
+    type: Literal["lapse_attempt"] = "lapse_attempt"
+    step: str
+    kind: Literal["run", "compensate", "probe", "plan", "artifact"]
+    attempt: int
+    owner: str | None = None
+    reason: str = "lease ended"
+
+
+class DeadLetterCommand(Trigger):
+    """The transport gave a command up."""
+
+    type: Literal["dead_letter_command"] = "dead_letter_command"
+    step: str
+    kind: Literal["run", "compensate", "probe", "plan", "artifact"]
+    attempt: int
+    reason: str
+
+
+class RecordDecision(Trigger):
+    """A person approves or rejects; the decision quotes the approval, its round and its digest."""
+
+    type: Literal["record_decision"] = "record_decision"
+    by_person: ClassVar[bool] = True
+    approval_id: str
+    round: int
+    digest: str
+    decision: Literal["approve", "reject"]
+    decided_by: str
+    reason: str = ""
+    controls: tuple[str, ...] = Field(default=(), max_length=MOST_CONTROLS)
+
+
+class Wake(Trigger):
+    """Decide whatever has fallen due: a timer, a start-up or a loaded definition says that it may have."""
+
+    type: Literal["wake"] = "wake"
+
+
+class DeliverSignal(Trigger):
+    """Another service's message for a workflow that waits for it."""
+
+    type: Literal["deliver_signal"] = "deliver_signal"
+    name: str
+    correlation: str
+    payload: Any = None
+
+
+class EndChild(Trigger):
+    """A child workflow is terminal."""
+
+    type: Literal["end_child"] = "end_child"
+    step: str
+    child_workflow: str
+    status: Literal["completed", "failed", "cancelled", "compensated"]
+    output: Any = None
+    reason: str = ""
+    effects: tuple[Undo, ...] = ()
+
+
+class Intervention(Trigger):
+    """What the acts of an operator share: who, and why."""
+
+    by_person: ClassVar[bool] = True
+    by: str
+    reason: str
+
+
+class RetryStep(Intervention):
+    """Try a step again; with an input it is a new generation of the step."""
+
+    type: Literal["retry_step"] = "retry_step"
+    step: str
+    input: dict[str, Any] | None = None
+
+
+class SkipStep(Intervention):
+    """Pass a step over; in a compensation: accept the effect as it is."""
+
+    type: Literal["skip_step"] = "skip_step"
+    step: str
+
+
+class SupplyOutput(Intervention):
+    """Give a step the output that it did not produce."""
+
+    type: Literal["supply_output"] = "supply_output"
+    step: str
+    output: Any = None
+
+
+class SettleOutcome(Intervention):
+    """Say whether an unknown outcome was applied."""
+
+    type: Literal["settle_outcome"] = "settle_outcome"
+    step: str
+    applied: bool
+    output: Any = None
+
+
+class ExtendBudget(Intervention):
+    """Allow further attempts to a workflow that has used up its budget."""
+
+    type: Literal["extend_budget"] = "extend_budget"
+    attempts: int = Field(ge=1, le=1_000_000)
+
+
+class PauseWorkflow(Intervention):
+    """Schedule nothing new; outcomes are still recorded."""
+
+    type: Literal["pause_workflow"] = "pause_workflow"
+
+
+class ResumeWorkflow(Intervention):
+    """Let a paused workflow go on, with all that fell due meanwhile."""
+
+    type: Literal["resume_workflow"] = "resume_workflow"
+
+
+class CancelWorkflow(Intervention):
+    """Stop, wait for what is claimed, and undo (or, with `compensate` false, leave) what was done."""
+
+    type: Literal["cancel_workflow"] = "cancel_workflow"
+    compensate: bool = True
+
+
+AnyTrigger = Annotated[
+    StartWorkflow
+    | ForkWorkflow
+    | RecordOutcome
+    | LapseAttempt
+    | DeadLetterCommand
+    | RecordDecision
+    | Wake
+    | DeliverSignal
+    | EndChild
+    | RetryStep
+    | SkipStep
+    | SupplyOutput
+    | SettleOutcome
+    | ExtendBudget
+    | PauseWorkflow
+    | ResumeWorkflow
+    | CancelWorkflow,
+    Field(discriminator="type"),
+]
+
+TRIGGER: Final[TypeAdapter[Any]] = TypeAdapter(AnyTrigger)
+
+TRIGGERS: Final[tuple[type[Trigger], ...]] = (
+    StartWorkflow,
+    ForkWorkflow,
+    RecordOutcome,
+    LapseAttempt,
+    DeadLetterCommand,
+    RecordDecision,
+    Wake,
+    DeliverSignal,
+    EndChild,
+    RetryStep,
+    SkipStep,
+    SupplyOutput,
+    SettleOutcome,
+    ExtendBudget,
+    PauseWorkflow,
+    ResumeWorkflow,
+    CancelWorkflow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A trigger with what it comes with: when, why, who, and which of the live commands nobody has claimed yet."""
+
+    trigger: Trigger
+    at: datetime
+    cause: str
+    actor: str
+    open_commands: frozenset[str] = field(default_factory=frozenset)
