@@ -1,0 +1,102 @@
+"""What a row of the views `workflows` and `steps` holds, and the little beside it that the status depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from domain.state import Status, StepStatus
+
+UNDO: Final = "~undo"
+"""Key of the compensation under way among live attempts and what is pending."""
+
+SETTLED: Final = frozenset({StepStatus.OK, StepStatus.SKIPPED, StepStatus.COMPENSATED})
+"""Statuses of steps that later events mention seldom: their rows need not stay in memory."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What is under way, as far as the status depends on it. `live` maps a step (or UNDO) to its message id.
+
+    `waits` holds `step:reason`, `pending` the retries and probes to come as `retry:step` and `probe:step`, `undoing`
+    the step being compensated and `undoing_from` the status that it had before.
+    """
+
+    live: dict[str, str] = field(default_factory=dict)
+    waits: dict[str, None] = field(default_factory=dict)
+    pending: dict[str, None] = field(default_factory=dict)
+    planning: bool = True
+    plan_asked: bool = False
+    finalizing: bool = False
+    paused: bool = False
+    stopping: bool = False
+    compensating: bool = False
+    undoing: str | None = None
+    undoing_from: str | None = None
+    ended: str | None = None
+
+
+@dataclass(slots=True)
+class StepRow:
+    """One row of `steps`. `kind` is activity, time, signal or child; `failure` is the last one, as `class: message`."""
+
+    step: str
+    number: int
+    kind: str
+    activity: str | None
+    status: str = StepStatus.PLANNED
+    attempts: int = 0
+    generation: int = 1
+    failure: str | None = None
+    worker: str | None = None
+    scheduled_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class WorkflowRow:
+    """One row of `workflows`, with the rows of its steps that are at hand, and which of them changed since written."""
+
+    workflow_id: str
+    version: int = 0
+    definition: str = ""
+    definition_version: str = ""
+    goal: str = ""
+    requested_by: str = ""
+    tags: dict[str, str] = field(default_factory=dict)
+    parent_workflow: str | None = None
+    forked_from: str | None = None
+    started_at: datetime | None = None
+    changed_at: datetime | None = None
+    ended_at: datetime | None = None
+    deadline_at: datetime | None = None
+    reason: str = ""
+    step_count: int = 0
+    settled_count: int = 0
+    attempts: int = 0
+    standing: Standing = field(default_factory=Standing)
+    steps: dict[str, StepRow] = field(default_factory=dict)
+    changed: dict[str, None] = field(default_factory=dict)
+
+    @property
+    def status(self) -> str:  # noqa: PLR0911 - one return for each status, as in State.status
+        """Status of the workflow: the phase decides first, then whether anything is under way, then what is awaited."""
+        standing = self.standing
+        if standing.ended is not None:
+            return standing.ended
+        if standing.paused:
+            return Status.PAUSED
+        if standing.compensating:
+            return Status.COMPENSATING
+        if standing.stopping:
+            return Status.STOPPING
+        if standing.waits and not standing.live and not standing.pending:
+            return Status.BLOCKED
+        if standing.finalizing:
+            return Status.FINALIZING
+        if standing.planning or standing.plan_asked:
+            return Status.PLANNING
+        return Status.EXECUTING

@@ -1,0 +1,478 @@
+"""The rows of two views, `workflows` and `steps`: pure folds of events onto rows.
+
+Theory of operation. A row is folded from its workflow's events alone, in order, and never looks at a whole state: what
+it keeps beside its columns (`Standing`) is as small as what is under way. For every prefix of a history the row's
+status equals the status that the engine computes (`State.status`), and a step's row that of its step; a test holds the
+two folds against each other. Folding never refuses a history that the engine wrote. A history that cannot be folded
+(it was written by something else) raises `ViewBroken`; the projector then parks that workflow and goes on with others.
+
+Engine steps (`_plan`, `_artifact`) count for the workflow's status and have no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from domain import events as e
+from domain.errors import HandrailError
+from domain.events import Event
+from domain.failures import Failure
+from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.plan import PlannedStep
+from domain.recorded import RecordedEvent
+from domain.state import UNDER_WAY, Status, StepStatus
+from projections.rows import UNDO, Standing, StepRow, WorkflowRow
+
+GOAL_CHARACTERS: Final = 200
+REASON_CHARACTERS: Final = 500
+
+_STEP_WAITS: Final = ("approval", "signal", "time", "child", "outcome_unknown", "intervention")
+
+
+class ViewBroken(HandrailError):
+    """A history that the views cannot fold."""
+
+
+def fold(row: WorkflowRow, recorded: RecordedEvent) -> None:
+    """Fold one event onto its workflow's row. Raises ViewBroken for an event that does not follow the row's."""
+    if recorded.originator_version != row.version + 1:
+        raise ViewBroken(f"event {recorded.originator_version} does not follow event {row.version}")
+    event = recorded.event
+    try:
+        _FOLDS[type(event)](row, event, recorded.timestamp)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise ViewBroken(f"event {recorded.originator_version} ({recorded.name}): {error!r}") from error
+    row.version = recorded.originator_version
+    row.changed_at = recorded.timestamp
+
+
+def mentioned_steps(event: Event) -> Iterable[str]:
+    """The steps whose rows folding this event may need, apart from those that it creates."""
+    step = getattr(event, "step", None)
+    if step:
+        yield step
+    for message_id in getattr(event, "revoked", ()):
+        yield message_id.split("/", 2)[1]
+
+
+# --- shared moves ---------------------------------------------------------------------------------------------------
+
+
+def _step(row: WorkflowRow, name: str, at: datetime) -> StepRow | None:
+    """The row of a step, marked as changed; None for the engine's own."""
+    if name.startswith("_"):
+        return None
+    step = row.steps[name]
+    step.changed_at = at
+    row.changed[name] = None
+    return step
+
+
+def _put(row: WorkflowRow, name: str, at: datetime, status: StepStatus) -> StepRow | None:
+    """Give a step its status."""
+    step = _step(row, name, at)
+    if step is not None:
+        step.status = status
+    return step
+
+
+def _close(row: WorkflowRow, name: str) -> None:
+    """Nothing is awaited by this step any more, and no retry or probe of it is to come."""
+    standing = row.standing
+    if standing.waits:
+        for reason in _STEP_WAITS:
+            standing.waits.pop(f"{name}:{reason}", None)
+    if standing.pending:
+        for due in UNDER_WAY:
+            standing.pending.pop(f"{due}{name}", None)
+
+
+def _revoke(row: WorkflowRow, message_ids: Iterable[str]) -> list[str]:
+    """End the attempts of these commands; the steps (or UNDO) they were of."""
+    live = row.standing.live
+    gone = set(message_ids)
+    keys = [key for key, message_id in live.items() if message_id in gone] if gone else []
+    for key in keys:
+        del live[key]
+    return keys
+
+
+def _back_to_planned(row: WorkflowRow, keys: Iterable[str], at: datetime) -> None:
+    for key in keys:
+        if key != UNDO and not key.startswith("_") and row.steps[key].status != StepStatus.OUTCOME_UNKNOWN:
+            _put(row, key, at, StepStatus.PLANNED)
+
+
+def _settle(row: WorkflowRow, name: str, at: datetime, status: StepStatus) -> StepRow | None:
+    row.standing.live.pop(name, None)
+    _close(row, name)
+    step = _put(row, name, at, status)
+    if step is not None:
+        row.settled_count += 1
+        step.finished_at = at
+    return step
+
+
+def _failure(failure: Failure) -> str:
+    return f"{failure.kind.value}: {failure.message}"[:REASON_CHARACTERS]
+
+
+def _nothing(_row: WorkflowRow, _event: Event, _at: datetime) -> None:
+    """Neither view shows it."""
+
+
+# --- beginnings and plans -------------------------------------------------------------------------------------------
+
+
+def _started(row: WorkflowRow, event: e.WorkflowStarted, at: datetime) -> None:
+    row.definition = event.definition
+    row.definition_version = event.definition_version
+    row.goal = event.goal[:GOAL_CHARACTERS]
+    row.requested_by = event.requested_by
+    row.tags = dict(event.tags)
+    row.parent_workflow = event.parent_workflow
+    row.deadline_at = event.deadline_at
+    row.started_at = at
+
+
+def _forked(row: WorkflowRow, event: e.WorkflowForked, at: datetime) -> None:
+    """Take over what the source had settled; all else of it is planned again."""
+    source = event.state
+    row.definition = source["definition"]
+    row.definition_version = source["definition_version"]
+    row.goal = source["goal"][:GOAL_CHARACTERS]
+    row.requested_by = event.requested_by
+    row.tags = dict(source.get("tags") or {})
+    row.forked_from = event.source
+    row.started_at = at
+    row.attempts = source.get("attempts", 0)
+    steps = source.get("steps") or {}
+    row.standing.planning = bool(source.get("planning", True)) or PLAN_STEP in steps
+    row.step_count = source.get("step_count", 0)
+    for name, settled in (source.get("settled") or {}).items():
+        _add(
+            row,
+            StepRow(name, settled["number"], "activity", settled.get("activity"), StepStatus(settled["status"])),
+            at,
+        )
+        row.settled_count += 1
+    for name, step in steps.items():
+        if not name.startswith("_"):
+            planned = PlannedStep.model_validate(step["planned"])
+            _add(row, StepRow(name, step["number"], _kind(planned), planned.activity), at)
+
+
+def _add(row: WorkflowRow, step: StepRow, at: datetime) -> None:
+    step.changed_at = at
+    row.steps[step.step] = step
+    row.changed[step.step] = None
+
+
+def _kind(planned: PlannedStep) -> str:
+    if planned.activity is not None:
+        return "activity"
+    if planned.wait_time is not None:
+        return "time"
+    return "signal" if planned.wait_signal is not None else "child"
+
+
+def _plan_requested(row: WorkflowRow, _event: e.PlanRequested, _at: datetime) -> None:
+    row.standing.planning = row.standing.plan_asked = True
+
+
+def _plan_proposed(row: WorkflowRow, event: e.PlanProposed, at: datetime) -> None:
+    standing = row.standing
+    standing.live.pop(PLAN_STEP, None)
+    _close(row, PLAN_STEP)
+    standing.planning = standing.plan_asked = False
+    for planned in event.steps:
+        _add(row, StepRow(planned.id, row.step_count, _kind(planned), planned.activity), at)
+        row.step_count += 1
+
+
+def _plan_rejected(row: WorkflowRow, _event: e.PlanRejected, _at: datetime) -> None:
+    row.standing.live.pop(PLAN_STEP, None)
+
+
+# --- approval -------------------------------------------------------------------------------------------------------
+
+
+def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, at: datetime) -> None:
+    if event.origin == "activity":
+        row.standing.live.pop(event.step, None)
+    row.standing.waits[f"{event.step}:approval"] = None
+    _put(row, event.step, at, StepStatus.AWAITING_APPROVAL)
+
+
+def _approval_granted(row: WorkflowRow, event: e.ApprovalGranted, at: datetime) -> None:
+    _close(row, event.step)
+    _put(row, event.step, at, StepStatus.PLANNED)
+
+
+def _approval_rejected(row: WorkflowRow, event: e.ApprovalRejected, _at: datetime) -> None:
+    _close(row, event.step)
+
+
+def _approval_expired(row: WorkflowRow, event: e.ApprovalExpired, _at: datetime) -> None:
+    if event.then != "grant":
+        _close(row, event.step)
+
+
+# --- attempts -------------------------------------------------------------------------------------------------------
+
+
+def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
+    standing = row.standing
+    row.attempts += 1
+    if event.kind == "compensate":
+        standing.live[UNDO] = event.message_id
+        standing.pending.pop(f"retry:{UNDO}", None)
+        return
+    standing.live[event.step] = event.message_id
+    if event.kind == "artifact":
+        standing.finalizing = True
+    if event.kind == "probe":
+        standing.pending.pop(f"probe:{event.step}", None)
+        return
+    standing.pending.pop(f"retry:{event.step}", None)
+    step = _put(row, event.step, at, StepStatus.SCHEDULED)
+    if step is not None:
+        step.attempts += 1
+        step.generation = event.generation
+        step.scheduled_at = at
+
+
+def _succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:
+    step = _settle(row, event.step, at, StepStatus.OK)
+    if step is not None:
+        step.failure = None
+        step.worker = event.worker
+        step.started_at = event.started_at or step.started_at
+        step.finished_at = event.finished_at or at
+
+
+def _attempt_failed(row: WorkflowRow, event: e.AttemptFailed, at: datetime) -> None:
+    if event.kind == "compensate":
+        row.standing.live.pop(UNDO, None)
+        return
+    row.standing.live.pop(event.step, None)
+    step = _step(row, event.step, at)
+    if step is not None:
+        step.failure = _failure(event.failure)
+        step.worker = event.worker
+        step.started_at = event.started_at or step.started_at
+
+
+def _lapsed(row: WorkflowRow, event: e.AttemptLapsed, _at: datetime) -> None:
+    row.standing.live.pop(UNDO if event.kind == "compensate" else event.step, None)
+
+
+def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, at: datetime) -> None:
+    pending = row.standing.pending
+    if event.kind == "compensate":
+        pending[f"retry:{UNDO}"] = None
+    elif event.kind == "probe":
+        pending[f"probe:{event.step}"] = None
+    else:
+        pending[f"retry:{event.step}"] = None
+        _put(row, event.step, at, StepStatus.RETRY_WAIT)
+
+
+def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
+    row.standing.live.pop(event.step, None)
+    _close(row, event.step)
+    step = _put(row, event.step, at, StepStatus.FAILED)
+    if step is not None:
+        step.failure = _failure(event.failure)
+        step.finished_at = at
+
+
+def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
+    _revoke(row, event.revoked)
+    _close(row, event.step)
+    step = _put(row, event.step, at, StepStatus.TIMED_OUT)
+    if step is not None:
+        step.finished_at = at
+
+
+def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, at: datetime) -> None:
+    if event.probe_due_at is not None:
+        row.standing.pending[f"probe:{event.step}"] = None
+    else:
+        row.standing.waits[f"{event.step}:outcome_unknown"] = None
+    _put(row, event.step, at, StepStatus.OUTCOME_UNKNOWN)
+
+
+def _reconciled(row: WorkflowRow, event: e.OutcomeReconciled, at: datetime) -> None:
+    row.standing.live.pop(event.step, None)
+    _close(row, event.step)
+    if not event.applied:
+        _put(row, event.step, at, StepStatus.PLANNED)
+
+
+def _dead_lettered(row: WorkflowRow, event: e.CommandDeadLettered, _at: datetime) -> None:
+    _revoke(row, event.revoked)
+
+
+def _skipped(row: WorkflowRow, event: e.StepSkipped, at: datetime) -> None:
+    if event.step.startswith("_"):
+        row.standing.live.pop(event.step, None)
+        _close(row, event.step)
+        row.standing.planning = False
+        if event.step == PLAN_STEP:
+            row.standing.plan_asked = False
+        return
+    _settle(row, event.step, at, StepStatus.SKIPPED)
+
+
+def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetime) -> None:
+    if event.step == ARTIFACT_STEP:
+        row.standing.live.pop(ARTIFACT_STEP, None)
+        _close(row, ARTIFACT_STEP)
+
+
+# --- waits and children ---------------------------------------------------------------------------------------------
+
+
+def _wait_started(row: WorkflowRow, event: e.WaitStarted, at: datetime) -> None:
+    row.standing.waits[f"{event.step}:{event.reason}"] = None
+    if event.step:
+        _put(row, event.step, at, StepStatus.WAITING)
+
+
+def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: datetime) -> None:
+    row.standing.waits.pop(f"{event.step}:{event.reason}", None)
+
+
+def _child_started(row: WorkflowRow, event: e.ChildStarted, at: datetime) -> None:
+    row.standing.waits[f"{event.step}:child"] = None
+    _put(row, event.step, at, StepStatus.WAITING)
+
+
+def _child_ended(row: WorkflowRow, event: e.ChildEnded, _at: datetime) -> None:
+    row.standing.waits.pop(f"{event.step}:child", None)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def _intervention_requested(row: WorkflowRow, event: e.InterventionRequested, _at: datetime) -> None:
+    row.standing.waits[f"{event.step}:intervention"] = None
+
+
+def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, at: datetime) -> None:
+    standing = row.standing
+    _revoke(row, event.revoked)
+    standing.waits.pop(f"{event.step}:intervention", None)
+    if event.act == "extend":
+        standing.waits.pop(":budget", None)
+    elif event.act == "retry" and standing.undoing != event.step:
+        _close(row, event.step)
+        step = _put(row, event.step, at, StepStatus.PLANNED)
+        if step is not None and event.input is not None:
+            step.generation += 1
+
+
+def _paused(row: WorkflowRow, event: e.WorkflowPaused, at: datetime) -> None:
+    row.standing.paused = True
+    _back_to_planned(row, _revoke(row, event.revoked), at)
+
+
+def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None:
+    row.standing.paused = False
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------
+
+
+def _stopping(row: WorkflowRow, event: e.StoppingBegan, at: datetime) -> None:
+    standing = row.standing
+    standing.stopping = True
+    standing.paused = standing.planning = standing.finalizing = False
+    row.reason = event.reason[:REASON_CHARACTERS]
+    _back_to_planned(row, _revoke(row, event.revoked), at)
+    standing.waits = {key: None for key in standing.waits if key.endswith((":outcome_unknown", ":child"))}
+    standing.pending = {key: None for key in standing.pending if key.startswith("probe:")}
+
+
+def _compensation_started(row: WorkflowRow, _event: e.CompensationStarted, _at: datetime) -> None:
+    row.standing.compensating = True
+
+
+def _compensation_scheduled(row: WorkflowRow, event: e.CompensationScheduled, at: datetime) -> None:
+    row.standing.undoing = event.step
+    step = row.steps.get(event.step)
+    if step is not None:
+        row.standing.undoing_from = step.status
+        _put(row, event.step, at, StepStatus.COMPENSATING)
+
+
+def _compensated(row: WorkflowRow, event: e.StepCompensated, at: datetime) -> None:
+    standing = row.standing
+    standing.live.pop(UNDO, None)
+    standing.pending.pop(f"retry:{UNDO}", None)
+    standing.waits.pop(f"{event.step}:intervention", None)
+    standing.undoing = None
+    if event.step in row.steps:
+        # An effect that a person accepted as it is leaves the step what it was.
+        kept = standing.undoing_from if event.accepted_by is not None else None
+        _put(row, event.step, at, StepStatus(kept or StepStatus.COMPENSATED))
+
+
+def _ended(status: Status) -> Callable[[WorkflowRow, Any, datetime], None]:
+    def end(row: WorkflowRow, event: Any, at: datetime) -> None:
+        row.standing = Standing(ended=status, planning=False)
+        row.ended_at = at
+        row.reason = getattr(event, "reason", "")[:REASON_CHARACTERS]
+
+    return end
+
+
+_FOLDS: Final[dict[type[Event], Callable[[WorkflowRow, Any, datetime], None]]] = {
+    e.WorkflowStarted: _started,
+    e.WorkflowForked: _forked,
+    e.PlanRequested: _plan_requested,
+    e.PlanProposed: _plan_proposed,
+    e.PlanRejected: _plan_rejected,
+    e.PolicyEvaluated: _nothing,
+    e.ApprovalRequested: _approval_requested,
+    e.ApprovalRecorded: _nothing,
+    e.ApprovalGranted: _approval_granted,
+    e.ApprovalRejected: _approval_rejected,
+    e.ApprovalEscalated: _nothing,
+    e.ApprovalExpired: _approval_expired,
+    e.DecisionRefused: _nothing,
+    e.StepScheduled: _scheduled,
+    e.StepSucceeded: _succeeded,
+    e.AttemptFailed: _attempt_failed,
+    e.AttemptLapsed: _lapsed,
+    e.RetryScheduled: _retry_scheduled,
+    e.StepFailed: _step_failed,
+    e.StepTimedOut: _timed_out,
+    e.OutcomeUnknown: _outcome_unknown,
+    e.OutcomeReconciled: _reconciled,
+    e.LateOutcomeRecorded: _nothing,
+    e.CommandDeadLettered: _dead_lettered,
+    e.StepSkipped: _skipped,
+    e.ArtifactRecorded: _artifact_recorded,
+    e.WaitStarted: _wait_started,
+    e.WaitSatisfied: _wait_ended,
+    e.WaitTimedOut: _wait_ended,
+    e.ChildStarted: _child_started,
+    e.ChildEnded: _child_ended,
+    e.InterventionRequested: _intervention_requested,
+    e.InterventionApplied: _intervention_applied,
+    e.WorkflowPaused: _paused,
+    e.WorkflowResumed: _resumed,
+    e.StoppingBegan: _stopping,
+    e.CompensationStarted: _compensation_started,
+    e.CompensationScheduled: _compensation_scheduled,
+    e.StepCompensated: _compensated,
+    e.CompensationFailed: _nothing,
+    e.WorkflowCompleted: _ended(Status.COMPLETED),
+    e.WorkflowFailed: _ended(Status.FAILED),
+    e.WorkflowCancelled: _ended(Status.CANCELLED),
+    e.WorkflowCompensated: _ended(Status.COMPENSATED),
+}
