@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -31,6 +32,18 @@ class Cursor(Protocol):
 
     def now(self) -> float:
         """The database's clock: seconds since 1970 in UTC. Leases run by it."""
+        ...
+
+
+class Transactions(Protocol):
+    """The store as the other rooms use it beside decisions: transactions of their own tables, and reading."""
+
+    def transaction(self, point: str = "commit") -> AbstractContextManager[Cursor]:
+        """A transaction for writing; `point` names the fault points around its commit."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Cursor]:
+        """A consistent view for reading."""
         ...
 
 

@@ -1,0 +1,76 @@
+"""Bodies and headers of the wire, as pure data: a step command is the same whatever carries it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from domain.events import StepScheduled
+from domain.ports import Command
+from domain.state import State
+
+STEP_RUN: Final = "handrail.step.run.v1"
+"""The `type` property of a step command."""
+
+
+class StepCommand(BaseModel):
+    """Body of a step command. Unknown fields are ignored, so that an older consumer understands a newer relay."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    message_id: str
+    workflow_id: str
+    step: str
+    kind: str
+    attempt: int
+    generation: int = 1
+    activity: str
+    queue: str
+    input: dict[str, Any]
+    definition: str
+    definition_version: str
+    idempotency_key: str
+    expires_at: datetime
+    requested_by: str = ""
+
+    @classmethod
+    def of(cls, command: Command) -> StepCommand:
+        """The body that carries a command."""
+        return cls(**{name: getattr(command, name) for name in cls.model_fields})
+
+    def command(self) -> Command:
+        """The command that a body carries."""
+        return Command(**{name: getattr(self, name) for name in type(self).model_fields})
+
+
+class Headers(BaseModel):
+    """Headers of every message; on the wire they are called `handrail-…`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    causation_id: str = Field(alias="handrail-causation-id")
+    attempt: int | None = Field(default=None, alias="handrail-attempt")
+    deadline: datetime | None = Field(default=None, alias="handrail-deadline")
+
+
+def command_of(scheduled: StepScheduled, state: State, *, claimed: bool = False) -> Command:
+    """The command that a scheduled attempt asks for; `state` is that of its workflow."""
+    return Command(
+        scheduled.message_id,
+        state.workflow_id,
+        scheduled.step,
+        scheduled.kind,
+        scheduled.attempt,
+        scheduled.generation,
+        scheduled.activity,
+        scheduled.queue,
+        scheduled.input,
+        state.definition,
+        state.definition_version,
+        scheduled.key,
+        scheduled.expires_at,
+        state.requested_by,
+        claimed,
+    )
