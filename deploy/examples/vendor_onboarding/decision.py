@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from deploy.examples.vendor_onboarding.documents import CollectedPapers, PaperCheck
 from deploy.examples.vendor_onboarding.risk import Finding, RiskReport
 
+# The runtime's word for an approval that was granted.
+GRANTED = "approved"
+
 Outcome = Literal["approved", "approved_with_controls", "declined"]
 
 
@@ -65,16 +68,13 @@ def decide(
         return _decision("declined", notes, papers, risk, None, vendor_number)
     if risk is None:
         raise UndecidedError("the vendor was not screened")
-    granted = approval is not None and approval.decision in GRANTED
+    granted = approval is not None and approval.decision == GRANTED
     if approval is not None and not granted:
         raise UndecidedError(f"the approval says {approval.decision}")
     if (risk.needs_person or risk.hits) and not granted:
         raise UndecidedError(f"{risk.points} points need a person's approval, and nobody gave it")
     outcome: Outcome = "approved_with_controls" if approval and approval.controls else "approved"
     return _decision(outcome, _reasons(risk, approval), papers, risk, approval, vendor_number)
-
-
-GRANTED = frozenset({"approve", "approved", "grant", "granted"})
 
 
 def _reasons(risk: RiskReport, approval: Approval | None) -> list[str]:

@@ -219,7 +219,7 @@ def decided(context: StandInContext, controls: tuple[str, ...]) -> Decision:
     order = DecisionOrder(
         papers=collect(context, DEFAULT_VENDOR).papers,
         risk=RiskReport.model_validate(answer.output),
-        approval=Approval(decision="approve", decided_by=("ann",), controls=controls),
+        approval=Approval(decision="approved", decided_by=("ann",), controls=controls),
         vendor_number="V-104417",
     )
     return cast("Decision", activities.final_decision(order))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,24 @@ def test_a_register_held_by_another_is_busy_and_unchanged(tmp_path: Path, monkey
             reserve(VendorRegister(path), "k1")
         other.execute("ROLLBACK")
     assert rows(path, "SELECT idempotency_key FROM reservations") == [("k0",)]
+
+
+def test_a_full_disk_passes_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "register.sqlite"
+    reserve(VendorRegister(path), "k0", "elmtree")
+    connect = sqlite3.connect
+
+    def connect_to_full_disk(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        connection.execute("PRAGMA max_page_count = 1")
+        return connection
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sqlite3, "connect", connect_to_full_disk)
+        with pytest.raises(RegisterBusy, match="database or disk is full"):
+            VendorRegister(path).reserve("k1", vendor_key="oakline", legal_name="x" * 200_000, at=AT)
+    assert rows(path, "SELECT idempotency_key FROM reservations") == [("k0",)]
+    assert reserve(VendorRegister(path), "k1") == "V-100002"
 
 
 def test_a_failure_midway_leaves_nothing_behind(register: VendorRegister, tmp_path: Path) -> None:

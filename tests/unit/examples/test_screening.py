@@ -173,13 +173,14 @@ def test_hits_come_in_the_order_of_the_subjects_and_name_the_listed_spelling() -
     ]
 
 
-names = st.text(max_size=60)
+# Few letters and few words make many ties, which is where the sides of a comparison may differ.
+names = st.text(max_size=60) | st.lists(st.text(alphabet="abn", min_size=1, max_size=5), max_size=4).map(" ".join)
 kinds = st.sampled_from(["person", "company"])
 
 
 @given(names, names, kinds)
 @example("Xiao Qing Zhongbei", "Zhongbei Xiaoqing", "person")
-@example("Anna Anne", "Anne Anni", "person")
+@example("aa boan nnb", "bba bnb ao", "person")
 def test_a_score_is_symmetric_and_within_bounds(one: str, other: str, kind: Kind) -> None:
     there = similarity(comparable(one, kind), comparable(other, kind))
     assert there == similarity(comparable(other, kind), comparable(one, kind))
