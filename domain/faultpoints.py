@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Final
 
 NAMES: Final[tuple[str, ...]] = (
+    "schema.before",
+    "schema.after",
     "commit.before",
     "commit.after",
     "claim.before",

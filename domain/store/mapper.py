@@ -1,0 +1,69 @@
+"""Between an event of ours and a row of the library's: pydantic's JSON, encoded once, when the event was decided.
+
+The topic column holds the stored name and version, never a class path: nothing is imported because a row says so. A
+compressor or cipher set for the library covers the payload only; header and digests stay clear beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from eventsourcing.domain import DomainEventProtocol
+from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
+
+from domain.errors import EventCorrupt, StoreError
+from domain.recorded import RecordedEvent, from_state, to_state
+
+_PARTS_BEFORE_PAYLOAD: Final = 2
+_LINE: Final = b"\n"
+
+
+class EventMapper(Mapper[str]):
+    """RecordedEvent to StoredEvent and back."""
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """The row of an event; raises StoreError for anything but a RecordedEvent."""
+        if not isinstance(domain_event, RecordedEvent):
+            raise StoreError(f"{type(domain_event).__name__} is not an event of a workflow; record it first")
+        state = to_state(domain_event)
+        if self.compressor is not None or self.cipher is not None:
+            state = self._covered(state)
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, domain_event.name, state)
+
+    def to_domain_event(self, stored_event: StoredEvent) -> RecordedEvent:
+        """The event of a row; raises EventCorrupt or EventUnknown, naming it."""
+        return self.read(
+            str(stored_event.originator_id), stored_event.originator_version, stored_event.topic, stored_event.state
+        )
+
+    def read(self, workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
+        """The event of a row's columns; raises EventCorrupt or EventUnknown, naming it."""
+        if self.compressor is not None or self.cipher is not None:
+            state = self._uncovered(workflow_id, version, state)
+        return from_state(workflow_id, version, topic, state)
+
+    def _covered(self, state: bytes) -> bytes:
+        header, digests, payload = state.split(_LINE, _PARTS_BEFORE_PAYLOAD)
+        if self.compressor is not None:
+            payload = self.compressor.compress(payload)
+        if self.cipher is not None:
+            payload = self.cipher.encrypt(payload)
+        return _LINE.join((header, digests, payload))
+
+    def _uncovered(self, workflow_id: str, version: int, state: bytes) -> bytes:
+        try:
+            header, digests, payload = state.split(_LINE, _PARTS_BEFORE_PAYLOAD)
+            if self.cipher is not None:
+                payload = self.cipher.decrypt(payload)
+            if self.compressor is not None:
+                payload = self.compressor.decompress(payload)
+        except Exception as error:  # ciphers and compressors raise what they like
+            raise EventCorrupt(
+                f"workflow {workflow_id} event {version} cannot be uncovered: {error}; check the store's cipher key"
+            ) from error
+        return _LINE.join((header, digests, payload))
+
+
+def event_mapper() -> EventMapper:
+    """A mapper without compressor and cipher. The transcoder is the library's, and never used."""
+    return EventMapper(JSONTranscoder())

@@ -1,0 +1,170 @@
+"""The port of the store's recorder: what SQLite and PostgreSQL each do their own way, and what both do alike.
+
+A recorder of ours is one of the library's, with three things added: `along`, statements run in the events' own
+transaction; transactions and consistent reads for the other rooms; and reading the newest events of many workflows
+with one query.
+
+The hook behind `along` is the keyword argument that `Application.save` hands through to `insert_events`. How the
+library calls it is private to it: the version is pinned, and a contract test holds the hook.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+from eventsourcing.persistence import ApplicationRecorder, StoredEvent
+
+from domain.errors import VersionConflict
+from domain.ports import Along, Cursor
+
+Item = TypeVar("Item")
+
+EVENTS: Final = "stored_events"
+SNAPSHOTS: Final = "stored_snapshots"
+
+# How many ids one query asks for. A few sizes, filled up with ids that match nothing, keep the number of different
+# statements small, so that each stays prepared; the largest stays under SQLite's oldest limit of 999 variables.
+_SIZES: Final = (1, 4, 16, 64, 256)
+
+
+class EventRow(NamedTuple):
+    """One stored event, as its columns."""
+
+    workflow_id: str
+    version: int
+    topic: str
+    state: bytes
+
+
+class Shelved(NamedTuple):
+    """What the store keeps of a workflow beside its events: its key, and its newest snapshot where it has one."""
+
+    workflow_id: str
+    key: bytes
+    snapshot_version: int
+    snapshot: bytes | None
+
+
+class StoreRecorder(ApplicationRecorder):
+    """What the store asks of its recorder. Errors are those of `domain.errors`, whatever the database."""
+
+    place: str
+    """Where the store is, as errors name it."""
+
+    @abstractmethod
+    def prepare(self, schema: Sequence[str]) -> None:
+        """Create what is missing of the store's tables and of those handed in; writes nothing where all is there."""
+
+    @abstractmethod
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **kwargs: Any
+    ) -> Sequence[int]:
+        """Insert events and run `along` in one transaction; the events' positions, rising.
+
+        Raises VersionConflict where a version is taken, FenceMissed where a statement says so, StoreUnavailable; then
+        nothing of it is in the store.
+        """
+
+    @abstractmethod
+    def transaction(self, point: str = "commit") -> AbstractContextManager[Cursor]:
+        """A transaction for writing; `point` names the fault points around its commit."""
+
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[Cursor]:
+        """A consistent view for reading."""
+
+    @abstractmethod
+    def data_version(self) -> int:
+        """Changes whenever somebody else has committed: unchanged, what was read is still the newest."""
+
+    @abstractmethod
+    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
+        """Up to `limit` events behind the position `after`, in the order of the log."""
+
+    @abstractmethod
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy while others write; raises InputInvalid where there is something at `target`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection."""
+
+    def select_since(self, wanted: Mapping[str, int]) -> dict[str, list[EventRow]]:
+        """Of each workflow, the events newer than the version given, oldest first; one query for all of them.
+
+        Workflows without newer events are left out.
+        """
+        found: dict[str, list[EventRow]] = {}
+        for chunk, size in _chunks(wanted.items()):
+            values = ", ".join(["(?, CAST(? AS BIGINT))"] * size)
+            parameters: list[str | int] = [part for pair in chunk for part in pair]
+            parameters += ["", 0] * (size - len(chunk))
+            with self.reading() as cursor:
+                rows = cursor.query(
+                    f"WITH wanted(workflow_id, version) AS (VALUES {values}) "
+                    "SELECT events.originator_id, events.originator_version, events.topic, events.state "
+                    f"FROM wanted CROSS JOIN {EVENTS} AS events "
+                    "WHERE events.originator_id = wanted.workflow_id AND events.originator_version > wanted.version",
+                    parameters,
+                )
+            for row in rows:
+                found.setdefault(row[0], []).append(EventRow(*row))
+        for events in found.values():
+            events.sort(key=_version_of)
+        return found
+
+    def select_shelved(self, workflow_ids: Iterable[str]) -> dict[str, Shelved]:
+        """Key and newest snapshot of each of the workflows that the store has; one query."""
+        found: dict[str, Shelved] = {}
+        for chunk, size in _chunks(workflow_ids):
+            with self.reading() as cursor:
+                rows = cursor.query(
+                    "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.state "
+                    f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
+                    "ON snapshots.originator_id = keys.workflow_id "
+                    f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) "
+                    "ORDER BY snapshots.originator_version",
+                    [*chunk, *[""] * (size - len(chunk))],
+                )
+            for workflow_id, key, version, state in rows:
+                found[workflow_id] = Shelved(workflow_id, bytes.fromhex(key), version or 0, state)
+        return found
+
+
+class VersionsHeld:
+    """A check to run along: nothing newer than these versions is in the store."""
+
+    def __init__(self, versions: Mapping[str, int]) -> None:
+        """The version each workflow was decided on."""
+        self._versions = versions
+
+    def run(self, cursor: Cursor) -> None:
+        """Raise VersionConflict where a workflow has gone on."""
+        for chunk, size in _chunks(self._versions.items()):
+            values = ", ".join(["(?, CAST(? AS BIGINT))"] * size)
+            parameters: list[str | int] = [part for name, version in chunk for part in (name, version + 1)]
+            parameters += ["", 0] * (size - len(chunk))
+            rows = cursor.query(
+                f"WITH wanted(workflow_id, version) AS (VALUES {values}) "
+                f"SELECT events.originator_id FROM wanted CROSS JOIN {EVENTS} AS events "
+                "WHERE events.originator_id = wanted.workflow_id AND events.originator_version = wanted.version",
+                parameters,
+            )
+            if rows:
+                raise VersionConflict(f"workflow {rows[0][0]} went on meanwhile; decide again on its newest version")
+
+
+def _version_of(row: EventRow) -> int:
+    return row.version
+
+
+def _chunks(items: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
+    """The items in pieces, each with the number of places that its query has."""
+    rest = iter(items)
+    while chunk := list(islice(rest, _SIZES[-1])):
+        yield chunk, next(size for size in _SIZES if size >= len(chunk))

@@ -1,0 +1,196 @@
+"""The recorder on SQLite: the library's, with an id of our own for the log and everything on one connection.
+
+Positions in the log are an AUTOINCREMENT id: the library's rowid would give the position of a deleted newest event to
+the next one. Writers take turns (BEGIN IMMEDIATE), so positions rise in the order of commits and without gaps: whoever
+follows the log by position misses nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteFactory
+from eventsourcing.utils import Environment, EnvType
+
+from domain.errors import StoreUnavailable
+from domain.ports import Along, Cursor
+from domain.store import backup_sqlite
+from domain.store.connection_sqlite import APPLICATION_ID, Statements, StoreFile, check_header
+from domain.store.recorder import EVENTS, SNAPSHOTS, EventRow, StoreRecorder
+from domain.store.schema import SCHEMA_FACT, SCHEMA_VERSION, STORE_TABLES, schema_digest
+
+STORE_READ_ONLY: Final = "STORE_READ_ONLY"
+"""Name of the setting that opens a store for reading only; its value is `y`."""
+
+_EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
+
+
+class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
+    """Events, snapshots and every table of the rooms in one SQLite file."""
+
+    datastore: StoreFile
+
+    def __init__(self, datastore: SQLiteDatastore, events_table_name: str = EVENTS) -> None:
+        """Made by the factory."""
+        if not isinstance(datastore, StoreFile):
+            raise StoreUnavailable("the store's recorder needs a store's file; take both from SQLiteStoreFactory")
+        super().__init__(datastore, events_table_name)
+        self.insert_events_statement = f"INSERT INTO {events_table_name} ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?)"
+        self.place = datastore.path
+
+    def construct_create_table_statements(self) -> list[str]:
+        """Tables of events and of snapshots, the latter as the library makes it."""
+        events = (
+            f"CREATE TABLE IF NOT EXISTS {self.events_table_name} ("
+            "id INTEGER PRIMARY KEY AUTOINCREMENT, originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, "
+            "topic TEXT NOT NULL, state BLOB NOT NULL, UNIQUE (originator_id, originator_version))"
+        )
+        snapshots = (
+            f"CREATE TABLE IF NOT EXISTS {SNAPSHOTS} ("
+            "originator_id TEXT, originator_version INTEGER, topic TEXT, state BLOB, "
+            "PRIMARY KEY (originator_id, originator_version)) WITHOUT ROWID"
+        )
+        return [events, snapshots]
+
+    def create_table(self) -> None:
+        """Create the store's own tables."""
+        self.prepare(())
+
+    def prepare(self, schema: Sequence[str]) -> None:
+        """Create what is missing of the store's tables and of those handed in; writes nothing where all is there."""
+        statements = [*self.create_table_statements, *STORE_TABLES, *schema]
+        digest = schema_digest(statements)
+        with self.reading() as cursor:
+            tables = {name for (name,) in cursor.query("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            known = cursor.query("SELECT value FROM store_facts WHERE name = ?", (SCHEMA_FACT,)) if tables else []
+        if known == [(digest,)]:
+            return
+        if self.datastore.read_only:
+            if tables:
+                return
+            raise StoreUnavailable(f"store {self.place} is empty; start a workflow first")
+        with self.transaction("schema") as cursor:
+            check_header(self.datastore.connection, self.place)
+            for statement in statements:
+                cursor.execute(statement)
+            cursor.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            cursor.execute(
+                "INSERT INTO store_facts (name, value) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (SCHEMA_FACT, digest),
+            )
+
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **kwargs: Any
+    ) -> Sequence[int]:
+        """Insert events and run `along` in one transaction; the events' positions."""
+        with self.datastore.transaction(commit=True) as cursor:
+            return self._insert_events(cursor, stored_events, along=along, **kwargs)
+
+    def _insert_events(
+        self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **_: Any
+    ) -> Sequence[int]:
+        positions: Sequence[int] = ()
+        cursor = c.sqlite_cursor
+        if stored_events:
+            rows = [
+                (event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events
+            ]
+            cursor.executemany(self.insert_events_statement, rows)
+            # This connection holds the write lock, so the positions given are consecutive.
+            (last,) = cursor.execute("SELECT last_insert_rowid()").fetchone()
+            positions = range(last - len(rows) + 1, last + 1)
+        if along:
+            statements = Statements(cursor, self.datastore.clock)
+            for each in along:
+                each.run(statements)
+        return positions
+
+    @contextlib.contextmanager
+    def transaction(self, point: str = "commit") -> Iterator[Cursor]:
+        """A transaction for writing; `point` names the fault points around its commit."""
+        with self.datastore.transaction(commit=True, point=point) as cursor:
+            yield Statements(cursor.sqlite_cursor, self.datastore.clock)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Cursor]:
+        """A consistent view for reading."""
+        with self.datastore.transaction(commit=False) as cursor:
+            yield Statements(cursor.sqlite_cursor, self.datastore.clock)
+
+    def data_version(self) -> int:
+        """Changes whenever another connection has committed."""
+        return self.datastore.data_version()
+
+    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
+        """Up to `limit` events behind the position `after`, in the order of the log."""
+        with self.reading() as cursor:
+            rows = cursor.query(
+                f"SELECT id, {_EVENT_COLUMNS} FROM {self.events_table_name} WHERE id > ? ORDER BY id LIMIT ?",
+                (after, limit),
+            )
+        return [(row[0], EventRow(*row[1:])) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The library's way of reading the log, for what the library offers on top of it."""
+        conditions, parameters = [], list[int | str]()
+        if start is not None:
+            conditions.append("id >= ?" if inclusive_of_start else "id > ?")
+            parameters.append(start)
+        if stop is not None:
+            conditions.append("id <= ?")
+            parameters.append(stop)
+        if topics:
+            conditions.append(f"topic IN ({', '.join('?' * len(topics))})")
+            parameters.extend(topics)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        with self.reading() as cursor:
+            rows = cursor.query(
+                f"SELECT id, {_EVENT_COLUMNS} FROM {self.events_table_name} {where} ORDER BY id LIMIT ?",
+                (*parameters, limit),
+            )
+        return [
+            Notification(id=position, originator_id=name, originator_version=version, topic=topic, state=state)
+            for position, name, version, topic, state in rows
+        ]
+
+    def max_notification_id(self) -> int:
+        """The newest position, or 0."""
+        with self.reading() as cursor:
+            ((newest,),) = cursor.query(f"SELECT max(id) FROM {self.events_table_name}")
+        return newest or 0
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy while others write."""
+        backup_sqlite.backup(self.place, target)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.datastore.close()
+
+
+class SQLiteStoreFactory(SQLiteFactory):
+    """The library's factory, handing out our recorder on our one connection."""
+
+    application_recorder_class = SQLiteStoreRecorder
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        """Take the place from SQLITE_DBNAME, and whether to write from STORE_READ_ONLY."""
+        super().__init__(env)
+        unused: SQLiteDatastore = self.datastore
+        unused.close()
+        path = str(self.env.get(self.SQLITE_DBNAME))
+        self.datastore = StoreFile(path, read_only=self.env.get(STORE_READ_ONLY) == "y")

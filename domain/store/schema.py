@@ -1,0 +1,28 @@
+"""The store's own tables, as data; those of the other rooms are handed in and created with them.
+
+Types are those that SQLite and PostgreSQL both read as meant: TEXT, BIGINT, DOUBLE PRECISION. The tables of events and
+snapshots are the recorders' affair, being shaped by the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+SCHEMA_VERSION: Final = 1
+"""Raised when an older Handrail could no longer read or write a store as it is."""
+
+STORE_TABLES: Final[tuple[str, ...]] = (
+    "CREATE TABLE IF NOT EXISTS store_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS workflow_keys (workflow_id TEXT PRIMARY KEY, key TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, position BIGINT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+)
+
+SCHEMA_FACT: Final = "schema_digest"
+
+
+def schema_digest(statements: Sequence[str]) -> str:
+    """Digest of all DDL of a store: as long as it stays the same, opening the store writes nothing."""
+    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
