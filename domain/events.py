@@ -228,6 +228,10 @@ class StepScheduled(Event):
     input: dict[str, Any]
     action_digest: str | None = None
     expires_at: datetime
+    effect: Literal["pure", "idempotent", "once"] = "pure"
+    compensation: str | None = None
+    pivot: bool = False
+    key: str
     redactable: tuple[str, ...] = ()
 
 
@@ -335,6 +339,7 @@ class CommandDeadLettered(Event):
     kind: AttemptKind
     attempt: int
     reason: str
+    revoked: tuple[str, ...] = ()
 
 
 class StepSkipped(Event):
@@ -384,6 +389,7 @@ class WaitTimedOut(Event):
     reason: WaitReason
     due_at: datetime
     then: OnTimeout
+    child_workflow: str | None = None
 
 
 class ChildStarted(Event):

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from domain.events import ApprovalRequested, Artifact, Undo, WaitReason
 from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
-from domain.plan import Observation, PlannedStep
+from domain.plan import PlannedStep
 
 
 class Status(StrEnum):
@@ -116,9 +116,10 @@ class StepState:
     first_scheduled_at: datetime | None = None
     live: Live | None = None
     input: dict[str, Any] | None = None
-    supplied_input: dict[str, Any] | None = None
-    retry_due_at: datetime | None = None
-    retry_kind: str = "run"
+    effect: str = "pure"
+    compensation: str | None = None
+    pivot: bool = False
+    key: str = ""
     undecided: Failure | None = None
     undecided_kind: str = "run"
     last_failure: Failure | None = None
@@ -127,7 +128,6 @@ class StepState:
     rounds: int = 0
     granted_digest: str | None = None
     unknown_attempt: int | None = None
-    touched: bool = False
     probe_tries: int = 0
     child: str | None = None
 
@@ -165,7 +165,6 @@ class Undoing:
     lapses: int = 0
     first_scheduled_at: datetime | None = None
     live: Live | None = None
-    retry_due_at: datetime | None = None
     undecided: Failure | None = None
     failed: bool = False
 
@@ -218,9 +217,8 @@ class State:
     steps: dict[str, StepState] = field(default_factory=dict)
     ready: dict[str, None] = field(default_factory=dict)
     settled: dict[str, Settled] = field(default_factory=dict)
-    fresh: list[Observation] = field(default_factory=list)
     undecided: dict[str, None] = field(default_factory=dict)
-    live: dict[str, None] = field(default_factory=dict)
+    live: dict[str, str] = field(default_factory=dict)
     waits: dict[str, Wait] = field(default_factory=dict)
     ballots: dict[str, Ballot] = field(default_factory=dict)
     grants: dict[str, Grant] = field(default_factory=dict)
@@ -234,7 +232,9 @@ class State:
     effects: dict[str, Effect] = field(default_factory=dict)
     pivot_passed: bool = False
     artifacts: dict[str, Artifact] = field(default_factory=dict)
+    artifact_done: bool = False
     finalizing: bool = False
+    output_number: int = -1
 
     paused: bool = False
     stopping: Stopping | None = None
@@ -268,13 +268,21 @@ class State:
 
     @property
     def blocked(self) -> bool:
-        """Whether there are waits and nothing else is under way: no attempt, no backoff."""
-        return bool(self.waits) and not self.live and not any(key.startswith("retry:") for key in self.dues)
+        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come."""
+        return bool(self.waits) and not self.live and not any(key.startswith(UNDER_WAY) for key in self.dues)
 
     @property
     def next_due(self) -> datetime | None:
-        """The earliest instant at which something falls due, or None. Deadlines of live attempts are not among them."""
-        return min(self.dues.values()) if self.dues and self.ended is None else None
+        """The earliest instant at which something falls due, or None. Nothing falls due while paused, or without the
+        definition; no retry does without budget.
+
+        Expiry of live attempts is not among them: it lives with their commands, and would cost a timer a step.
+        """
+        if not self.dues or self.ended is not None or self.paused or ":definition" in self.waits:
+            return None
+        if ":budget" not in self.waits:
+            return min(self.dues.values())
+        return min((due for key, due in self.dues.items() if not key.startswith("retry:")), default=None)
 
     @property
     def size(self) -> int:
@@ -294,6 +302,8 @@ class State:
 
 
 PEOPLE_REASONS: Final = frozenset({"approval", "outcome_unknown", "intervention", "budget"})
+
+UNDER_WAY: Final = ("retry:", "probe:")
 
 ENGINE_STEPS: Final = (PLAN_STEP, ARTIFACT_STEP)
 

@@ -1,0 +1,164 @@
+"""The executor node: takes steps whose turn has come to where they are under way.
+
+An activity step passes the gate, has its approval where one is needed, and becomes a scheduled attempt; a wait begins;
+a child workflow is started. Parallelism is bounded by the definition.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from domain import events as e
+from domain.decision import (
+    Decision,
+    Events,
+    action_digest,
+    action_of,
+    activity_of,
+    consequence,
+    fail_step,
+    schedule_attempt,
+)
+from domain.facts import FactFailed, resolve
+from domain.failures import FailureClass, make_failure
+from domain.ids import ARTIFACT_STEP, PLAN_STEP, child_workflow_id
+from domain.nodes import approval_wait, planner, policy_gate
+from domain.plan import ChildSpec, SignalWait, TimeWait
+from domain.state import StepState
+
+
+def schedule_ready(decision: Decision) -> Events:
+    """Set every step under way whose turn has come, as far as the bound on parallel attempts allows."""
+    state = decision.state
+    while state.ready and state.stopping is None and len(state.live) < decision.recipe.parallel:
+        step = state.steps[next(iter(state.ready))]
+        if ":budget" in state.waits:
+            return
+        yield from begin(decision, step)
+
+
+def begin(decision: Decision, step: StepState) -> Events:
+    """Set one step under way."""
+    planned = step.planned
+    if planned is None or planned.activity is not None:
+        yield from attempt(decision, step)
+    elif planned.wait_time is not None:
+        yield from _wait_for_time(decision, step, planned.wait_time)
+    elif planned.wait_signal is not None:
+        yield from _wait_for_signal(decision, step, planned.wait_signal)
+    elif planned.child is not None:
+        yield from _start_child(decision, step, planned.child)
+
+
+def attempt(decision: Decision, step: StepState) -> Events:
+    """Schedule the next attempt of an activity step, with the approval that it needs."""
+    if step.id == PLAN_STEP:
+        yield from planner.ask(decision)
+        return
+    declared = activity_of(decision, step)
+    if step.id == ARTIFACT_STEP:
+        yield from schedule_attempt(decision, step, declared, "artifact", step.input or {})
+        return
+    try:
+        step_input = step.input
+        if step_input is None and step.planned is not None:
+            step_input = decision.facts.input_of(decision.recipe, decision.state, step.planned)
+        step_input = step_input or {}
+        yield from policy_gate.evaluate(decision, step, step_input)
+    except FactFailed as error:
+        yield from fail_step(
+            decision, step.id, make_failure(declared.name, FailureClass.INVALID, str(error), type_name="FactFailed")
+        )
+        return
+    if step.gate == "deny":
+        failure = make_failure(declared.name, FailureClass.REJECTED, "denied by policy", type_name="PolicyDenied")
+        yield from fail_step(decision, step.id, failure)
+        return
+    policy_name = policy_gate.approval_needed(decision, step)
+    digest = None
+    if policy_name is not None:
+        policy = decision.recipe.approval_policy(policy_name if policy_name in decision.recipe.approvals else None)
+        digest = action_digest(
+            action_of(decision, step, step_input),
+            round_number=step.rounds,
+            policy=policy.name,
+            policy_version=policy.version,
+        )
+        if step.granted_digest != digest:
+            yield from approval_wait.request(
+                decision, step, policy, origin="gate", step_input=step_input, reason="manual approval"
+            )
+            return
+    yield from schedule_attempt(decision, step, declared, "run", step_input, action=digest)
+
+
+def _deadline_of(decision: Decision, step: StepState) -> datetime | None:
+    planned = step.planned
+    return decision.at + planned.timeout if planned is not None and planned.timeout is not None else None
+
+
+def _wait_for_time(decision: Decision, step: StepState, wait: TimeWait) -> Events:
+    due_at = wait.until if wait.until is not None else decision.at + (wait.duration or timedelta(0))
+    yield e.WaitStarted(step=step.id, reason="time", due_at=due_at)
+
+
+def _wait_for_signal(decision: Decision, step: StepState, wait: SignalWait) -> Events:
+    correlation: Any = resolve(wait.correlation, decision.state)
+    if not isinstance(correlation, str | int) or correlation == "":
+        words = f"the correlation of signal {wait.name!r} resolves to {correlation!r}; it must be a text or a number"
+        yield from fail_step(
+            decision, step.id, make_failure(step.id, FailureClass.INVALID, words, type_name="SignalInvalid")
+        )
+        return
+    yield e.WaitStarted(
+        step=step.id,
+        reason="signal",
+        name=wait.name,
+        correlation=str(correlation),
+        due_at=_deadline_of(decision, step),
+        on_timeout=step.planned.on_timeout if step.planned is not None else None,
+    )
+
+
+def _start_child(decision: Decision, step: StepState, child: ChildSpec) -> Events:
+    resolved = resolve(child.input, decision.state)
+    yield e.ChildStarted(
+        step=step.id,
+        child_workflow=child_workflow_id(decision.state.workflow_id, step.id, step.generation),
+        definition=child.definition,
+        goal=child.goal if child.goal is not None else decision.state.goal,
+        input=step.input if step.input is not None else resolved,
+        generation=step.generation,
+        due_at=_deadline_of(decision, step),
+        on_timeout=step.planned.on_timeout if step.planned is not None else None,
+    )
+
+
+def expire_open(decision: Decision) -> Events:
+    """Steps whose schedule-to-finish time-out has passed while nobody had claimed their command.
+
+    A claimed attempt is left to its worker, which stops it at the same instant and reports.
+    """
+    state = decision.state
+    for command, key in list(state.live.items()):
+        step = state.steps.get(key)
+        if step is None or step.live is None or step.live.expires_at > decision.at or not decision.is_open(command):
+            continue
+        yield from time_out(decision, step, due_at=step.live.expires_at, revoked=(command,))
+
+
+def time_out(decision: Decision, step: StepState, *, due_at: datetime, revoked: tuple[str, ...] = ()) -> Events:
+    """A step ran out of its schedule-to-finish time-out: record it, then what it means."""
+    live = step.live
+    kind: Any = live.kind if live is not None else step.undecided_kind
+    yield e.StepTimedOut(
+        step=step.id,
+        kind=kind,
+        attempt=live.attempt if live is not None else decision.state.numbers.get(step.id, 0),
+        due_at=due_at,
+        revoked=revoked,
+    )
+    failure = make_failure(step.id, FailureClass.TIMEOUT, "schedule-to-finish time-out", type_name="StepTimedOut")
+    yield from consequence(decision, step.id, failure)
+

@@ -1,0 +1,155 @@
+"""The planner node: accepts a goal, asks for a plan, and takes none that breaks a rule.
+
+A plan is fixed by the definition, or proposed by a planner activity that is asked again, with the observations, each
+time its steps have settled, until it says that it is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from domain import events as e
+from domain.chain import canonical
+from domain.decision import Decision, Events, schedule_attempt
+from domain.definitions import PROPOSAL
+from domain.errors import PlanInvalid, WorkflowConflict
+from domain.ids import PLAN_STEP
+from domain.plan import Observation, PlanProposal, PlanRequest
+from domain.state import State
+from domain.triggers import ForkWorkflow, RecordOutcome, StartWorkflow
+
+PLAN_ROUNDS: Final = 1_000
+OBSERVATIONS_BYTES: Final = 128 * 1024
+
+
+def start(decision: Decision) -> Events:
+    """Accept a goal, or a fork: the first event of a workflow."""
+    trigger = decision.trigger
+    if isinstance(trigger, ForkWorkflow):
+        yield e.WorkflowForked(**trigger.model_dump(exclude={"type"}))
+        return
+    if not isinstance(trigger, StartWorkflow):
+        raise TypeError(type(trigger).__name__)
+    deadline_at = trigger.deadline_at
+    if deadline_at is None and decision.definition is not None and decision.definition.deadline is not None:
+        deadline_at = decision.at + decision.definition.deadline
+    yield e.WorkflowStarted(
+        goal=trigger.goal,
+        definition=trigger.definition,
+        definition_version=trigger.definition_version,
+        input=trigger.input,
+        requested_by=trigger.requested_by,
+        tags=trigger.tags,
+        deadline_at=deadline_at,
+        parent_workflow=trigger.parent_workflow,
+        parent_step=trigger.parent_step,
+    )
+
+
+def start_again(decision: Decision) -> Events:
+    """A goal for a workflow that exists: nothing new, or a conflict that names the difference."""
+    trigger, state = decision.trigger, decision.state
+    if isinstance(trigger, StartWorkflow):
+        for name, asked, known in (
+            ("goal", trigger.goal, state.goal),
+            ("definition", trigger.definition, state.definition),
+            ("input", trigger.input, state.input),
+        ):
+            if asked != known:
+                raise WorkflowConflict(
+                    f"workflow {state.workflow_id} exists with another {name}: {_short(known)}, not {_short(asked)}; "
+                    "use another id, or give the same words"
+                )
+    yield from ()
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else canonical(value).decode()
+    return repr(text if len(text) <= 100 else text[:97] + "…")  # noqa: PLR2004 - a line of a terminal
+
+
+def propose(decision: Decision) -> Events:
+    """Ask for the next plan: take the definition's own, or schedule the planner's next attempt."""
+    state, recipe = decision.state, decision.recipe
+    if recipe.plan is not None:
+        yield e.PlanProposed(
+            round=1, steps=recipe.plan, final=True, reason="fixed by the definition", source="definition"
+        )
+        return
+    if PLAN_STEP not in state.steps:
+        yield e.PlanRequested(round=state.plan_round + 1)
+    yield from ask(decision)
+
+
+def ask(decision: Decision) -> Events:
+    """Schedule one attempt of the planner activity."""
+    planner = decision.recipe.planner
+    step = decision.state.steps[PLAN_STEP]
+    if planner is not None and step.live is None:
+        yield from schedule_attempt(decision, step, planner, "plan", request_of(decision.state))
+
+
+def request_of(state: State) -> dict[str, Any]:
+    """What the planner is asked with; the oldest observations are left out where they would not fit a command."""
+    kept: list[Observation] = []
+    room = OBSERVATIONS_BYTES
+    for name in reversed(state.settled):
+        settled = state.settled[name]
+        seen = Observation(
+            step=name,
+            activity=settled.activity,
+            status=settled.status.value,
+            output=settled.output,
+            failure=settled.failure,
+        )
+        room -= len(seen.model_dump_json())
+        if room < 0:
+            break
+        kept.append(seen)
+    request = PlanRequest(
+        goal=state.goal,
+        input=state.input,
+        round=state.plan_round,
+        observations=tuple(reversed(kept)),
+        truncated=len(kept) < len(state.settled),
+    )
+    return request.model_dump(mode="json")
+
+
+def take(decision: Decision, trigger: RecordOutcome) -> Events:
+    """The planner answered: a valid proposal becomes the plan, anything else is rejected and counts as a failure."""
+    state = decision.state
+    place = f"plan {state.plan_round} of workflow {state.workflow_id}"
+    try:
+        proposal: PlanProposal = PROPOSAL.validate_python(trigger.output)
+        decision.recipe.check(proposal.steps, earlier=_Known(state), place=place)
+        if not proposal.steps and not proposal.done:
+            raise PlanInvalid(f"{place}: neither steps nor done: asking again would never end")
+        if state.plan_round >= PLAN_ROUNDS and not proposal.done:
+            raise PlanInvalid(f"{place}: the planner was asked {PLAN_ROUNDS} times and is not done")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        yield e.PlanRejected(round=state.plan_round, reason=f"{place}: {where}: {first['msg']}"[:2_000])
+    except PlanInvalid as error:
+        yield e.PlanRejected(round=state.plan_round, reason=str(error)[:2_000])
+    else:
+        yield e.PlanProposed(
+            round=state.plan_round, steps=proposal.steps, final=proposal.done, reason=proposal.reason, source="planner"
+        )
+
+
+class _Known(dict[str, object]):
+    """The steps of earlier plans, as a mapping that is looked into and never copied."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__()
+        self._state = state
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._state.settled or name in self._state.steps
+
+    def __len__(self) -> int:
+        return self._state.step_count

@@ -1,0 +1,141 @@
+"""Replay: fold a history, decide it again from the record alone, and name the first divergence.
+
+Pure. Deciding again needs the definition for its plan and policies, and takes from the record whatever author code
+computed. "Decided by another engine version" is told apart from "diverged".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from domain import events as e
+from domain.definitions import Definition
+from domain.errors import HandrailError
+from domain.events import Event
+from domain.facts import FromRecord
+from domain.ports import Definitions
+from domain.recorded import ENGINE, RecordedEvent
+from domain.state import State
+from domain.triggers import TRIGGER, ForkWorkflow, Given, RecordOutcome, StartWorkflow, Trigger
+from domain.workflow import Workflow
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """The first event that deciding again does not give: its version, what is recorded, what comes out now."""
+
+    version: int
+    expected: str
+    found: str
+    engine: str
+
+    @property
+    def other_engine(self) -> bool:
+        """Whether another version of the engine decided it: then the difference is no fault of the record."""
+        return self.engine != ENGINE
+
+
+def fold(events: Sequence[RecordedEvent], *, upto: int | None = None) -> State:
+    """The state after all events, or after those up to a version."""
+    workflow = Workflow(events[0].originator_id) if events else Workflow("")
+    for recorded in events:
+        if upto is not None and recorded.originator_version > upto:
+            break
+        workflow.apply(recorded)
+    return workflow.state
+
+
+def decisions(events: Sequence[RecordedEvent]) -> Iterator[list[RecordedEvent]]:
+    """The history cut into its decisions, each a run of events of one trigger."""
+    current: list[RecordedEvent] = []
+    for recorded in events:
+        if current and recorded.decision != current[0].decision:
+            yield current
+            current = []
+        current.append(recorded)
+    if current:
+        yield current
+
+
+def trigger_of(recorded: RecordedEvent) -> Trigger:
+    """Rebuild the trigger of a decision from its first event."""
+    event = recorded.event
+    if event.trigger is not None:
+        return TRIGGER.validate_python(event.trigger)  # type: ignore[no-any-return]
+    if isinstance(event, e.WorkflowStarted):
+        return StartWorkflow(**event.model_dump(exclude={"trigger"}))
+    if isinstance(event, e.WorkflowForked):
+        return ForkWorkflow(**event.model_dump(exclude={"trigger"}))
+    if isinstance(event, e.StepSucceeded):
+        return RecordOutcome(
+            step=event.step,
+            kind="run",
+            attempt=event.attempt,
+            status="ok",
+            output=event.output,
+            artifacts=event.artifacts,
+            worker=event.worker,
+            claimed_at=event.claimed_at,
+            started_at=event.started_at,
+            finished_at=event.finished_at,
+        )
+    raise HandrailError(f"event {recorded.originator_version} ({recorded.name}) does not say what it was decided on")
+
+
+def open_commands(events: Sequence[RecordedEvent]) -> frozenset[str]:
+    """The commands that a decision found unclaimed, as far as it made use of that."""
+    return frozenset(command for one in events for command in getattr(one.event, "revoked", ()))
+
+
+def decide_again(events: Sequence[RecordedEvent], definitions: Definitions) -> Divergence | None:
+    """Decide a whole history again; the first divergence, or None where every decision comes out as recorded."""
+    if not events:
+        return None
+    workflow = Workflow(events[0].originator_id)
+    for decision in decisions(events):
+        first = decision[0]
+        given = Given(trigger_of(first), first.timestamp, first.cause, first.actor, open_commands(decision))
+        definition = _definition_for(workflow.state, given.trigger, definitions, decision)
+        try:
+            outcome = workflow.handle(given, definition, FromRecord(decision))
+        except HandrailError as error:
+            return Divergence(first.originator_version, _show(first.event), f"{type(error).__name__}: {error}", first.engine)
+        again = outcome.events
+        for recorded, decided in zip(decision, again, strict=False):
+            if _fact(recorded.event) != _fact(decided.event):
+                return Divergence(
+                    recorded.originator_version, _show(recorded.event), _show(decided.event), recorded.engine
+                )
+        if len(again) != len(decision):
+            at = min(len(again), len(decision))
+            expected = _show(decision[at].event) if at < len(decision) else "nothing further"
+            found = _show(again[at].event) if at < len(again) else "nothing further"
+            return Divergence(first.originator_version + at, expected, found, first.engine)
+        workflow.collect_events()
+        workflow.state.head = decision[-1].digest
+    return None
+
+
+def _definition_for(
+    state: State, trigger: Trigger, definitions: Definitions, decision: Sequence[RecordedEvent]
+) -> Definition | None:
+    """The definition that the decision was made with: none where the record says that it was missing."""
+    if any(isinstance(one.event, e.WaitStarted) and one.event.reason == "definition" for one in decision):
+        return None
+    still_missing = ":definition" in state.waits and not any(
+        isinstance(one.event, e.WaitSatisfied) and one.event.reason == "definition" for one in decision
+    )
+    if still_missing:
+        return None
+    if isinstance(trigger, StartWorkflow):
+        return definitions.find(trigger.definition, trigger.definition_version)
+    return definitions.find(state.definition, state.definition_version)
+
+
+def _fact(event: Event) -> tuple[str, dict[str, object]]:
+    return event.stored_name, event.model_dump(mode="json", exclude_none=True)
+
+
+def _show(event: Event) -> str:
+    return f"{event.stored_name} {event.model_dump_json(exclude_none=True)}"
