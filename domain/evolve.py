@@ -86,10 +86,12 @@ def _back_to_planned(state: State, key: str, at: datetime) -> bool:
 
 def _close_waits(state: State, step: str) -> None:
     """Nothing is waited for by this step any more, and nothing of it falls due."""
-    for reason in ("approval", "signal", "time", "child", "outcome_unknown", "intervention"):
-        state.waits.pop(wait_key(step, reason), None)
-    for due in ("retry", "probe", "approval", "escalate", "wait"):
-        state.dues.pop(f"{due}:{step}", None)
+    if state.waits:
+        for reason in ("approval", "signal", "time", "child", "outcome_unknown", "intervention"):
+            state.waits.pop(wait_key(step, reason), None)
+    if state.dues:
+        for due in ("retry", "probe", "approval", "escalate", "wait"):
+            state.dues.pop(f"{due}:{step}", None)
     state.ballots.pop(step, None)
     state.undecided.pop(step, None)
 

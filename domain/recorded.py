@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from pydantic_core import from_json
 
 from domain.chain import GENESIS, link, payload_digest
 from domain.errors import EventCorrupt
-from domain.events import Event
+from domain.events import Event, StepScheduled, StepSucceeded
 from domain.upcasting import decode
 
 ENGINE: Final = "1"
@@ -24,9 +25,11 @@ ENGINE: Final = "1"
 _SEPARATOR: Final = b"\n"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordedEvent:
-    """One event of one workflow. `previous` and `digest` are hex SHA-256; `payload` is the event's JSON as stored.
+    """One event of one workflow; never changed once made (not `frozen`: that would double its cost on the hot path).
+
+    `previous` and `digest` are hex SHA-256; `payload` is the event's JSON as stored.
 
     `decision` is the version of the first event of the decision that made it. `header` holds the header's bytes.
     """
@@ -77,8 +80,7 @@ def record(  # noqa: PLR0913, PLR0917 - one value for each part of the header; c
 ) -> RecordedEvent:
     """Encode a fact and link it to the event before it."""
     payload = type(event).__pydantic_serializer__.to_json(event, exclude_none=True)
-    redactable = getattr(event, "redactable", ())
-    body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
+    body_digest = payload_digest(payload, redactable=redactable_of(event), key=key, version=version)
     header = _encode_header(workflow_id, version, event, timestamp, cause, actor, decision)
     return RecordedEvent(
         workflow_id,
@@ -97,7 +99,12 @@ def record(  # noqa: PLR0913, PLR0917 - one value for each part of the header; c
     )
 
 
-_encode_text = json.JSONEncoder(ensure_ascii=False).encode
+def redactable_of(event: Event) -> tuple[str, ...]:
+    """JSON pointers, within the payload, of the values that may be cut out of it."""
+    return event.redactable if isinstance(event, StepScheduled | StepSucceeded) else ()
+
+
+_encode_text = lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=False).encode)
 
 
 def _encode_header(  # noqa: PLR0913, PLR0917 - as in record
@@ -163,7 +170,7 @@ def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes =
             raise EventCorrupt(f"{place}: event {number} is missing")
         if recorded.previous != previous:
             raise EventCorrupt(f"{place}: does not follow the event before it; one of the two was changed")
-        redactable = getattr(recorded.event, "redactable", ())
+        redactable = redactable_of(recorded.event)
         if payload_digest(recorded.payload, redactable=redactable, key=key, version=number) != recorded.payload_digest:
             raise EventCorrupt(f"{place}: its payload was changed")
         previous = link(recorded.header, recorded.previous, recorded.payload_digest)
