@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
+from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, WorkflowRow
 from projections.sql import POSITION, Forget, ViewsAlong, load_parked, load_steps, load_workflows
 from projections.views import ViewBroken, fold, mentioned_steps
@@ -83,9 +84,8 @@ class Keeper:
         self._changed.clear()
         self._to_park.clear()
         with self._database.reading() as cursor:
-            rows = cursor.query("SELECT position FROM positions WHERE name = ?", (POSITION,))
+            self._written = self.position = position_of(cursor, POSITION)
             self._parked = load_parked(cursor.query)
-        self._written = self.position = rows[0][0] if rows else 0
         return self.position
 
     def take(self, entries: Sequence[Entry]) -> None:
@@ -106,7 +106,7 @@ class Keeper:
         along = ViewsAlong(changed, self._to_park)
         try:
             with self._database.transaction("project") as cursor:
-                move_position(cursor, self._written, self.position)
+                MovePosition(POSITION, self._written, self.position).run(cursor)
                 along.run(cursor)
         except FenceMissed:
             self.begin()
@@ -120,7 +120,8 @@ class Keeper:
         """Empty the views and begin again from the first event. Raises FenceMissed where somebody else was first."""
         self.begin()
         with self._database.transaction("project") as cursor:
-            move_position(cursor, self._written, 0)
+            if self._written:
+                MovePosition(POSITION, self._written, 0).run(cursor)
             Forget().run(cursor)
         self.begin()
 
@@ -190,16 +191,3 @@ class Keeper:
                 del row.steps[name]
         while len(self._rows) > self._rows_at_hand:
             self._rows.popitem(last=False)
-
-
-def move_position(cursor: Cursor, known: int, position: int) -> None:
-    """Move the views' position from where it is known to be; raises FenceMissed where it is not there any more."""
-    if known == 0:
-        cursor.execute(
-            "INSERT INTO positions (name, position) VALUES (?, 0) ON CONFLICT (name) DO NOTHING", (POSITION,)
-        )
-    moved = cursor.execute(
-        "UPDATE positions SET position = ? WHERE name = ? AND position = ?", (position, POSITION, known)
-    )
-    if moved != 1:
-        raise FenceMissed(f"the views were moved on from position {known} by another process")

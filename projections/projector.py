@@ -12,7 +12,8 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
-from domain.errors import StoreError
+from domain.errors import EventCorrupt, EventUnknown, StoreError
+from domain.ports import Notification
 from projections.keeper import Entry, Keeper
 
 SLICE_EVENTS: Final = 256
@@ -29,14 +30,28 @@ _logger = logging.getLogger("handrail.projections")
 
 
 class Log(Protocol):
-    """The log of events, from a position on."""
+    """The log of events, from any position, with what cannot be read among them."""
 
     def read(self, after: int, limit: int) -> Sequence[Entry]:
-        """Up to `limit` events behind the position, oldest first; none where there are none."""
+        """Up to `limit` entries behind the position, oldest first; none where there are none."""
         ...
 
-    async def newer(self, after: int) -> None:
-        """Return when there is an event behind the position."""
+
+class Follower(Protocol):
+    """The store's follower of the log."""
+
+    position: int
+
+    async def next_batch(self, limit: int) -> Sequence[Notification]:
+        """Wait until there is something, and take it; nothing when the follower was closed."""
+        ...
+
+    def take(self, limit: int) -> Sequence[Notification]:
+        """What is there now, without waiting."""
+        ...
+
+    def look_again(self) -> None:
+        """Read the store at the next chance."""
         ...
 
 
@@ -58,6 +73,7 @@ class Projector:
     def __init__(
         self,
         keeper: Keeper,
+        follower: Follower,
         log: Log,
         *,
         busy: Callable[[], bool] = lambda: False,
@@ -68,6 +84,7 @@ class Projector:
     ) -> None:
         """`busy` tells whether the engine is; `seconds` is a clock that only goes forward, by default the loop's."""
         self._keeper = keeper
+        self._follower = follower
         self._log = log
         self._busy = busy
         self._meter = meter
@@ -77,38 +94,69 @@ class Projector:
         self._last_write = float("-inf")
 
     async def run(self) -> None:
-        """Follow until cancelled. Trouble with the store is waited out."""
+        """Follow until the follower is closed. Trouble with the store is waited out."""
         begun = False
         while True:
             try:
                 if not begun:
-                    self._keeper.begin()
+                    self._begin()
                     begun = True
-                await self._log.newer(self._keeper.position)
-                noticed = self._now()
-                await self._give_way()
-                await self._step(noticed)
+                if not await self._round():
+                    return
+            except (EventCorrupt, EventUnknown):
+                self._pass_unreadable()
             except StoreError as error:
                 _logger.warning("views wait: %s", error)
                 begun = False
                 await self._pause(TROUBLE_SECONDS)
 
-    async def _step(self, noticed: float) -> None:
-        """Fold and write what there is now, as far as one write goes."""
+    def finish(self) -> None:
+        """Write what is there now, when everything else has stopped; at most one write's worth."""
+        try:
+            self._begin()
+            entries = self._log.read(self._keeper.position, WRITE_EVENTS)
+            self._keeper.take(entries)
+            self._keeper.write()
+        except StoreError as error:
+            _logger.warning("views are left behind: %s", error)
+
+    def _begin(self) -> None:
+        self._follower.position = self._keeper.begin()
+        self._follower.look_again()
+
+    async def _round(self) -> bool:
+        """Wait for events, fold what is there as far as one write goes, and write; False when there is no more."""
+        entries: Sequence[Entry] = await self._follower.next_batch(SLICE_EVENTS)
+        if not entries:
+            return False
+        noticed = self._now()
+        await self._give_way()
         folded = 0
-        while folded < WRITE_EVENTS:
-            entries = self._log.read(self._keeper.position, SLICE_EVENTS)
-            if not entries:
-                break
+        while entries:
             self._keeper.take(entries)
             folded += len(entries)
             if self._meter is not None:
                 self._meter.passed(entries)
+            if folded >= WRITE_EVENTS:
+                break
             await self._pause(0)
-        self._keeper.write()
+            entries = self._follower.take(SLICE_EVENTS)
+        if not self._keeper.write():
+            self._begin()
         self._last_write = self._now()
         if self._meter is not None:
             self._meter.written(lag_seconds=self._last_write - noticed, parked=self._keeper.parked)
+        return True
+
+    def _pass_unreadable(self) -> None:
+        """Take the stretch that the follower could not read entry by entry: what cannot be read is parked."""
+        entries = self._log.read(self._keeper.position, SLICE_EVENTS)
+        self._keeper.take(entries)
+        if self._keeper.write():
+            self._follower.position = self._keeper.position
+            self._follower.look_again()
+        else:
+            self._begin()
 
     async def _give_way(self) -> None:
         """Return when the engine is idle, or when the last write is long enough ago."""

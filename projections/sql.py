@@ -26,6 +26,7 @@ SCHEMA: Final[tuple[str, ...]] = (
         requested_by TEXT NOT NULL, tags TEXT NOT NULL, parent_workflow TEXT, forked_from TEXT, started_at TEXT,
         changed_at TEXT, ended_at TEXT, deadline_at TEXT, reason TEXT NOT NULL, step_count BIGINT NOT NULL,
         settled_count BIGINT NOT NULL, attempts BIGINT NOT NULL, standing TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS workflows_begun ON workflows (started_at, workflow_id)",
     "CREATE INDEX IF NOT EXISTS workflows_open ON workflows (workflow_id) WHERE ended_at IS NULL",
     """CREATE TABLE IF NOT EXISTS steps (
         workflow_id TEXT NOT NULL, step TEXT NOT NULL, number BIGINT NOT NULL, kind TEXT NOT NULL, activity TEXT,

@@ -126,7 +126,7 @@ def _step_succeeded(event: events.StepSucceeded, recorded: RecordedEvent, earlie
     # A grant, or a signal, that makes the step ok there and then has been told by its own line.
     if _silent(event.step) or earlier.answered.pop(event.step, None) == recorded.decision:
         return []
-    return [_step(event.step, outcome_word(event.output), None)]
+    return [_step(event.step, outcome_word(event.output))]
 
 
 def _step_failed(event: events.StepFailed, _: RecordedEvent, __: Earlier) -> list[Line]:
@@ -172,15 +172,22 @@ def _wait_started(event: events.WaitStarted, recorded: RecordedEvent, _: Earlier
     if event.reason == "time":
         return [_step(event.step, "waiting", f"until {due}", due_at=due)]
     if event.reason in _BLOCKING:
-        reason = one_line(event.detail) or event.reason
-        if event.step:
-            return [_step(event.step, "blocked", reason, waits_for=event.reason)]
-        return [_workflow(recorded.originator_id, f"blocked({reason})", waits_for=event.reason)]
+        return [_blocked(recorded, event.step, one_line(event.detail) or event.reason, event.reason)]
     return []
 
 
-_BLOCKING: Final = frozenset({"intervention", "budget", "definition"})
-"""Waits that have no event of their own to tell them; approvals, children and unknown outcomes have."""
+def _blocked(recorded: RecordedEvent, step: str, reason: str, waits_for: str) -> Line:
+    if step:
+        return _step(step, "blocked", reason, waits_for=waits_for)
+    return _workflow(recorded.originator_id, f"blocked({reason})", waits_for=waits_for)
+
+
+def _intervention_requested(event: events.InterventionRequested, recorded: RecordedEvent, _: Earlier) -> list[Line]:
+    return [_blocked(recorded, event.step, one_line(event.reason) or "intervention", "intervention")]
+
+
+_BLOCKING: Final = frozenset({"budget", "definition"})
+"""Waits that have no event of their own to tell them; approvals, children, interventions and unknown outcomes have."""
 
 
 def _wait_satisfied(event: events.WaitSatisfied, recorded: RecordedEvent, earlier: Earlier) -> list[Line]:
@@ -207,16 +214,17 @@ def _child_ended(event: events.ChildEnded, _: RecordedEvent, __: Earlier) -> lis
 
 
 def _intervention(event: events.InterventionApplied, _: RecordedEvent, __: Earlier) -> list[Line]:
-    return [_resume(_ACTS[event.act], step=event.step, by=event.by, reason=event.reason)]
+    word = _ACTS.get(event.act)
+    return [] if word is None else [_resume(word, step=event.step, by=event.by, reason=event.reason)]
 
 
 _ACTS: Final = {
     "retry": "retry_requested",
     "skip": "skip_requested",
     "supply": "output_supplied",
-    "settle": "outcome_settled",
     "extend": "budget_extended",
 }
+"""What an operator's act is called; settling is told by the outcome that it reconciles."""
 
 
 def _paused(event: events.WorkflowPaused, recorded: RecordedEvent, _: Earlier) -> list[Line]:
@@ -263,6 +271,7 @@ _TELLERS: Final[dict[type[Event], Callable[[Any, RecordedEvent, Earlier], list[L
     events.WaitTimedOut: _wait_timed_out,
     events.ChildStarted: _child_started,
     events.ChildEnded: _child_ended,
+    events.InterventionRequested: _intervention_requested,
     events.InterventionApplied: _intervention,
     events.WorkflowPaused: _paused,
     events.WorkflowResumed: _unpaused,

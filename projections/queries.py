@@ -1,0 +1,66 @@
+"""What is read from the views: lists of workflows, and which of them are open."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from projections.sql import Query
+
+PAGE_ROWS: Final = 5_000
+"""Rows in one query: a long list is read in pages, so that it needs little memory and holds up nobody."""
+
+LISTED: Final = (
+    "workflow_id", "status", "definition", "definition_version", "goal", "waits", "requested_by", "tags",
+    "parent_workflow", "forked_from", "started_at", "changed_at", "ended_at", "deadline_at", "reason", "step_count",
+    "settled_count", "attempts", "version",
+)  # fmt: skip
+
+
+def list_workflows(
+    query: Query, *, status: str | None = None, tags: Mapping[str, str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Workflows in the order in which they began; those in a status, those with all of these tags."""
+    columns = ", ".join(LISTED)
+    where = "" if status is None else "AND status = ? "
+    wanted = dict(tags or {})
+    last: tuple[Any, ...] = ("", "")
+    while True:
+        parameters = [*last, *([] if status is None else [status]), PAGE_ROWS]
+        rows = query(
+            f"SELECT {columns} FROM workflows WHERE (started_at, workflow_id) > (?, ?) {where}"  # noqa: S608 - ours
+            "ORDER BY started_at, workflow_id LIMIT ?",
+            parameters,
+        )
+        for values in rows:
+            row = dict(zip(LISTED, values, strict=True))
+            row["tags"] = json.loads(row["tags"])
+            row["waits"] = [
+                dict(zip(("step", "reason"), wait.rsplit(":", 1), strict=True)) for wait in row["waits"].split()
+            ]
+            if wanted.items() <= row["tags"].items():
+                yield row
+        if len(rows) < PAGE_ROWS:
+            return
+        last = (rows[-1][LISTED.index("started_at")], rows[-1][0])
+
+
+def open_workflows(query: Query) -> Iterator[tuple[str, str]]:
+    """Ids and statuses of the workflows that have not ended, in the order of their ids."""
+    last = ""
+    while True:
+        rows = query(
+            "SELECT workflow_id, status FROM workflows WHERE ended_at IS NULL AND workflow_id > ? "
+            "ORDER BY workflow_id LIMIT ?",
+            (last, PAGE_ROWS),
+        )
+        yield from ((row[0], row[1]) for row in rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        last = rows[-1][0]
+
+
+def count_statuses(query: Query) -> dict[str, int]:
+    """How many workflows there are in each status."""
+    return {row[0]: row[1] for row in query("SELECT status, count(*) FROM workflows GROUP BY status", ())}
