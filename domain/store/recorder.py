@@ -46,8 +46,9 @@ class Shelved(NamedTuple):
 
     workflow_id: str
     key: bytes
-    snapshot_version: int
-    snapshot: bytes | None
+    snapshot_version: int = 0
+    snapshot_topic: str = ""
+    snapshot: bytes | None = None
 
 
 class StoreRecorder(ApplicationRecorder):
@@ -124,15 +125,16 @@ class StoreRecorder(ApplicationRecorder):
         for chunk, size in _chunks(workflow_ids):
             with self.reading() as cursor:
                 rows = cursor.query(
-                    "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.state "
+                    "SELECT keys.workflow_id, keys.key, "
+                    "snapshots.originator_version, snapshots.topic, snapshots.state "
                     f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
                     "ON snapshots.originator_id = keys.workflow_id "
                     f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) "
                     "ORDER BY snapshots.originator_version",
                     [*chunk, *[""] * (size - len(chunk))],
                 )
-            for workflow_id, key, version, state in rows:
-                found[workflow_id] = Shelved(workflow_id, bytes.fromhex(key), version or 0, state)
+            for workflow_id, key, version, topic, state in rows:
+                found[workflow_id] = Shelved(workflow_id, bytes.fromhex(key), version or 0, topic or "", state)
         return found
 
 

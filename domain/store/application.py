@@ -1,0 +1,236 @@
+"""The store's one door: an application of the eventsourcing library whose aggregates are workflows.
+
+Loading, deciding and saving go through the library's recorder, mapper and `save`; what is ours is that whole turns are
+saved at once, that statements of other rooms run along in the events' transaction, and that workflows are held in
+memory without being copied. Errors are those of `domain.errors`, whatever the database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Final, cast
+
+from eventsourcing.application import Application
+from eventsourcing.domain import DomainEventProtocol, MutableOrImmutableAggregate
+from eventsourcing.persistence import Mapper, Recording
+from eventsourcing.utils import Environment, EnvType, strtobool
+
+from domain.errors import StoreUnavailable, WorkflowUnknown
+from domain.ids import local_workflow_id
+from domain.ports import Along, Companion, Cursor, Decided, Definitions, Notification, OpenCommands, Request
+from domain.recorded import RecordedEvent, verify
+from domain.state import State
+from domain.store.deciding import TurnDecider
+from domain.store.log import LogFollower
+from domain.store.mapper import EventMapper
+from domain.store.recorder import StoreRecorder
+from domain.store.shelf import WORKFLOWS_HELD, Shelf
+from domain.store.trouble import DRIVERS, trouble
+
+_LOCAL_NUMBERS: Final = "local_workflows"
+_REFUSED_SETTING: Final = "POSTGRES_ENABLE_DB_FUNCTIONS"
+
+
+class WorkflowStore(Application[str]):
+    """Workflows by id: decided in turns, read, followed, backed up.
+
+    `companions` bring what must be true together with a turn's events; `open_commands` says which commands nobody has
+    claimed; `schema` is the DDL of the rooms' tables. All three may be set before the first turn.
+    """
+
+    name = "Handrail"
+    mapper: EventMapper
+    recorder: StoreRecorder
+
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        *,
+        definitions: Definitions,
+        schema: Sequence[str] = (),
+        companions: Sequence[Companion] = (),
+        open_commands: OpenCommands | None = None,
+        workflows_held: int = WORKFLOWS_HELD,
+    ) -> None:
+        """Open the store that the library's settings in `env` name, and create what is missing of its tables.
+
+        Raises StoreUnavailable or StoreNewer.
+        """
+        self.followers: list[LogFollower] = []
+        try:
+            super().__init__(dict(env))
+        except DRIVERS as error:
+            raise trouble(error, env.get("SQLITE_DBNAME", "of these settings")) from error
+        self.recorder.prepare(schema)
+        self._shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)
+        self.deciding = TurnDecider(self, self._shelf, definitions, companions, open_commands)
+
+    # --- how the library is put together ----------------------------------------------------------------------------
+
+    def construct_env(self, name: str, env: EnvType | None = None) -> Environment:
+        """Take the settings as given: the library would let any variable of the process's environment override them."""
+        settings = dict(env or {})
+        for source in (settings, os.environ):
+            if strtobool(source.get(_REFUSED_SETTING) or "no"):
+                raise StoreUnavailable(
+                    f"{_REFUSED_SETTING} makes the log skip events and leaves out what is saved along; unset it"
+                )
+        return Environment(name, settings)
+
+    def construct_mapper(self) -> Mapper[str]:
+        """Our mapper, with the compressor and cipher of the settings."""
+        return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=EventMapper)
+
+    def save(
+        self, *objs: MutableOrImmutableAggregate[str] | DomainEventProtocol[str] | None, **kwargs: Any
+    ) -> list[Recording[str]]:
+        """Save pending events, with `along=[…]` in the same transaction, and tell the followers.
+
+        Raises VersionConflict, FenceMissed or StoreUnavailable; then nothing of it is in the store.
+        """
+        try:
+            return super().save(*objs, **kwargs)
+        except DRIVERS as error:
+            raise trouble(error, self.recorder.place) from error
+
+    def _notify(self, recordings: list[Recording[str]]) -> None:
+        if recordings and self.followers:
+            notifications = [
+                Notification(recording.notification.id, cast("RecordedEvent", recording.domain_event))
+                for recording in recordings
+            ]
+            for follower in self.followers:
+                follower.offer(notifications)
+
+    def look_again(self) -> None:
+        """Have the followers read the log: something may be in it that they were not told of."""
+        for follower in self.followers:
+            follower.look_again()
+
+    # --- deciding ---------------------------------------------------------------------------------------------------
+
+    def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
+        """Load, decide and save; what became of each request, in their order.
+
+        An error of one request is in its `Decided.error`, and the others go on. Raises StoreUnavailable where the
+        store cannot be read or written: then nothing of the turn is in it.
+        """
+        return self.deciding.decide_turn(requests)
+
+    def next_local_number(self) -> int:
+        """A number whose local id no workflow has, and that nobody is given again."""
+        while True:
+            with self.recorder.transaction() as cursor:
+                ((number,),) = cursor.query(
+                    "INSERT INTO counters (name, value) VALUES (?, 1) "
+                    "ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
+                    (_LOCAL_NUMBERS,),
+                )
+            if not self.exists(local_workflow_id(number)):
+                return int(number)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def read(self, workflow_id: str, *, upto: int | None = None, verified: bool = False) -> list[RecordedEvent]:
+        """A workflow's events, oldest first, up to a version; `verified` holds them against their chain of digests.
+
+        Raises WorkflowUnknown, EventCorrupt or EventUnknown.
+        """
+        shelved = self.recorder.select_shelved([workflow_id]).get(workflow_id)
+        if shelved is None:
+            raise unknown(workflow_id)
+        rows = self.recorder.select_since({workflow_id: 0}).get(workflow_id, [])
+        events = [self.mapper.read(*row) for row in (rows if upto is None else rows[:upto])]
+        if verified:
+            verify(events, key=shelved.key)
+        return events
+
+    def load(self, workflow_id: str, *, upto: int | None = None) -> State:
+        """A workflow's state, the caller's own, as it is or as it was at a version.
+
+        Raises WorkflowUnknown, EventCorrupt or EventUnknown.
+        """
+        workflow = self._shelf.fold(workflow_id, upto=upto)
+        if workflow is None or workflow.version == 0:
+            raise unknown(workflow_id)
+        return workflow.state
+
+    def exists(self, workflow_id: str) -> bool:
+        """Whether the store has the workflow."""
+        return bool(self.recorder.select_shelved([workflow_id]))
+
+    def workflow_ids(self, *, after: str = "", limit: int = 1_000) -> list[str]:
+        """Up to `limit` ids behind `after`, in their order."""
+        rows = self.query(
+            "SELECT workflow_id FROM workflow_keys WHERE workflow_id > ? ORDER BY workflow_id LIMIT ?", (after, limit)
+        )
+        return [workflow_id for (workflow_id,) in rows]
+
+    # --- the log ----------------------------------------------------------------------------------------------------
+
+    def select(self, after: int, limit: int) -> list[Notification]:
+        """Up to `limit` events behind the position `after`. Raises EventCorrupt or EventUnknown."""
+        return [
+            Notification(position, self.mapper.read(*row)) for position, row in self.recorder.select_log(after, limit)
+        ]
+
+    def newest(self) -> int:
+        """Position of the newest event, or 0."""
+        return self.recorder.max_notification_id() or 0
+
+    def data_version(self) -> int:
+        """Changes whenever another process has committed."""
+        return self.recorder.data_version()
+
+    def follow(self, after: int, **options: Any) -> LogFollower:
+        """A follower of the log from a position; it hears of this process's events as they are saved."""
+        follower = LogFollower(self, after, **options)
+        self.followers.append(follower)
+        return follower
+
+    def unfollow(self, follower: LogFollower) -> None:
+        """Let a follower hear of nothing more."""
+        if follower in self.followers:
+            self.followers.remove(follower)
+
+    # --- what the other rooms need ----------------------------------------------------------------------------------
+
+    def transaction(self, point: str = "commit") -> AbstractContextManager[Cursor]:
+        """A transaction of a room's own; `point` is the family of fault points around its commit."""
+        return self.recorder.transaction(point)
+
+    def reading(self) -> AbstractContextManager[Cursor]:
+        """A consistent view for reading."""
+        return self.recorder.reading()
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT."""
+        with self.recorder.reading() as cursor:
+            return cursor.query(statement, parameters)
+
+    def run(self, *along: Along, point: str = "commit") -> None:
+        """Run statements in a transaction of their own."""
+        with self.recorder.transaction(point) as cursor:
+            for each in along:
+                each.run(cursor)
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy while others write; may be called in a thread.
+
+        Raises InputInvalid where there is something at `target`, StoreUnavailable where it cannot be written.
+        """
+        self.recorder.backup(target)
+
+    def close(self) -> None:
+        """Close the store; followers end."""
+        for follower in self.followers:
+            follower.close()
+        super().close()
+
+
+def unknown(workflow_id: str) -> WorkflowUnknown:
+    """What is said of an id that the store does not have."""
+    return WorkflowUnknown(f"there is no workflow {workflow_id!r}: `handrail list` shows those there are")

@@ -1,0 +1,134 @@
+"""Following the log from a position: what relay, timer, projector and the command line's printer share.
+
+Two ways lead to a follower. What this process saves is handed to it as it is saved, and costs no reading. What others
+save is found by asking the database now and then whether somebody else has committed, which is cheap. Either way the
+order is that of the log, without gaps and without repetitions: what was handed over is used only where it begins right
+behind the position, and everything else is read from the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Final, Protocol
+
+from domain.ports import Notification
+
+BATCH: Final = 500
+"""How many events a batch holds at most, by default."""
+
+POLL: Final = timedelta(milliseconds=100)
+"""How often the database is asked whether others have committed."""
+
+BUFFERED: Final = 20_000
+"""How many events are kept for a follower that lags behind; beyond that it reads them from the store."""
+
+
+class Log(Protocol):
+    """What a follower needs of the store."""
+
+    def select(self, after: int, limit: int) -> list[Notification]:
+        """Up to `limit` events behind the position `after`."""
+        ...
+
+    def data_version(self) -> int:
+        """Changes whenever another process has committed."""
+        ...
+
+
+class LogFollower:
+    """Hands out the log behind `position`, batch by batch. Used by one task, on the store's event loop."""
+
+    def __init__(self, log: Log, after: int, *, poll: timedelta = POLL, buffered: int = BUFFERED) -> None:
+        """Begin behind the position `after`; 0 is the beginning of the log."""
+        self.position = after
+        self._log = log
+        self._poll_seconds = poll.total_seconds()
+        self._buffered = buffered
+        self._buffer: deque[Notification] = deque()
+        self._must_read = True
+        self._read_at: int | None = None
+        self._woken = asyncio.Event()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many events are known to be there and not handed out yet."""
+        return len(self._buffer)
+
+    def offer(self, notifications: Sequence[Notification]) -> None:
+        """Take what this process has just saved, in the order of the log."""
+        if len(self._buffer) < self._buffered:
+            self._buffer.extend(notifications)
+        else:
+            self._must_read = True
+        self._woken.set()
+
+    def look_again(self) -> None:
+        """Read the store at the next chance: there may be something that was not offered."""
+        self._must_read = True
+        self._woken.set()
+
+    def close(self) -> None:
+        """End: whoever waits gets an empty batch."""
+        self._closed = True
+        self._woken.set()
+
+    def take(self, limit: int = BATCH) -> list[Notification]:
+        """What is there now, without waiting; may be nothing. Raises StoreError for what cannot be read."""
+        batch = self._from_buffer(limit)
+        if batch or not self._may_be_more():
+            return batch
+        # Asked for before reading: what is committed in between is then looked for once too often, never too seldom.
+        read_at = self._log.data_version()
+        batch = self._log.select(self.position, limit)
+        if len(batch) < limit:
+            self._must_read = False
+            self._read_at = read_at
+        else:
+            self._must_read = True
+        if batch:
+            self.position = batch[-1].position
+        return batch
+
+    async def next_batch(self, limit: int = BATCH) -> list[Notification]:
+        """Wait until there is something, and take it; nothing only when the follower was closed."""
+        while not self._closed:
+            self._woken.clear()
+            batch = self.take(limit)
+            if batch:
+                return batch
+            await self._wait()
+        return []
+
+    async def batches(self, limit: int = BATCH) -> AsyncIterator[list[Notification]]:
+        """Batch after batch, until the follower is closed."""
+        while batch := await self.next_batch(limit):
+            yield batch
+
+    def _from_buffer(self, limit: int) -> list[Notification]:
+        buffer = self._buffer
+        while buffer and buffer[0].position <= self.position:
+            buffer.popleft()
+        batch: list[Notification] = []
+        expected = self.position + 1
+        while buffer and buffer[0].position == expected and len(batch) < limit:
+            batch.append(buffer.popleft())
+            expected += 1
+        if batch:
+            self.position = expected - 1
+        return batch
+
+    def _may_be_more(self) -> bool:
+        return self._must_read or bool(self._buffer) or self._log.data_version() != self._read_at
+
+    async def _wait(self) -> None:
+        """Until something is offered, or it is time to ask the database."""
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(self._poll_seconds, self._woken.set)
+        try:
+            await self._woken.wait()
+        finally:
+            timer.cancel()
