@@ -357,6 +357,9 @@ def _attempt_failed(state: State, event: e.AttemptFailed, _: datetime) -> None:
     step.undecided = step.last_failure = event.failure
     step.undecided_kind = event.kind
     state.undecided[event.step] = None
+    if event.failure.kind is FailureClass.TIMEOUT:
+        # Code that could not be stopped may still end: then what it says is recorded as late.
+        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = event.kind
     if event.kind == "run" and not event.failure.absent:
         _list_effect(state, step)
 
