@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from eventsourcing.application import Application
 from eventsourcing.domain import DomainEventProtocol, MutableOrImmutableAggregate
@@ -24,6 +24,7 @@ from domain.ports import Along, Companion, Cursor, Decided, Definitions, Notific
 from domain.recorded import RecordedEvent, verify
 from domain.state import State
 from domain.store.deciding import TurnDecider
+from domain.store.events import WorkflowEvents
 from domain.store.log import LogFollower
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder
@@ -84,6 +85,10 @@ class WorkflowStore(Application[str]):
         """Our mapper, with the compressor and cipher of the settings."""
         return self.factory.mapper(transcoder=self.construct_transcoder(), mapper_class=EventMapper)
 
+    def construct_event_store(self) -> WorkflowEvents:
+        """Our event store, which tells the followers of what it has put."""
+        return WorkflowEvents(self.mapper, self.recorder, self._tell)
+
     def save(
         self, *objs: MutableOrImmutableAggregate[str] | DomainEventProtocol[str] | None, **kwargs: Any
     ) -> list[Recording[str]]:
@@ -96,14 +101,9 @@ class WorkflowStore(Application[str]):
         except DRIVERS as error:
             raise trouble(error, self.recorder.place) from error
 
-    def _notify(self, recordings: list[Recording[str]]) -> None:
-        if recordings and self.followers:
-            notifications = [
-                Notification(recording.notification.id, cast("RecordedEvent", recording.domain_event))
-                for recording in recordings
-            ]
-            for follower in self.followers:
-                follower.offer(notifications)
+    def _tell(self, notifications: Sequence[Notification]) -> None:
+        for follower in self.followers:
+            follower.offer(notifications)
 
     def look_again(self) -> None:
         """Have the followers read the log: something may be in it that they were not told of."""

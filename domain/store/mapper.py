@@ -6,7 +6,7 @@ compressor or cipher set for the library covers the payload only; header and dig
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
@@ -18,17 +18,28 @@ _PARTS_BEFORE_PAYLOAD: Final = 2
 _LINE: Final = b"\n"
 
 
+class EventRow(NamedTuple):
+    """One stored event, as its columns."""
+
+    workflow_id: str
+    version: int
+    topic: str
+    state: bytes
+
+
 class EventMapper(Mapper[str]):
     """RecordedEvent to StoredEvent and back."""
 
-    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
-        """The row of an event; raises StoreError for anything but a RecordedEvent."""
-        if not isinstance(domain_event, RecordedEvent):
-            raise StoreError(f"{type(domain_event).__name__} is not an event of a workflow; record it first")
-        state = to_state(domain_event)
+    def to_row(self, recorded: RecordedEvent) -> EventRow:
+        """The row of an event."""
+        state = to_state(recorded)
         if self.compressor is not None or self.cipher is not None:
             state = self._covered(state)
-        return StoredEvent(domain_event.originator_id, domain_event.originator_version, domain_event.name, state)
+        return EventRow(recorded.originator_id, recorded.originator_version, recorded.name, state)
+
+    def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
+        """The row of an event, as the library's object; raises StoreError for anything but a RecordedEvent."""
+        return StoredEvent(*self.to_row(recorded_event(domain_event)))
 
     def to_domain_event(self, stored_event: StoredEvent) -> RecordedEvent:
         """The event of a row; raises EventCorrupt or EventUnknown, naming it."""
@@ -62,6 +73,13 @@ class EventMapper(Mapper[str]):
                 f"workflow {workflow_id} event {version} cannot be uncovered: {error}; check the store's cipher key"
             ) from error
         return _LINE.join((header, digests, payload))
+
+
+def recorded_event(event: DomainEventProtocol[str]) -> RecordedEvent:
+    """The event itself; raises StoreError where it is of another kind."""
+    if not isinstance(event, RecordedEvent):
+        raise StoreError(f"{type(event).__name__} is not an event of a workflow; record it first")
+    return event
 
 
 def event_mapper() -> EventMapper:

@@ -4,8 +4,8 @@ A recorder of ours is one of the library's, with three things added: `along`, st
 transaction; transactions and consistent reads for the other rooms; and reading the newest events of many workflows
 with one query.
 
-The hook behind `along` is the keyword argument that `Application.save` hands through to `insert_events`. How the
-library calls it is private to it: the version is pinned, and a contract test holds the hook.
+`along` is a keyword argument that `Application.save` hands through to the event store and on to the recorder. That it
+does is the library's private affair: its version is pinned, and a contract test holds the hook.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from eventsourcing.persistence import ApplicationRecorder, StoredEvent
+from eventsourcing.persistence import ApplicationRecorder
 
 from domain.errors import VersionConflict
 from domain.ports import Along, Cursor
+from domain.store.mapper import EventRow
 
 Item = TypeVar("Item")
 
@@ -30,15 +31,6 @@ SNAPSHOTS: Final = "stored_snapshots"
 # How many ids one query asks for. A few sizes, filled up with ids that match nothing, keep the number of different
 # statements small, so that each stays prepared; the largest stays under SQLite's oldest limit of 999 variables.
 _SIZES: Final = (1, 4, 16, 64, 256)
-
-
-class EventRow(NamedTuple):
-    """One stored event, as its columns."""
-
-    workflow_id: str
-    version: int
-    topic: str
-    state: bytes
 
 
 class Shelved(NamedTuple):
@@ -62,9 +54,7 @@ class StoreRecorder(ApplicationRecorder):
         """Create what is missing of the store's tables and of those handed in; writes nothing where all is there."""
 
     @abstractmethod
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **kwargs: Any
-    ) -> Sequence[int]:
+    def insert_rows(self, rows: Sequence[EventRow], *, along: Sequence[Along] = (), **kwargs: Any) -> Sequence[int]:
         """Insert events and run `along` in one transaction; the events' positions, rising.
 
         Raises VersionConflict where a version is taken, FenceMissed where a statement says so, StoreUnavailable; then

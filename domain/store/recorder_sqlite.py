@@ -8,6 +8,7 @@ follows the log by position misses nothing.
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,8 @@ from domain.errors import StoreUnavailable
 from domain.ports import Along, Cursor
 from domain.store import backup_sqlite
 from domain.store.connection_sqlite import APPLICATION_ID, Statements, StoreFile, check_header
-from domain.store.recorder import EVENTS, SNAPSHOTS, EventRow, StoreRecorder
+from domain.store.mapper import EventRow
+from domain.store.recorder import EVENTS, SNAPSHOTS, StoreRecorder
 from domain.store.schema import SCHEMA_FACT, SCHEMA_VERSION, STORE_TABLES, schema_digest
 
 STORE_READ_ONLY: Final = "STORE_READ_ONLY"
@@ -85,22 +87,21 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
                 (SCHEMA_FACT, digest),
             )
 
-    def insert_events(
-        self, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **kwargs: Any
-    ) -> Sequence[int]:
+    def insert_rows(self, rows: Sequence[EventRow], *, along: Sequence[Along] = (), **_: Any) -> Sequence[int]:
         """Insert events and run `along` in one transaction; the events' positions."""
         with self.datastore.transaction(commit=True) as cursor:
-            return self._insert_events(cursor, stored_events, along=along, **kwargs)
+            return self._insert_rows(cursor.sqlite_cursor, rows, along)
 
     def _insert_events(
         self, c: SQLiteCursor, stored_events: Sequence[StoredEvent], *, along: Sequence[Along] = (), **_: Any
     ) -> Sequence[int]:
+        """The library's own way in, for what it saves itself."""
+        rows = [EventRow(str(one.originator_id), one.originator_version, one.topic, one.state) for one in stored_events]
+        return self._insert_rows(c.sqlite_cursor, rows, along)
+
+    def _insert_rows(self, cursor: sqlite3.Cursor, rows: Sequence[EventRow], along: Sequence[Along]) -> Sequence[int]:
         positions: Sequence[int] = ()
-        cursor = c.sqlite_cursor
-        if stored_events:
-            rows = [
-                (event.originator_id, event.originator_version, event.topic, event.state) for event in stored_events
-            ]
+        if rows:
             cursor.executemany(self.insert_events_statement, rows)
             # This connection holds the write lock, so the positions given are consecutive.
             (last,) = cursor.execute("SELECT last_insert_rowid()").fetchone()

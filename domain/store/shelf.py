@@ -19,8 +19,8 @@ from domain.errors import EventCorrupt, StoreError, StoreUnavailable
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.state import State
-from domain.store.mapper import EventMapper
-from domain.store.recorder import EventRow, Shelved, StoreRecorder
+from domain.store.mapper import EventMapper, EventRow
+from domain.store.recorder import Shelved, StoreRecorder
 from domain.store.snapshots import fold_from
 from domain.workflow import Workflow
 
