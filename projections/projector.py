@@ -141,22 +141,25 @@ class Projector:
                 break
             await self._pause(0)
             entries = self._follower.take(SLICE_EVENTS)
+        self._write(noticed)
+        return True
+
+    def _write(self, noticed: float) -> None:
         if not self._keeper.write():
             self._begin()
         self._last_write = self._now()
         if self._meter is not None:
             self._meter.written(lag_seconds=self._last_write - noticed, parked=self._keeper.parked)
-        return True
 
     def _pass_unreadable(self) -> None:
         """Take the stretch that the follower could not read entry by entry: what cannot be read is parked."""
         entries = self._log.read(self._keeper.position, SLICE_EVENTS)
         self._keeper.take(entries)
-        if self._keeper.write():
-            self._follower.position = self._keeper.position
-            self._follower.look_again()
-        else:
-            self._begin()
+        if self._meter is not None:
+            self._meter.passed(entries)
+        self._write(self._now())
+        self._follower.position = self._keeper.position
+        self._follower.look_again()
 
     async def _give_way(self) -> None:
         """Return when the engine is idle, or when the last write is long enough ago."""

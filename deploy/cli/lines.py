@@ -123,10 +123,11 @@ def _approval_expired(event: events.ApprovalExpired, _: RecordedEvent, __: Earli
 
 
 def _step_succeeded(event: events.StepSucceeded, recorded: RecordedEvent, earlier: Earlier) -> list[Line]:
+    written = [_file(artifact) for artifact in event.artifacts]
     # A grant, or a signal, that makes the step ok there and then has been told by its own line.
     if _silent(event.step) or earlier.answered.pop(event.step, None) == recorded.decision:
-        return []
-    return [_step(event.step, outcome_word(event.output))]
+        return written
+    return [_step(event.step, outcome_word(event.output)), *written]
 
 
 def _step_failed(event: events.StepFailed, _: RecordedEvent, __: Earlier) -> list[Line]:
@@ -160,8 +161,12 @@ def _outcome_reconciled(event: events.OutcomeReconciled, _: RecordedEvent, __: E
 
 
 def _artifact(event: events.ArtifactRecorded, _: RecordedEvent, __: Earlier) -> list[Line]:
-    values = {"name": event.name, "digest": event.digest, "size": event.size}
-    return [Line("artifact", one_line(event.name), values)]
+    return [_file(event)]
+
+
+def _file(written: events.Artifact | events.ArtifactRecorded) -> Line:
+    values = {"name": written.name, "digest": written.digest, "size": written.size}
+    return Line("artifact", one_line(written.name), values)
 
 
 def _wait_started(event: events.WaitStarted, recorded: RecordedEvent, _: Earlier) -> list[Line]:

@@ -1,0 +1,1 @@
+"""The views: folds, rows, keeper, projector."""
