@@ -20,7 +20,7 @@ from domain.facts import Facts
 from domain.failures import Failure, FailureClass
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, idempotency_key, message_id
 from domain.state import State, StepState, Undoing
-from domain.triggers import Given, Trigger
+from domain.triggers import Given, Intervention, RecordDecision, Trigger
 
 Events = Iterator[Event]
 
@@ -62,10 +62,13 @@ class Decision:
 
 def refuse(trigger: Trigger, reason: str) -> e.DecisionRefused:
     """The record of an act of a person that does not fit."""
-    by = getattr(trigger, "decided_by", None) or getattr(trigger, "by", "")
-    about = getattr(trigger, "approval_id", None) or getattr(trigger, "step", "")
-    act = getattr(trigger, "decision", None) or str(getattr(trigger, "type", "")).split("_", maxsplit=1)[0]
-    return e.DecisionRefused(approval_id=about, decided_by=by, decision=act, reason=reason)
+    if isinstance(trigger, RecordDecision):
+        return e.DecisionRefused(
+            approval_id=trigger.approval_id, decided_by=trigger.decided_by, decision=trigger.decision, reason=reason
+        )
+    by = trigger.by if isinstance(trigger, Intervention) else ""
+    act = str(getattr(trigger, "type", "")).split("_", maxsplit=1)[0]
+    return e.DecisionRefused(approval_id=getattr(trigger, "step", ""), decided_by=by, decision=act, reason=reason)
 
 
 def action_of(decision: Decision, step: StepState, step_input: Mapping[str, Any]) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def activity_of(decision: Decision, step: StepState) -> ActivityType:
     return declared
 
 
-def schedule_attempt(  # noqa: PLR0913 - the parts of a command
+def schedule_attempt(
     decision: Decision,
     step: StepState | Undoing,
     declared: ActivityType,
@@ -194,5 +197,3 @@ def consequence(decision: Decision, step_id: str, failure: Failure, *, person: s
         return
     reason = f"step {step_id} failed: {failure.message}"
     yield from begin_stopping(decision, why="failed", reason=reason[:2_000], step=step_id, failure=failure)
-
-

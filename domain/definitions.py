@@ -99,8 +99,8 @@ class ActivityType:
     queue: str = DEFAULT_QUEUE
     concurrency: int | None = None
     secrets: tuple[str, ...] = ()
-    input_adapter: TypeAdapter[Any] = field(repr=False, compare=False, default=None)  # type: ignore[assignment]
-    output_adapter: TypeAdapter[Any] = field(repr=False, compare=False, default=None)  # type: ignore[assignment]
+    input_adapter: TypeAdapter[Any] = field(repr=False, compare=False, default_factory=lambda: TypeAdapter(Any))
+    output_adapter: TypeAdapter[Any] = field(repr=False, compare=False, default_factory=lambda: TypeAdapter(Any))
     redactable_input: tuple[str, ...] = ()
     redactable_output: tuple[str, ...] = ()
     is_async: bool = True
@@ -139,7 +139,7 @@ def activity(
 ) -> Callable[[Callable[..., Any]], ActivityType]: ...
 
 
-def activity(
+def activity(  # noqa: PLR0913 - the author's whole vocabulary, by keyword only
     function: Callable[..., Any] | None = None,
     /,
     *,
@@ -442,8 +442,8 @@ class Definition:
             declared = self.activities.get(step.activity or "")
             if declared is not None and not declared.undoable:
                 raise PlanInvalid(
-                    f"{place}, step {step.id!r}: activity {declared.name!r} has an effect ({declared.effect}) but neither "
-                    "compensation=… nor pivot=True; if there is nothing to undo, it is effect='pure'"
+                    f"{place}, step {step.id!r}: activity {declared.name!r} has an effect ({declared.effect}) but "
+                    "neither compensation=… nor pivot=True; if there is nothing to undo, it is effect='pure'"
                 )
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ class NotApplied(ActivityError):
     """Proof that the effect did not happen; the only thing that lets a `once` activity run again."""
 
 
-class ActivityAnswer(HandrailError):  # noqa: N818 - an answer of an activity, raised or returned; not a fault
+class ActivityAnswer(HandrailError):
     """An answer other than an output; it may be returned or raised."""
 
 

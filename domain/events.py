@@ -16,9 +16,7 @@ from domain.failures import Failure
 from domain.plan import OnTimeout, PlannedStep
 
 AttemptKind = Literal["run", "compensate", "probe", "plan", "artifact"]
-WaitReason = Literal[
-    "approval", "signal", "time", "child", "outcome_unknown", "intervention", "budget", "definition"
-]
+WaitReason = Literal["approval", "signal", "time", "child", "outcome_unknown", "intervention", "budget", "definition"]
 
 
 class Event(BaseModel):
@@ -594,4 +592,3 @@ STORED: Final[dict[tuple[str, int], type[Event]]] = {
 for (_name, _version), _class in STORED.items():
     _class.stored_name = _name
     _class.stored_version = _version
-

@@ -73,7 +73,7 @@ def _revoke(state: State, message_ids: Iterable[str]) -> list[str]:
 
 
 def _back_to_planned(state: State, key: str, at: datetime) -> bool:
-    """A revoked attempt's step is planned again; a revoked probe is due at once. Whether it was a step's own attempt."""
+    """A revoked attempt's step is planned again, a revoked probe due at once. Whether it was a step's own attempt."""
     if key == UNDO:
         return False
     step = state.steps[key]
@@ -367,7 +367,10 @@ def _attempt_failed(state: State, event: e.AttemptFailed, _: datetime) -> None:
 def _lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
     state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = event.kind
     failure = make_failure(
-        event.step, FailureClass.OUTCOME_UNKNOWN, event.reason or "the claim ended without an outcome", type_name="Lapsed"
+        event.step,
+        FailureClass.OUTCOME_UNKNOWN,
+        event.reason or "the claim ended without an outcome",
+        type_name="Lapsed",
     )
     if event.kind == "compensate":
         _end_live(state, UNDO)

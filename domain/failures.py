@@ -29,9 +29,7 @@ class FailureClass(StrEnum):
 
 
 # Classes after which another attempt makes sense, within the retry policy's bounds.
-RETRIED: Final = frozenset(
-    {FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.TIMEOUT, FailureClass.BUG}
-)
+RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.TIMEOUT, FailureClass.BUG})
 
 
 class Failure(BaseModel):
@@ -127,7 +125,7 @@ def fingerprint(activity: str, kind: FailureClass, message: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:FINGERPRINT_CHARACTERS]
 
 
-def make_failure(  # noqa: PLR0913 - one value for each field of the record
+def make_failure(
     activity: str,
     kind: FailureClass,
     message: str,

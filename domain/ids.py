@@ -44,7 +44,8 @@ def check_name(text: str, what: str) -> str:
     """Return the name; raise InputInvalid, naming `what` it was meant for, where it is none."""
     if not is_name(text):
         message = (
-            f"{what} {text[:80]!r} is not a name: use 1 to 64 of a-z, 0-9, '_', '.', '-', beginning with a letter or digit"
+            f"{what} {text[:80]!r} is not a name: use 1 to 64 of a-z, 0-9, '_', '.', '-', "
+            "beginning with a letter or digit"
         )
         raise InputInvalid(message)
     return text
@@ -56,7 +57,7 @@ def _short_digest(*parts: str) -> str:
 
 
 def local_workflow_id(number: int) -> str:
-    """Id of the `number`th workflow started in a home: `wf_001`, `wf_002` …"""
+    """Id of the `number`th workflow started in a home: `wf_001`, then `wf_002`, and so on."""
     return f"wf_{number:03d}"
 
 

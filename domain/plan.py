@@ -185,7 +185,7 @@ def check_plan(
     _check_acyclic(own, place)
 
 
-def _check_step(  # noqa: PLR0913, PLR0917 - all that a step can refer to
+def _check_step(
     step: PlannedStep,
     own: Mapping[str, PlannedStep],
     earlier: Mapping[str, object],

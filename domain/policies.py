@@ -40,7 +40,7 @@ class ApprovalPolicy(Policy):
 
     `approvers` are names, `*` for anyone; `required` grants make it granted and `rejections` rejections rejected;
     `four_eyes` bars the requester and whoever intervened on the step or its inputs. `deadline` and `escalate_after`
-    run from the request; after the escalation `escalate_to` may decide as well. `on_expiry` says what the deadline does.
+    run from the request; after the escalation `escalate_to` may decide as well. `on_expiry` is what the deadline does.
     `proposed_controls` are the conditions of a grant that names none itself.
     """
 
@@ -63,7 +63,9 @@ class ApprovalPolicy(Policy):
             message = f"approval policy {self.name!r} asks for {self.required} grants but names {len(people)} people"
             raise ValueError(message)
         if self.escalate_after is not None and not self.escalate_to:
-            message = f"approval policy {self.name!r} escalates after {self.escalate_after} but to nobody: give escalate_to"
+            message = (
+                f"approval policy {self.name!r} escalates after {self.escalate_after} but to nobody: give escalate_to"
+            )
             raise ValueError(message)
         if self.escalate_after is not None and self.deadline is not None and self.escalate_after >= self.deadline:
             message = f"approval policy {self.name!r} escalates after its deadline: make escalate_after the shorter one"

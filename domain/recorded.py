@@ -107,7 +107,7 @@ def redactable_of(event: Event) -> tuple[str, ...]:
 _encode_text = lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=False).encode)
 
 
-def _encode_header(  # noqa: PLR0913, PLR0917 - as in record
+def _encode_header(
     workflow_id: str, version: int, event: Event, timestamp: datetime, cause: str, actor: str, decision: int
 ) -> bytes:
     return (
@@ -162,7 +162,7 @@ def from_state(workflow_id: str, version: int, topic: str, state: bytes) -> Reco
 
 
 def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes = b"") -> None:
-    """Hold a workflow's whole stream against its chain; raises EventCorrupt, naming the first event that does not fit."""
+    """Hold a workflow's whole stream against its chain; raises EventCorrupt, naming the first that does not fit."""
     previous = GENESIS
     for number, recorded in enumerate(events, start=1):
         place = f"workflow {recorded.originator_id} event {recorded.originator_version}"

@@ -100,7 +100,9 @@ def decide_again(events: Sequence[RecordedEvent], definitions: Definitions) -> D
         try:
             outcome = workflow.handle(given, definition, FromRecord(decision))
         except HandrailError as error:
-            return Divergence(first.originator_version, _show(first.event), f"{type(error).__name__}: {error}", first.engine)
+            return Divergence(
+                first.originator_version, _show(first.event), f"{type(error).__name__}: {error}", first.engine
+            )
         again = outcome.events
         for recorded, decided in zip(decision, again, strict=False):
             if _fact(recorded.event) != _fact(decided.event):

@@ -30,7 +30,7 @@ def delay_before(policy: RetryPolicy, tries: int, seed: str) -> timedelta:
     return timedelta(seconds=round(seconds * (1 - JITTER * fraction), 3))
 
 
-def next_attempt(  # noqa: PLR0913 - what the arithmetic needs, each named
+def next_attempt(
     policy: RetryPolicy,
     failure: Failure,
     *,

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from domain.events import ApprovalRequested, Artifact, Undo, WaitReason
+from domain.events import ApprovalRequested, Artifact, AttemptKind, Undo, WaitReason
 from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
-from domain.plan import PlannedStep
+from domain.plan import OnTimeout, PlannedStep
 
 
 class Status(StrEnum):
@@ -91,7 +91,7 @@ class Wait:
     name: str | None = None
     correlation: str | None = None
     due_at: datetime | None = None
-    on_timeout: str | None = None
+    on_timeout: OnTimeout | None = None
     detail: str = ""
 
 
@@ -121,7 +121,7 @@ class StepState:
     pivot: bool = False
     key: str = ""
     undecided: Failure | None = None
-    undecided_kind: str = "run"
+    undecided_kind: AttemptKind = "run"
     last_failure: Failure | None = None
     gate: str | None = None
     gate_approval: str | None = None
@@ -246,7 +246,7 @@ class State:
     output: Any = None
 
     @property
-    def status(self) -> Status:
+    def status(self) -> Status:  # noqa: PLR0911 - one line for each phase, in the order that decides
         """Status, computed; the phase decides first, then whether anything is under way, then what is waited for."""
         if self.version == 0:
             return Status.NEW
@@ -273,10 +273,10 @@ class State:
 
     @property
     def next_due(self) -> datetime | None:
-        """The earliest instant at which something falls due, or None. Nothing falls due while paused, or without the
-        definition; no retry does without budget.
+        """The earliest instant at which something falls due, or None.
 
-        Expiry of live attempts is not among them: it lives with their commands, and would cost a timer a step.
+        Nothing falls due while paused, or without the definition; no retry does without budget. Expiry of live
+        attempts is not among them: it lives with their commands, and would cost a timer a step.
         """
         if not self.dues or self.ended is not None or self.paused or ":definition" in self.waits:
             return None

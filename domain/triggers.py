@@ -1,4 +1,4 @@
-"""Every trigger: what a workflow may be asked to decide on. Imperative, validated; time, cause and actor come with it."""
+"""Every trigger: what a workflow may be asked to decide on. Imperative, validated; time and cause come with it."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def decode(
     *,
     upcasters: dict[tuple[str, int], Upcaster] = UPCASTERS,
 ) -> Event:
-    """Decode a payload as the present shape of its event. Fails closed: EventUnknown, EventCorrupt, naming the place."""
+    """Decode a payload as its event's present shape. Fails closed: EventUnknown, EventCorrupt, naming the place."""
     shape = STORED.get((name, version))
     if (name, version) not in upcasters:
         if shape is None:

@@ -19,10 +19,10 @@ from domain.errors import DecisionFault, DefinitionMissing, WorkflowUnknown
 from domain.events import Event
 from domain.evolve import UNDO, evolve
 from domain.facts import Authored, Facts
+from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.lifecycle import TABLE, Ignore, Unknown
 from domain.nodes import approval_wait, compensator, executor, finalizer, observer, planner
-from domain.failures import FailureClass, make_failure
 from domain.recorded import RecordedEvent, record
 from domain.state import State, StepStatus, wait_key
 from domain.triggers import ForkWorkflow, Given, RecordOutcome, StartWorkflow, Trigger, Wake
@@ -125,7 +125,15 @@ class Workflow:
             if version == first_version and not _rebuilds(given.trigger, event):
                 fact = event.model_copy(update={"trigger": given.trigger.model_dump(mode="json", exclude_none=True)})
             recorded = record(
-                fact, state.workflow_id, version, given.at, given.cause, given.actor, first_version, state.head, self.key
+                fact,
+                state.workflow_id,
+                version,
+                given.at,
+                given.cause,
+                given.actor,
+                first_version,
+                state.head,
+                self.key,
             )
             evolve(state, recorded)
             self._pending.append(recorded)
@@ -167,7 +175,7 @@ def _due(decision: Decision, kind: str, step_id: str, due_at: datetime) -> Event
     elif kind == "approval":
         yield from approval_wait.expire(decision, state.ballots[step_id])
     elif kind == "escalate":
-        yield from approval_wait.escalate(decision, state.ballots[step_id])
+        yield from approval_wait.escalate(state.ballots[step_id])
     else:
         yield from _wait_over(decision, step_id, due_at)
 
@@ -192,7 +200,7 @@ def _wait_over(decision: Decision, step_id: str, due_at: datetime) -> Events:
     wait = state.waits.get(wait_key(step_id, "signal")) or state.waits[wait_key(step_id, "child")]
     then = wait.on_timeout or "fail"
     child = wait.name if wait.reason == "child" else None
-    yield e.WaitTimedOut(step=step_id, reason=wait.reason, due_at=due_at, then=then, child_workflow=child)  # type: ignore[arg-type] - read from an event
+    yield e.WaitTimedOut(step=step_id, reason=wait.reason, due_at=due_at, then=then, child_workflow=child)
     if then == "ok":
         yield e.StepSucceeded(step=step_id, attempt=0)
     elif then == "skip":
@@ -226,6 +234,12 @@ def _go_on(decision: Decision) -> Events:
     if state.stopping is not None:
         yield from compensator.stop(decision)
         return
+    yield from _carry_on(decision)
+
+
+def _carry_on(decision: Decision) -> Events:
+    """Plan, set ready steps under way and, when all have settled, ask for more or finalise."""
+    state = decision.state
     if state.planning and _may_plan(state):
         yield from planner.propose(decision)
     if state.ready:
@@ -244,5 +258,8 @@ def _may_plan(state: State) -> bool:
     """Whether the planner can be asked now: it is not under way, in backoff, or given up for a person."""
     step = state.steps.get(PLAN_STEP)
     return step is None or (
-        step.live is None and step.status is StepStatus.PLANNED and step.undecided is None and ":budget" not in state.waits
+        step.live is None
+        and step.status is StepStatus.PLANNED
+        and step.undecided is None
+        and ":budget" not in state.waits
     )

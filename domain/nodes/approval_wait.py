@@ -29,7 +29,7 @@ EXPIRY = "policy:expiry"
 """Who granted where the policy lets the deadline grant."""
 
 
-def request(  # noqa: PLR0913 - what an approver needs, each named
+def request(
     decision: Decision,
     step: StepState,
     policy: ApprovalPolicy,
@@ -199,7 +199,7 @@ def _reject(decision: Decision, ballot: Ballot) -> Events:
     yield from fail_step(decision, asked.step, failure)
 
 
-def escalate(decision: Decision, ballot: Ballot) -> Events:
+def escalate(ballot: Ballot) -> Events:
     """Nobody decided in time: let further people decide."""
     asked = ballot.request
     if asked.escalate_at is not None:

@@ -161,4 +161,3 @@ def time_out(decision: Decision, step: StepState, *, due_at: datetime, revoked: 
     )
     failure = make_failure(step.id, FailureClass.TIMEOUT, "schedule-to-finish time-out", type_name="StepTimedOut")
     yield from consequence(decision, step.id, failure)
-

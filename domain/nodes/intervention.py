@@ -1,4 +1,4 @@
-"""Interventions: what an operator may do to a workflow, each with actor and reason, each recorded, also when refused."""
+"""Interventions: what an operator may do to a workflow, each with actor and reason, each recorded, refused ones too."""
 
 from __future__ import annotations
 
@@ -31,12 +31,17 @@ def retry(decision: Decision) -> Events:
     why_not = _why_not(decision, trigger.step, step)
     if why_not is None and state.stopping is not None:
         why_not = "the workflow is stopping"
-    if why_not is None and step is not None and step.status not in {
-        StepStatus.FAILED,
-        StepStatus.TIMED_OUT,
-        StepStatus.RETRY_WAIT,
-        StepStatus.SCHEDULED,
-    }:
+    if (
+        why_not is None
+        and step is not None
+        and step.status
+        not in {
+            StepStatus.FAILED,
+            StepStatus.TIMED_OUT,
+            StepStatus.RETRY_WAIT,
+            StepStatus.SCHEDULED,
+        }
+    ):
         why_not = f"step {trigger.step} is {step.status.value}: only a failed, timed-out or waiting step is tried again"
     if why_not is not None or step is None:
         yield refuse(trigger, why_not or "")
@@ -47,7 +52,7 @@ def retry(decision: Decision) -> Events:
         by=trigger.by,
         reason=trigger.reason,
         input=trigger.input,
-        revoked=_revocable(decision, step),
+        revoked=_revocable(step),
     )
 
 
@@ -72,7 +77,7 @@ def skip(decision: Decision) -> Events:
         yield refuse(trigger, why_not or "")
         return
     yield e.InterventionApplied(
-        act="skip", step=trigger.step, by=trigger.by, reason=trigger.reason, revoked=_revocable(decision, step)
+        act="skip", step=trigger.step, by=trigger.by, reason=trigger.reason, revoked=_revocable(step)
     )
     yield e.StepSkipped(step=trigger.step, reason=f"skipped by {trigger.by}: {trigger.reason}"[:2_000])
 
@@ -90,7 +95,7 @@ def supply(decision: Decision) -> Events:
         yield refuse(trigger, why_not or "")
         return
     yield e.InterventionApplied(
-        act="supply", step=trigger.step, by=trigger.by, reason=trigger.reason, revoked=_revocable(decision, step)
+        act="supply", step=trigger.step, by=trigger.by, reason=trigger.reason, revoked=_revocable(step)
     )
     redactable: tuple[str, ...] = ()
     if decision.definition is not None and step.planned is not None and step.planned.activity is not None:
@@ -196,5 +201,5 @@ def _why_not(decision: Decision, name: str, step: StepState | None) -> str | Non
     return None
 
 
-def _revocable(decision: Decision, step: StepState) -> tuple[str, ...]:
+def _revocable(step: StepState) -> tuple[str, ...]:
     return (step.live.message_id,) if step.live is not None else ()

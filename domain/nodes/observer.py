@@ -81,9 +81,7 @@ def _ok(decision: Decision, trigger: RecordOutcome) -> Events:
     state = decision.state
     if trigger.kind == "plan" and decision.definition is None:
         words = "the plan cannot be checked while the workflow's definition is not loaded"
-        yield _failed(
-            trigger, make_failure(trigger.step, FailureClass.TRANSIENT, words, type_name="DefinitionMissing")
-        )
+        yield _failed(trigger, make_failure(trigger.step, FailureClass.TRANSIENT, words, type_name="DefinitionMissing"))
     elif trigger.kind == "plan":
         yield from planner.take(decision, trigger)
     elif trigger.kind == "artifact":
@@ -140,9 +138,7 @@ def settle_unknown(decision: Decision, step_id: str, *, applied: bool, output: A
     attempt = step.unknown_attempt or decision.state.numbers.get(step_id, 0)
     yield e.OutcomeReconciled(step=step_id, attempt=attempt, applied=applied, output=output, settled_by=settled_by)
     if applied:
-        yield e.StepSucceeded(
-            step=step_id, attempt=attempt, output=output, redactable=_redactable(decision, step_id)
-        )
+        yield e.StepSucceeded(step=step_id, attempt=attempt, output=output, redactable=_redactable(decision, step_id))
 
 
 def _needs_approval(decision: Decision, trigger: RecordOutcome) -> Events:
@@ -196,10 +192,13 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
     if trigger.status != "ok" or trigger.kind != "run":
         return
     if step is not None and step.unknown_attempt == trigger.attempt and step.live is None:
-        yield from settle_unknown(decision, trigger.step, applied=True, output=trigger.output, settled_by="late outcome")
+        yield from settle_unknown(
+            decision, trigger.step, applied=True, output=trigger.output, settled_by="late outcome"
+        )
     elif state.ended is not None and undo is not None:
         yield e.InterventionRequested(
-            step=trigger.step, reason=f"attempt {trigger.attempt} succeeded after the workflow had ended: its effect stands"
+            step=trigger.step,
+            reason=f"attempt {trigger.attempt} succeeded after the workflow had ended: its effect stands",
         )
 
 
@@ -344,7 +343,7 @@ def _judge_step(decision: Decision, step: StepState, failure: Failure) -> Events
         return
     yield e.RetryScheduled(
         step=step.id,
-        kind=step.undecided_kind,  # type: ignore[arg-type] - one of the kinds: it was read from an event
+        kind=step.undecided_kind,
         attempt=state.numbers.get(step.id, 0) + 1,
         due_at=due_at,
         delay_seconds=delay.total_seconds(),

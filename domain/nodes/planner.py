@@ -123,12 +123,7 @@ def take(decision: Decision, trigger: RecordOutcome) -> Events:
     state = decision.state
     place = f"plan {state.plan_round} of workflow {state.workflow_id}"
     try:
-        proposal: PlanProposal = PROPOSAL.validate_python(trigger.output)
-        decision.recipe.check(proposal.steps, earlier=_Known(state), place=place)
-        if not proposal.steps and not proposal.done:
-            raise PlanInvalid(f"{place}: neither steps nor done: asking again would never end")
-        if state.plan_round >= PLAN_ROUNDS and not proposal.done:
-            raise PlanInvalid(f"{place}: the planner was asked {PLAN_ROUNDS} times and is not done")
+        proposal = _checked(decision, trigger.output, place)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -139,6 +134,18 @@ def take(decision: Decision, trigger: RecordOutcome) -> Events:
         yield e.PlanProposed(
             round=state.plan_round, steps=proposal.steps, final=proposal.done, reason=proposal.reason, source="planner"
         )
+
+
+def _checked(decision: Decision, output: Any, place: str) -> PlanProposal:
+    """The proposal, held against the rules of plans; raises ValidationError or PlanInvalid."""
+    state = decision.state
+    proposal: PlanProposal = PROPOSAL.validate_python(output)
+    decision.recipe.check(proposal.steps, earlier=_Known(state), place=place)
+    if not proposal.steps and not proposal.done:
+        raise PlanInvalid(f"{place}: neither steps nor done: asking again would never end")
+    if state.plan_round >= PLAN_ROUNDS and not proposal.done:
+        raise PlanInvalid(f"{place}: the planner was asked {PLAN_ROUNDS} times and is not done")
+    return proposal
 
 
 class _Known(dict[str, object]):

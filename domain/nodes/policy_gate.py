@@ -37,5 +37,3 @@ def approval_needed(decision: Decision, step: StepState) -> str | None:
     if step.gate == "require_approval":
         return step.gate_approval or recipe.default_approval.name
     return step.planned.approval if step.planned is not None else None
-
-
