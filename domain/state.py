@@ -1,6 +1,6 @@
 """What a workflow is: its state, folded from its events, and the status computed from it.
 
-Plain mutable data, owned by one `Workflow`; only `domain.evolve` changes it, and nodes only read it. Settled steps
+Plain mutable data, owned by one `Workflow`; only `domain.evolution` changes it, and nodes only read it. Settled steps
 leave `steps` for `settled`, so that a decision costs what is under way, not what has ever been. Everything is JSON,
 for snapshots and forks.
 """
@@ -304,6 +304,9 @@ class State:
 PEOPLE_REASONS: Final = frozenset({"approval", "outcome_unknown", "intervention", "budget"})
 
 UNDER_WAY: Final = ("retry:", "probe:")
+
+UNDO: Final = "~undo"
+"""Key of the compensation under way among live attempts, dues and undecided failures."""
 
 ENGINE_STEPS: Final = (PLAN_STEP, ARTIFACT_STEP)
 

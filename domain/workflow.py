@@ -17,14 +17,14 @@ from domain.decision import Decision, Events, begin_stopping, consequence, sched
 from domain.definitions import Definition
 from domain.errors import DecisionFault, DefinitionMissing, WorkflowUnknown
 from domain.events import Event
-from domain.evolve import UNDO, evolve
+from domain.evolve import evolve
 from domain.facts import Authored, Facts
 from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.lifecycle import TABLE, Ignore, Unknown
 from domain.nodes import approval_wait, compensator, executor, finalizer, observer, planner
 from domain.recorded import RecordedEvent, record
-from domain.state import State, StepStatus, wait_key
+from domain.state import UNDO, State, StepStatus, wait_key
 from domain.triggers import ForkWorkflow, Given, RecordOutcome, StartWorkflow, Trigger, Wake
 
 MOST_EVENTS_A_DECISION: Final = 50_000

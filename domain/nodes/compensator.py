@@ -16,7 +16,7 @@ from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import idempotency_key
 from domain.nodes.finalizer import handed_over
 from domain.retry import LAPSES, next_attempt
-from domain.state import Effect, State, StepStatus
+from domain.state import UNDO, Effect, State, StepStatus
 
 
 def stop(decision: Decision) -> Events:
@@ -40,7 +40,7 @@ def stop(decision: Decision) -> Events:
             return
         yield _schedule(following)
     undoing = state.undoing
-    if undoing is not None and undoing.live is None and not undoing.failed and "retry:~undo" not in state.dues:
+    if undoing is not None and undoing.live is None and not undoing.failed and f"retry:{UNDO}" not in state.dues:
         yield from attempt(decision)
 
 

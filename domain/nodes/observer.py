@@ -12,12 +12,11 @@ from typing import Any
 from domain import events as e
 from domain.decision import Decision, Events, activity_of, fail_step
 from domain.definitions import ActivityType
-from domain.evolve import UNDO
 from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP
 from domain.nodes import approval_wait, compensator, executor, planner
 from domain.retry import LAPSES, next_attempt
-from domain.state import Settled, StepState, Undoing
+from domain.state import UNDO, Settled, StepState, Undoing
 from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome
 
 

@@ -392,7 +392,7 @@ RULES = (
         planted=("deploy/runtime.py", "a = 1\n" * (LINES_AT_MOST + 1)),
         innocent=("deploy/runtime.py", "a = 1\n" * LINES_AT_MOST),
         # A path and the reason why that file is one thing all the same.
-        allowed={},
+        allowed={"domain/events.py": "every event in one place"},
     ),
     Rule(
         ban="only the command line prints",

@@ -1,0 +1,60 @@
+"""How the acts of operators change the state."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from domain import events as e
+from domain.evolution.moves import back_to_planned, close_waits, revoke
+from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.state import State, StepStatus, Wait, wait_key
+
+
+def intervention_requested(state: State, event: e.InterventionRequested, at: datetime) -> None:
+    state.waits[wait_key(event.step, "intervention")] = Wait(event.step, "intervention", at, detail=event.reason)
+
+
+def intervention_applied(state: State, event: e.InterventionApplied, _: datetime) -> None:
+    revoke(state, event.revoked)
+    state.waits.pop(wait_key(event.step, "intervention"), None)
+    if event.act == "extend":
+        state.budget_extra += event.attempts or 0
+        state.waits.pop(wait_key("", "budget"), None)
+        return
+    people = state.intervened.setdefault(event.step, [])
+    if event.by not in people:
+        people.append(event.by)
+    if event.act == "retry":
+        _retry_again(state, event)
+
+
+def _retry_again(state: State, event: e.InterventionApplied) -> None:
+    undoing = state.undoing
+    if undoing is not None and undoing.step == event.step:
+        undoing.failed, undoing.tries, undoing.lapses, undoing.undecided = False, 0, 0, None
+        undoing.first_scheduled_at = None
+        return
+    step = state.steps.get(event.step)
+    if step is None:
+        return
+    close_waits(state, event.step)
+    step.tries = step.lapses = step.probe_tries = 0
+    step.first_scheduled_at = step.undecided = step.unknown_attempt = step.child = None
+    step.status = StepStatus.PLANNED
+    if event.input is not None:
+        step.generation += 1
+        step.input = event.input
+        step.gate = step.gate_approval = step.granted_digest = None
+    if event.step not in (PLAN_STEP, ARTIFACT_STEP):
+        state.ready[event.step] = None
+
+
+def workflow_paused(state: State, event: e.WorkflowPaused, at: datetime) -> None:
+    state.paused = True
+    for key in revoke(state, event.revoked):
+        if back_to_planned(state, key, at) and key not in (PLAN_STEP, ARTIFACT_STEP):
+            state.ready[key] = None
+
+
+def workflow_resumed(state: State, _event: e.WorkflowResumed, _: datetime) -> None:
+    state.paused = False
