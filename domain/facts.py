@@ -14,6 +14,7 @@ from domain import events as e
 from domain.chain import canonical
 from domain.definitions import Definition
 from domain.errors import HandrailError, InputInvalid
+from domain.payloads import check_payload
 from domain.plan import REFERENCE, PlannedStep, referenced_step
 from domain.policies import GatePolicy, Verdict, lookup, strictest
 from domain.recorded import RecordedEvent
@@ -143,13 +144,22 @@ class Authored:
 def _checked(resolved: Any, step: str) -> dict[str, Any]:
     if not isinstance(resolved, Mapping):
         raise FactFailed(f"input of step {step!r}: must be an object, is {type(resolved).__name__}")
+    plain = dict(resolved)
+    try:
+        check_payload(plain, "input", most_bytes=INPUT_BYTES)
+    except InputInvalid:
+        # The canonical form decides: it is slower to make, and takes a few things that are no plain JSON.
+        _check_canonical(plain, step)
+    return plain
+
+
+def _check_canonical(resolved: dict[str, Any], step: str) -> None:
     try:
         size = len(canonical(resolved))
     except InputInvalid as error:
         raise FactFailed(f"input of step {step!r}: {error}") from error
     if size > INPUT_BYTES:
         raise FactFailed(f"input of step {step!r}: {size} bytes, at most {INPUT_BYTES}; pass an artifact's reference")
-    return dict(resolved)
 
 
 def _fits(definition: Definition, gate: GatePolicy, step_input: Mapping[str, Any]) -> bool:
