@@ -1,0 +1,247 @@
+"""The inbox: one row a message id, true together with the events; it decides whether a message still means something.
+
+Commands: `open` (written by the transaction that schedules) → `claimed` (owner, lease) → `done`, or `revoked`, or
+`lapsed`. A claim holds until somebody lapses it, however late its lease: the row, not the clock, says whose an outcome
+is. Other messages: `done`, inserted with the decision on them; that row is what makes a repeat a repeat.
+
+`InboxCompanion` writes a turn's changes in the turn's own transaction, each with the number of rows it must hit:
+whatever was changed by somebody else meanwhile rolls the whole turn back. Where the deciding process runs attempts
+itself, the scheduling transaction inserts the row already claimed, which saves a transaction a step; not for `once`,
+whose claim must not be older than the will to run it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
+
+from domain.errors import FenceMissed, WorkflowConflict
+from domain.events import StepScheduled
+from domain.messages import command_of
+from domain.ports import Along, Command, Cursor, Decided
+from domain.state import State
+
+INBOX_SCHEMA: Final[tuple[str, ...]] = (
+    """CREATE TABLE IF NOT EXISTS inbox (
+        message_id TEXT PRIMARY KEY,
+        kind TEXT NOT NULL,
+        workflow_id TEXT NOT NULL,
+        version BIGINT,
+        digest TEXT,
+        state TEXT NOT NULL,
+        owner TEXT,
+        lease_until DOUBLE PRECISION,
+        issue_after DOUBLE PRECISION,
+        issued BIGINT NOT NULL DEFAULT 0,
+        expires_at DOUBLE PRECISION,
+        queue TEXT
+    )""",
+    "CREATE INDEX IF NOT EXISTS inbox_claimed ON inbox (lease_until) WHERE state = 'claimed'",
+    "CREATE INDEX IF NOT EXISTS inbox_open ON inbox (issue_after) WHERE state = 'open'",
+    "CREATE INDEX IF NOT EXISTS inbox_expiring ON inbox (expires_at) WHERE state = 'open'",
+)
+"""`version` is that of the StepScheduled event; `issue_after` and `lease_until` are instants of the database's clock,
+`expires_at` is one of the engine's; `issued` counts how often an open command was issued again."""
+
+REISSUE_AFTER_SECONDS: Final = 30.0
+"""How long an open command waits for its claim before it is issued again; doubled with every time."""
+
+_INSERT: Final = (
+    "INSERT INTO inbox "
+    "(message_id, kind, workflow_id, version, digest, state, owner, lease_until, issue_after, expires_at, queue) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+
+_SIZES: Final = (1, 4, 16, 64, 256)
+
+
+def in_chunks(message_ids: Iterable[str]) -> Iterable[tuple[list[str], str]]:
+    """Ids for `IN (…)`, with the placeholders; filled up to a few sizes, so that few statements are prepared."""
+    ids = sorted(set(message_ids))
+    for start in range(0, len(ids), _SIZES[-1]):
+        chunk = ids[start : start + _SIZES[-1]]
+        size = next(size for size in _SIZES if size >= len(chunk))
+        yield chunk + [chunk[-1]] * (size - len(chunk)), ", ".join("?" * size)
+
+
+def receive(cursor: Cursor, message_id: str, kind: str, digest: str) -> bool:
+    """Write the receipt of a message that is no command; whether it is new.
+
+    Raises WorkflowConflict where the message id stands for another body.
+    """
+    inserted = cursor.execute(
+        "INSERT INTO inbox (message_id, kind, workflow_id, digest, state) VALUES (?, ?, '', ?, 'done') "
+        "ON CONFLICT (message_id) DO NOTHING",
+        (message_id, kind, digest),
+    )
+    if inserted == 1:
+        return True
+    rows = cursor.query("SELECT kind, digest FROM inbox WHERE message_id = ?", (message_id,))
+    if rows != [(kind, digest)]:
+        raise WorkflowConflict(f"message {message_id} was received before with another body; give it an id of its own")
+    return False
+
+
+class Rooms(Protocol):
+    """The room for further attempts in this process, counted down as a turn plans them."""
+
+    def take_for(self, state: State, activity: str) -> bool:
+        """Plan an attempt for a workflow; False where it cannot begin at once."""
+        ...
+
+
+class Starter(Protocol):
+    """Who runs attempts in this process."""
+
+    def rooms(self) -> Rooms:
+        """The room there is now."""
+        ...
+
+    def start(self, commands: Sequence[Command]) -> None:
+        """Begin an attempt for each of these commands, whose claims are durable."""
+        ...
+
+
+class InboxTurn:
+    """The inbox's statements of one turn."""
+
+    __slots__ = ("_lease_seconds", "_owner", "completed", "inserted", "lapsed", "receipts", "revoked")
+
+    def __init__(self, owner: str, lease_seconds: float) -> None:
+        """Collect for this owner."""
+        self._owner = owner
+        self._lease_seconds = lease_seconds
+        self.inserted: list[tuple[StepScheduled, str, int, bool]] = []
+        self.completed: list[str] = []
+        self.lapsed: list[str] = []
+        self.revoked: list[str] = []
+        self.receipts: list[tuple[str, str, str, str]] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.inserted or self.completed or self.lapsed or self.revoked or self.receipts)
+
+    def run(self, cursor: Cursor) -> None:
+        """Run them; raises FenceMissed, naming the rows that were not as expected."""
+        now = cursor.now()
+        # A row may be revoked by a later decision of the same turn, so inserts come first.
+        if self.inserted:
+            cursor.executemany(_INSERT, [self._row(one, now) for one in self.inserted])
+        if self.completed:
+            _move(
+                cursor,
+                "state = 'done', lease_until = NULL",
+                "state = 'claimed' AND owner = ?",
+                (self._owner,),
+                self.completed,
+                "was not, or no longer, claimed by this process",
+            )
+        if self.lapsed:
+            _move(cursor, "state = 'lapsed'", "state = 'claimed'", (), self.lapsed, "was not claimed any more")
+        if self.revoked:
+            _move(cursor, "state = 'revoked'", "state = 'open'", (), self.revoked, "was claimed meanwhile")
+        for message_id, kind, workflow_id, digest in self.receipts:
+            inserted = cursor.execute(
+                "INSERT INTO inbox (message_id, kind, workflow_id, digest, state) VALUES (?, ?, ?, ?, 'done') "
+                "ON CONFLICT (message_id) DO NOTHING",
+                (message_id, kind, workflow_id, digest),
+            )
+            if inserted != 1:
+                raise FenceMissed(f"message {message_id} was decided on before", message_ids=[message_id])
+
+    def _row(self, one: tuple[StepScheduled, str, int, bool], now: float) -> tuple[Any, ...]:
+        scheduled, workflow_id, version, claimed = one
+        return (
+            scheduled.message_id,
+            scheduled.kind,
+            workflow_id,
+            version,
+            scheduled.action_digest,
+            "claimed" if claimed else "open",
+            self._owner if claimed else None,
+            now + self._lease_seconds if claimed else None,
+            now + REISSUE_AFTER_SECONDS,
+            scheduled.expires_at.timestamp(),
+            scheduled.queue,
+        )
+
+
+def _move(
+    cursor: Cursor, change: str, where: str, parameters: tuple[Any, ...], message_ids: list[str], fault: str
+) -> None:
+    moved: set[str] = set()
+    for chunk, places in in_chunks(message_ids):
+        statement = f"UPDATE inbox SET {change} WHERE message_id IN ({places}) AND {where} RETURNING message_id"  # noqa: S608 - fixed parts
+        moved.update(row[0] for row in cursor.query(statement, (*chunk, *parameters)))
+    if len(moved) != len(message_ids):
+        missed = sorted(set(message_ids) - moved)
+        raise FenceMissed(f"command {missed[0]} {fault}", message_ids=missed)
+
+
+class InboxCompanion:
+    """Keeps the inbox true to the events of each turn, and hands on what may start once the turn is in the store.
+
+    `starter` is None in a process that runs nothing; then every command is written `open`, for whoever does.
+    """
+
+    def __init__(self, owner: str, *, lease_seconds: float) -> None:
+        """Write claims for this owner."""
+        self.owner = owner
+        self.starter: Starter | None = None
+        self._lease_seconds = lease_seconds
+        self._claimed: set[str] = set()
+        self.started_here: set[str] = set()
+        """Commands that were claimed as they were scheduled: no relay needs to carry them."""
+
+    def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
+        """The statements of a turn."""
+        statements = InboxTurn(self.owner, self._lease_seconds)
+        self._claimed = set()
+        rooms = self.starter.rooms() if self.starter is not None else None
+        for decided in turn:
+            if decided.error is not None:
+                continue
+            request = decided.request
+            for recorded in decided.events:
+                event = recorded.event
+                if type(event) is StepScheduled:
+                    claimed = (
+                        rooms is not None and event.effect != "once" and rooms.take_for(decided.state, event.activity)
+                    )
+                    if claimed:
+                        self._claimed.add(event.message_id)
+                    statements.inserted.append((event, request.workflow_id, recorded.originator_version, claimed))
+                elif revoked := getattr(event, "revoked", None):
+                    statements.revoked.extend(revoked)
+            if request.completes is not None:
+                statements.completed.append(request.completes)
+            if request.lapses is not None:
+                statements.lapsed.append(request.lapses)
+            if request.receipt is not None:
+                receipt = request.receipt
+                statements.receipts.append((receipt.message_id, receipt.kind, request.workflow_id, receipt.digest))
+        return () if statements.empty else (statements,)
+
+    def committed(self, turn: Sequence[Decided]) -> None:
+        """Start what the turn's own transaction claimed."""
+        if not self._claimed or self.starter is None:
+            return
+        claimed, self._claimed = self._claimed, set()
+        self.started_here |= claimed
+        self.starter.start(
+            [
+                command_of(recorded.event, decided.state, claimed=True)
+                for decided in turn
+                for recorded in decided.events
+                if type(recorded.event) is StepScheduled and recorded.event.message_id in claimed
+            ]
+        )
+
+    def open_among(self, cursor: Cursor, message_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the message ids whose row is `open`."""
+        found: set[str] = set()
+        for chunk, places in in_chunks(message_ids):
+            statement = f"SELECT message_id FROM inbox WHERE message_id IN ({places}) AND state = 'open'"  # noqa: S608 - fixed parts
+            found.update(row[0] for row in cursor.query(statement, chunk))
+        return frozenset(found)

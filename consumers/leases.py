@@ -1,0 +1,67 @@
+"""Keeps this process's claims alive, and stops its attempts before a claim that it cannot renew runs out.
+
+All claims of an owner are renewed with one statement. A claim that is no longer among the renewed ones has been lapsed
+by somebody: its attempt is stopped. When no renewal came through for a whole lease, less a margin, every attempt is
+stopped: from then on another process may run the same steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final
+
+from consumers.activities import ActivityRunner
+from consumers.claims import Claims
+from domain.errors import StoreError
+
+_log: Final = logging.getLogger("handrail.consumers")
+
+MARGIN: Final = 0.2
+"""Share of the lease that is kept as a margin between the stop of the attempts and the lease's end."""
+
+
+class LeaseKeeper:
+    """Renews at every third of a lease, as long as attempts are under way."""
+
+    def __init__(self, claims: Claims, runner: ActivityRunner) -> None:
+        """Nothing is renewed before `run`."""
+        self._claims = claims
+        self._runner = runner
+        self._renewed_at = 0.0
+
+    async def run(self) -> None:
+        """Renew until cancelled."""
+        loop = asyncio.get_running_loop()
+        every = self._claims.lease_seconds / 3
+        self._renewed_at = loop.time()
+        while True:
+            await asyncio.sleep(every if self._renewed_at + every >= loop.time() else every / 10)
+            self.renew()
+
+    def renew(self) -> None:
+        """Renew once; stop what is lost, or what soon might be."""
+        loop = asyncio.get_running_loop()
+        # Taken before the statement: the lease that it grants runs from then at the earliest.
+        now = loop.time()
+        running = set(self._runner.running)
+        if not running:
+            self._renewed_at = now
+            return
+        try:
+            held = self._claims.renew()
+        except StoreError as error:
+            _log.warning("claims could not be renewed: %s", error)
+            if now - self._renewed_at > self._claims.lease_seconds * (1 - MARGIN) - self._claims.lease_seconds / 30:
+                self._runner.lose(running)
+            return
+        self._renewed_at = now
+        lost = {message_id for message_id in running - held if self._holds(message_id)}
+        if lost:
+            _log.warning("%s claims were lapsed by another process", len(lost))
+            self._runner.lose(lost)
+
+    def _holds(self, message_id: str) -> bool:
+        """Whether an attempt still depends on its claim: one that was recorded does not."""
+        attempt = self._runner.running.get(message_id)
+        return attempt is not None and attempt.holds_room and not attempt.reported

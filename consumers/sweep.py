@@ -1,0 +1,108 @@
+"""The sweep: what nobody reports. Claims past their lease, commands past their time, commands that nobody claimed.
+
+All of it is found by partial indexes, so a sweep costs what is under way. Each finding becomes a trigger, decided like
+any other; the decision's transaction moves the row and must hit it, so that two sweeps, or a sweep and a late outcome,
+never both count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, cast
+
+from consumers.claims import ClaimedRow, Claims, OpenRow, Scope
+from domain.errors import HandrailError
+from domain.faultpoints import reached
+from domain.ids import Kind, parse_message_id
+from domain.ports import Clock, Decider, Request
+from domain.triggers import LapseAttempt, Wake
+
+_log: Final = logging.getLogger("handrail.consumers")
+
+ROWS_A_SWEEP: Final = 500
+ENGINE: Final = "engine"
+"""The actor of what no person and no worker did."""
+
+
+class Reissue(Protocol):
+    """Sends open commands on their way again."""
+
+    async def __call__(self, rows: Sequence[OpenRow]) -> Iterable[str]:
+        """The message ids that are on their way now; fewer than given where the transport is full."""
+        ...
+
+
+class Sweep:
+    """Looks for what nobody reports, and decides on it. `scope` gives the workflows that this process drives."""
+
+    def __init__(
+        self,
+        *,
+        claims: Claims,
+        decider: Decider,
+        clock: Clock,
+        running: Callable[[], Iterable[str]],
+        scope: Callable[[], Scope],
+        reissue: Reissue,
+    ) -> None:
+        """`running` are the message ids whose attempts are under way in this process."""
+        self._claims = claims
+        self._decider = decider
+        self._clock = clock
+        self._running = running
+        self._scope = scope
+        self._reissue = reissue
+
+    async def take_over(self, only: Scope) -> None:
+        """Lapse the claims of former owners and issue what is open: for the holder, who knows that they are dead."""
+        await self._lapse(self._claims.left_by_others(only), "its process is gone")
+        if self._claims.make_due(only):
+            await self.issue_again()
+
+    async def once(self) -> None:
+        """Sweep once."""
+        running, only = set(self._running()), self._scope()
+        run_out = [row for row in self._claims.run_out(ROWS_A_SWEEP, only) if row.message_id not in running]
+        await self._lapse(run_out, "its lease ended")
+        await self._wake(self._claims.expired(self._clock().timestamp(), ROWS_A_SWEEP, only))
+        await self.issue_again()
+
+    async def issue_again(self, *, horizon_seconds: float = 0.0) -> None:
+        """Issue the open commands that nobody claimed in time, page by page, as many as the transport takes."""
+        while rows := self._claims.not_claimed(ROWS_A_SWEEP, self._scope(), horizon_seconds=horizon_seconds):
+            taken = list(await self._reissue(rows))
+            if taken:
+                self._claims.note_issued(taken)
+            if len(taken) < len(rows):
+                return
+
+    async def _lapse(self, rows: Sequence[ClaimedRow], reason: str) -> None:
+        if not rows:
+            return
+        reached("sweep.before")
+        at = self._clock()
+        requests = []
+        for row in rows:
+            command = parse_message_id(row.message_id)
+            kind = cast("Kind", command.kind)
+            trigger = LapseAttempt(
+                step=command.step, kind=kind, attempt=command.attempt, owner=row.owner, reason=reason
+            )
+            requests.append(Request(row.workflow_id, trigger, at, row.message_id, ENGINE, lapses=row.message_id))
+        await self._decide(requests)
+        reached("sweep.after")
+
+    async def _wake(self, rows: Sequence[OpenRow]) -> None:
+        at = self._clock()
+        workflows = dict.fromkeys(row.workflow_id for row in rows)
+        await self._decide([Request(workflow, Wake(), at, "expired", ENGINE) for workflow in workflows])
+
+    async def _decide(self, requests: Sequence[Request]) -> None:
+        answers = await asyncio.gather(*map(self._decider.decide, requests), return_exceptions=True)
+        for request, answer in zip(requests, answers, strict=True):
+            if isinstance(answer, HandrailError):
+                _log.warning("%s: %s", request.cause, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
