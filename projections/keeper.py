@@ -14,14 +14,15 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
 from domain.store.positions import MovePosition, position_of
-from projections.rows import SETTLED, WorkflowRow
+from projections.rows import SETTLED, StepRow, WorkflowRow
 from projections.sql import POSITION, Forget, ViewsAlong, load_parked, load_steps, load_workflows
-from projections.views import ViewBroken, fold, mentioned_steps
+from projections.views import ViewBroken, fold, mentioned_step
 
 ROWS_AT_HAND: Final = 4_096
 """Bound of the workflows whose rows stay in memory between batches."""
@@ -132,7 +133,8 @@ class Keeper:
             return
         row = self._rows.get(workflow_id)
         if row is None:
-            row = self._rows[workflow_id] = WorkflowRow(workflow_id)
+            self._park(workflow_id, notification.position, f"there is no row for event {recorded.originator_version}")
+            return
         try:
             fold(row, recorded)
         except ViewBroken as error:
@@ -151,7 +153,6 @@ class Keeper:
 
     def _fetch(self, entries: Iterable[Entry]) -> None:
         """Read the rows that folding needs and that are not at hand: two queries a few hundred of them."""
-        known: dict[str, None] = {}
         cold: dict[str, None] = {}
         steps: dict[tuple[str, str], None] = {}
         for entry in entries:
@@ -159,31 +160,38 @@ class Keeper:
                 continue
             recorded = entry.event
             workflow_id = recorded.originator_id
-            row = self._rows.get(workflow_id)
-            if row is not None:
-                self._rows.move_to_end(workflow_id)
-            elif recorded.originator_version == 1:
-                known[workflow_id] = None
-            elif workflow_id not in known:
-                cold[workflow_id] = None
-            if workflow_id in known:
+            if workflow_id in self._rows:
                 continue
-            for step in mentioned_steps(recorded.event):
-                if not step.startswith("_") and (row is None or step not in row.steps):
+            if recorded.originator_version == 1:
+                self._hold(WorkflowRow(workflow_id))
+            elif workflow_id not in self._parked:
+                cold[workflow_id] = None
+                step = mentioned_step(recorded.event)
+                if step is not None:
                     steps[workflow_id, step] = None
-        if not cold and not steps:
+        if not cold:
             return
         with self._database.reading() as cursor:
-            self._rows.update(load_workflows(cursor.query, [name for name in cold if name not in self._parked]))
+            for row in load_workflows(cursor.query, list(cold)).values():
+                self._hold(row)
             for workflow_id, step_row in load_steps(cursor.query, list(steps)):
-                if workflow_id in self._rows:
-                    self._rows[workflow_id].steps.setdefault(step_row.step, step_row)
+                self._rows[workflow_id].steps[step_row.step] = step_row
+
+    def _hold(self, row: WorkflowRow) -> None:
+        row.steps.ask = partial(self._ask, row.workflow_id)
+        self._rows[row.workflow_id] = row
+
+    def _ask(self, workflow_id: str, step: str) -> StepRow | None:
+        with self._database.reading() as cursor:
+            found = load_steps(cursor.query, [(workflow_id, step)])
+        return found[0][1] if found else None
 
     def _tidy(self, written: Iterable[WorkflowRow]) -> None:
         """Keep what is still under way: neither ended workflows nor settled steps are asked for again soon."""
         self._changed.clear()
         for row in written:
             row.changed.clear()
+            self._rows.move_to_end(row.workflow_id)
             if row.standing.ended is not None:
                 self._rows.pop(row.workflow_id, None)
                 continue

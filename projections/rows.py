@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -11,7 +12,7 @@ from domain.state import Status, StepStatus
 UNDO: Final = "~undo"
 """Key of the compensation under way among live attempts and what is pending."""
 
-SETTLED: Final = frozenset({StepStatus.OK, StepStatus.SKIPPED, StepStatus.COMPENSATED})
+SETTLED: Final = frozenset(status.value for status in (StepStatus.OK, StepStatus.SKIPPED, StepStatus.COMPENSATED))
 """Statuses of steps that later events mention seldom: their rows need not stay in memory."""
 
 
@@ -45,7 +46,7 @@ class StepRow:
     number: int
     kind: str
     activity: str | None
-    status: str = StepStatus.PLANNED
+    status: str = StepStatus.PLANNED.value
     attempts: int = 0
     generation: int = 1
     failure: str | None = None
@@ -53,7 +54,20 @@ class StepRow:
     scheduled_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    changed_at: datetime | None = None
+
+
+class StepRows(dict[str, StepRow]):
+    """The rows of a workflow's steps that are at hand; one that is not is asked for when it is needed."""
+
+    ask: Callable[[str], StepRow | None] | None = None
+
+    def __missing__(self, name: str) -> StepRow:
+        """Ask for the row; raises KeyError where there is none."""
+        row = None if self.ask is None else self.ask(name)
+        if row is None:
+            raise KeyError(name)
+        self[name] = row
+        return row
 
 
 @dataclass(slots=True)
@@ -78,7 +92,7 @@ class WorkflowRow:
     settled_count: int = 0
     attempts: int = 0
     standing: Standing = field(default_factory=Standing)
-    steps: dict[str, StepRow] = field(default_factory=dict)
+    steps: StepRows = field(default_factory=StepRows)
     changed: dict[str, None] = field(default_factory=dict)
 
     @property

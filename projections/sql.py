@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
@@ -31,7 +31,7 @@ SCHEMA: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS steps (
         workflow_id TEXT NOT NULL, step TEXT NOT NULL, number BIGINT NOT NULL, kind TEXT NOT NULL, activity TEXT,
         status TEXT NOT NULL, attempts BIGINT NOT NULL, generation BIGINT NOT NULL, failure TEXT, worker TEXT,
-        scheduled_at TEXT, started_at TEXT, finished_at TEXT, changed_at TEXT, PRIMARY KEY (workflow_id, step))""",
+        scheduled_at TEXT, started_at TEXT, finished_at TEXT, PRIMARY KEY (workflow_id, step))""",
     """CREATE TABLE IF NOT EXISTS parked_views (
         workflow_id TEXT PRIMARY KEY, position BIGINT NOT NULL, error TEXT NOT NULL)""",
 )
@@ -45,7 +45,7 @@ WORKFLOW_COLUMNS: Final = (
 )  # fmt: skip
 STEP_COLUMNS: Final = (
     "workflow_id", "step", "number", "kind", "activity", "status", "attempts", "generation", "failure", "worker",
-    "scheduled_at", "started_at", "finished_at", "changed_at",
+    "scheduled_at", "started_at", "finished_at",
 )  # fmt: skip
 
 # What a row has from its beginning and keeps.
@@ -145,7 +145,10 @@ def _chunks(keys: Sequence[Key], size: int) -> Iterable[Sequence[Key]]:
 
 
 def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+    if moment is None:
+        return None
+    # The same text in half the time: there are several instants in a row.
+    return f"{moment.replace(tzinfo=None).isoformat()}+00:00" if moment.tzinfo is UTC else moment.isoformat()
 
 
 def _moment(text: str | None) -> datetime | None:
@@ -207,7 +210,7 @@ def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
         step.number,
         step.kind,
         step.activity,
-        str(step.status),
+        step.status,
         step.attempts,
         step.generation,
         step.failure,
@@ -215,7 +218,6 @@ def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
         _text(step.scheduled_at),
         _text(step.started_at),
         _text(step.finished_at),
-        _text(step.changed_at),
     )
 
 
@@ -233,5 +235,4 @@ def _step_row(values: Sequence[Any]) -> tuple[str, StepRow]:
         scheduled_at=_moment(values[10]),
         started_at=_moment(values[11]),
         finished_at=_moment(values[12]),
-        changed_at=_moment(values[13]),
     )

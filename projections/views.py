@@ -35,6 +35,21 @@ class ViewBroken(HandrailError):
     """A history that the views cannot fold."""
 
 
+# Plain texts, as the rows hold them: the database driver takes a detour for every subclass of str.
+_AWAITING_APPROVAL: Final = StepStatus.AWAITING_APPROVAL.value
+_COMPENSATED: Final = StepStatus.COMPENSATED.value
+_COMPENSATING: Final = StepStatus.COMPENSATING.value
+_FAILED: Final = StepStatus.FAILED.value
+_OK: Final = StepStatus.OK.value
+_OUTCOME_UNKNOWN: Final = StepStatus.OUTCOME_UNKNOWN.value
+_PLANNED: Final = StepStatus.PLANNED.value
+_RETRY_WAIT: Final = StepStatus.RETRY_WAIT.value
+_SCHEDULED: Final = StepStatus.SCHEDULED.value
+_SKIPPED: Final = StepStatus.SKIPPED.value
+_TIMED_OUT: Final = StepStatus.TIMED_OUT.value
+_WAITING: Final = StepStatus.WAITING.value
+
+
 def fold(row: WorkflowRow, recorded: RecordedEvent) -> None:
     """Fold one event onto its workflow's row. Raises ViewBroken for an event that does not follow the row's."""
     if recorded.originator_version != row.version + 1:
@@ -48,31 +63,25 @@ def fold(row: WorkflowRow, recorded: RecordedEvent) -> None:
     row.changed_at = recorded.timestamp
 
 
-def mentioned_steps(event: Event) -> Iterable[str]:
-    """The steps whose rows folding this event may need, apart from those that it creates."""
-    step = getattr(event, "step", None)
-    if step:
-        yield step
-    for message_id in getattr(event, "revoked", ()):
-        yield message_id.split("/", 2)[1]
+def mentioned_step(event: Event) -> str | None:
+    """The step whose row folding this event most likely needs, or None."""
+    return getattr(event, "step", None) or None
 
 
 # --- shared moves ---------------------------------------------------------------------------------------------------
 
 
-def _step(row: WorkflowRow, name: str, at: datetime) -> StepRow | None:
+def _step(row: WorkflowRow, name: str) -> StepRow | None:
     """The row of a step, marked as changed; None for the engine's own."""
     if name.startswith("_"):
         return None
-    step = row.steps[name]
-    step.changed_at = at
     row.changed[name] = None
-    return step
+    return row.steps[name]
 
 
-def _put(row: WorkflowRow, name: str, at: datetime, status: StepStatus) -> StepRow | None:
+def _put(row: WorkflowRow, name: str, status: str) -> StepRow | None:
     """Give a step its status."""
-    step = _step(row, name, at)
+    step = _step(row, name)
     if step is not None:
         step.status = status
     return step
@@ -99,16 +108,16 @@ def _revoke(row: WorkflowRow, message_ids: Iterable[str]) -> list[str]:
     return keys
 
 
-def _back_to_planned(row: WorkflowRow, keys: Iterable[str], at: datetime) -> None:
+def _back_to_planned(row: WorkflowRow, keys: Iterable[str]) -> None:
     for key in keys:
-        if key != UNDO and not key.startswith("_") and row.steps[key].status != StepStatus.OUTCOME_UNKNOWN:
-            _put(row, key, at, StepStatus.PLANNED)
+        if key != UNDO and not key.startswith("_") and row.steps[key].status != _OUTCOME_UNKNOWN:
+            _put(row, key, _PLANNED)
 
 
-def _settle(row: WorkflowRow, name: str, at: datetime, status: StepStatus) -> StepRow | None:
+def _settle(row: WorkflowRow, name: str, at: datetime, status: str) -> StepRow | None:
     row.standing.live.pop(name, None)
     _close(row, name)
-    step = _put(row, name, at, status)
+    step = _put(row, name, status)
     if step is not None:
         row.settled_count += 1
         step.finished_at = at
@@ -152,20 +161,15 @@ def _forked(row: WorkflowRow, event: e.WorkflowForked, at: datetime) -> None:
     row.standing.planning = bool(source.get("planning", True)) or PLAN_STEP in steps
     row.step_count = source.get("step_count", 0)
     for name, settled in (source.get("settled") or {}).items():
-        _add(
-            row,
-            StepRow(name, settled["number"], "activity", settled.get("activity"), StepStatus(settled["status"])),
-            at,
-        )
+        _add(row, StepRow(name, settled["number"], "activity", settled.get("activity"), settled["status"]))
         row.settled_count += 1
     for name, step in steps.items():
         if not name.startswith("_"):
             planned = PlannedStep.model_validate(step["planned"])
-            _add(row, StepRow(name, step["number"], _kind(planned), planned.activity), at)
+            _add(row, StepRow(name, step["number"], _kind(planned), planned.activity))
 
 
-def _add(row: WorkflowRow, step: StepRow, at: datetime) -> None:
-    step.changed_at = at
+def _add(row: WorkflowRow, step: StepRow) -> None:
     row.steps[step.step] = step
     row.changed[step.step] = None
 
@@ -182,13 +186,13 @@ def _plan_requested(row: WorkflowRow, _event: e.PlanRequested, _at: datetime) ->
     row.standing.planning = row.standing.plan_asked = True
 
 
-def _plan_proposed(row: WorkflowRow, event: e.PlanProposed, at: datetime) -> None:
+def _plan_proposed(row: WorkflowRow, event: e.PlanProposed, _at: datetime) -> None:
     standing = row.standing
     standing.live.pop(PLAN_STEP, None)
     _close(row, PLAN_STEP)
     standing.planning = standing.plan_asked = False
     for planned in event.steps:
-        _add(row, StepRow(planned.id, row.step_count, _kind(planned), planned.activity), at)
+        _add(row, StepRow(planned.id, row.step_count, _kind(planned), planned.activity))
         row.step_count += 1
 
 
@@ -199,16 +203,16 @@ def _plan_rejected(row: WorkflowRow, _event: e.PlanRejected, _at: datetime) -> N
 # --- approval -------------------------------------------------------------------------------------------------------
 
 
-def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, at: datetime) -> None:
+def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, _at: datetime) -> None:
     if event.origin == "activity":
         row.standing.live.pop(event.step, None)
     row.standing.waits[f"{event.step}:approval"] = None
-    _put(row, event.step, at, StepStatus.AWAITING_APPROVAL)
+    _put(row, event.step, _AWAITING_APPROVAL)
 
 
-def _approval_granted(row: WorkflowRow, event: e.ApprovalGranted, at: datetime) -> None:
+def _approval_granted(row: WorkflowRow, event: e.ApprovalGranted, _at: datetime) -> None:
     _close(row, event.step)
-    _put(row, event.step, at, StepStatus.PLANNED)
+    _put(row, event.step, _PLANNED)
 
 
 def _approval_rejected(row: WorkflowRow, event: e.ApprovalRejected, _at: datetime) -> None:
@@ -237,7 +241,7 @@ def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
         standing.pending.pop(f"probe:{event.step}", None)
         return
     standing.pending.pop(f"retry:{event.step}", None)
-    step = _put(row, event.step, at, StepStatus.SCHEDULED)
+    step = _put(row, event.step, _SCHEDULED)
     if step is not None:
         step.attempts += 1
         step.generation = event.generation
@@ -245,7 +249,7 @@ def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
 
 
 def _succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:
-    step = _settle(row, event.step, at, StepStatus.OK)
+    step = _settle(row, event.step, at, _OK)
     if step is not None:
         step.failure = None
         step.worker = event.worker
@@ -253,12 +257,12 @@ def _succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:
         step.finished_at = event.finished_at or at
 
 
-def _attempt_failed(row: WorkflowRow, event: e.AttemptFailed, at: datetime) -> None:
+def _attempt_failed(row: WorkflowRow, event: e.AttemptFailed, _at: datetime) -> None:
     if event.kind == "compensate":
         row.standing.live.pop(UNDO, None)
         return
     row.standing.live.pop(event.step, None)
-    step = _step(row, event.step, at)
+    step = _step(row, event.step)
     if step is not None:
         step.failure = _failure(event.failure)
         step.worker = event.worker
@@ -269,7 +273,7 @@ def _lapsed(row: WorkflowRow, event: e.AttemptLapsed, _at: datetime) -> None:
     row.standing.live.pop(UNDO if event.kind == "compensate" else event.step, None)
 
 
-def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, at: datetime) -> None:
+def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, _at: datetime) -> None:
     pending = row.standing.pending
     if event.kind == "compensate":
         pending[f"retry:{UNDO}"] = None
@@ -277,13 +281,13 @@ def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, at: datetime) ->
         pending[f"probe:{event.step}"] = None
     else:
         pending[f"retry:{event.step}"] = None
-        _put(row, event.step, at, StepStatus.RETRY_WAIT)
+        _put(row, event.step, _RETRY_WAIT)
 
 
 def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
     row.standing.live.pop(event.step, None)
     _close(row, event.step)
-    step = _put(row, event.step, at, StepStatus.FAILED)
+    step = _put(row, event.step, _FAILED)
     if step is not None:
         step.failure = _failure(event.failure)
         step.finished_at = at
@@ -292,24 +296,24 @@ def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
 def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
     _revoke(row, event.revoked)
     _close(row, event.step)
-    step = _put(row, event.step, at, StepStatus.TIMED_OUT)
+    step = _put(row, event.step, _TIMED_OUT)
     if step is not None:
         step.finished_at = at
 
 
-def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, at: datetime) -> None:
+def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, _at: datetime) -> None:
     if event.probe_due_at is not None:
         row.standing.pending[f"probe:{event.step}"] = None
     else:
         row.standing.waits[f"{event.step}:outcome_unknown"] = None
-    _put(row, event.step, at, StepStatus.OUTCOME_UNKNOWN)
+    _put(row, event.step, _OUTCOME_UNKNOWN)
 
 
-def _reconciled(row: WorkflowRow, event: e.OutcomeReconciled, at: datetime) -> None:
+def _reconciled(row: WorkflowRow, event: e.OutcomeReconciled, _at: datetime) -> None:
     row.standing.live.pop(event.step, None)
     _close(row, event.step)
     if not event.applied:
-        _put(row, event.step, at, StepStatus.PLANNED)
+        _put(row, event.step, _PLANNED)
 
 
 def _dead_lettered(row: WorkflowRow, event: e.CommandDeadLettered, _at: datetime) -> None:
@@ -324,7 +328,7 @@ def _skipped(row: WorkflowRow, event: e.StepSkipped, at: datetime) -> None:
         if event.step == PLAN_STEP:
             row.standing.plan_asked = False
         return
-    _settle(row, event.step, at, StepStatus.SKIPPED)
+    _settle(row, event.step, at, _SKIPPED)
 
 
 def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetime) -> None:
@@ -336,19 +340,19 @@ def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetim
 # --- waits and children ---------------------------------------------------------------------------------------------
 
 
-def _wait_started(row: WorkflowRow, event: e.WaitStarted, at: datetime) -> None:
+def _wait_started(row: WorkflowRow, event: e.WaitStarted, _at: datetime) -> None:
     row.standing.waits[f"{event.step}:{event.reason}"] = None
     if event.step:
-        _put(row, event.step, at, StepStatus.WAITING)
+        _put(row, event.step, _WAITING)
 
 
 def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: datetime) -> None:
     row.standing.waits.pop(f"{event.step}:{event.reason}", None)
 
 
-def _child_started(row: WorkflowRow, event: e.ChildStarted, at: datetime) -> None:
+def _child_started(row: WorkflowRow, event: e.ChildStarted, _at: datetime) -> None:
     row.standing.waits[f"{event.step}:child"] = None
-    _put(row, event.step, at, StepStatus.WAITING)
+    _put(row, event.step, _WAITING)
 
 
 def _child_ended(row: WorkflowRow, event: e.ChildEnded, _at: datetime) -> None:
@@ -362,7 +366,7 @@ def _intervention_requested(row: WorkflowRow, event: e.InterventionRequested, _a
     row.standing.waits[f"{event.step}:intervention"] = None
 
 
-def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, at: datetime) -> None:
+def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, _at: datetime) -> None:
     standing = row.standing
     _revoke(row, event.revoked)
     standing.waits.pop(f"{event.step}:intervention", None)
@@ -370,14 +374,14 @@ def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, at: da
         standing.waits.pop(":budget", None)
     elif event.act == "retry" and standing.undoing != event.step:
         _close(row, event.step)
-        step = _put(row, event.step, at, StepStatus.PLANNED)
+        step = _put(row, event.step, _PLANNED)
         if step is not None and event.input is not None:
             step.generation += 1
 
 
-def _paused(row: WorkflowRow, event: e.WorkflowPaused, at: datetime) -> None:
+def _paused(row: WorkflowRow, event: e.WorkflowPaused, _at: datetime) -> None:
     row.standing.paused = True
-    _back_to_planned(row, _revoke(row, event.revoked), at)
+    _back_to_planned(row, _revoke(row, event.revoked))
 
 
 def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None:
@@ -387,12 +391,12 @@ def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
-def _stopping(row: WorkflowRow, event: e.StoppingBegan, at: datetime) -> None:
+def _stopping(row: WorkflowRow, event: e.StoppingBegan, _at: datetime) -> None:
     standing = row.standing
     standing.stopping = True
     standing.paused = standing.planning = standing.finalizing = False
     row.reason = event.reason[:REASON_CHARACTERS]
-    _back_to_planned(row, _revoke(row, event.revoked), at)
+    _back_to_planned(row, _revoke(row, event.revoked))
     standing.waits = {key: None for key in standing.waits if key.endswith((":outcome_unknown", ":child"))}
     standing.pending = {key: None for key in standing.pending if key.startswith("probe:")}
 
@@ -401,24 +405,32 @@ def _compensation_started(row: WorkflowRow, _event: e.CompensationStarted, _at: 
     row.standing.compensating = True
 
 
-def _compensation_scheduled(row: WorkflowRow, event: e.CompensationScheduled, at: datetime) -> None:
+def _compensation_scheduled(row: WorkflowRow, event: e.CompensationScheduled, _at: datetime) -> None:
     row.standing.undoing = event.step
-    step = row.steps.get(event.step)
+    step = _effect_of(row, event.step)
     if step is not None:
         row.standing.undoing_from = step.status
-        _put(row, event.step, at, StepStatus.COMPENSATING)
+        _put(row, event.step, _COMPENSATING)
 
 
-def _compensated(row: WorkflowRow, event: e.StepCompensated, at: datetime) -> None:
+def _effect_of(row: WorkflowRow, name: str) -> StepRow | None:
+    """The row of the step whose effect is undone; None for an effect that a child workflow left behind."""
+    try:
+        return row.steps[name]
+    except KeyError:
+        return None
+
+
+def _compensated(row: WorkflowRow, event: e.StepCompensated, _at: datetime) -> None:
     standing = row.standing
     standing.live.pop(UNDO, None)
     standing.pending.pop(f"retry:{UNDO}", None)
     standing.waits.pop(f"{event.step}:intervention", None)
     standing.undoing = None
-    if event.step in row.steps:
+    if _effect_of(row, event.step) is not None:
         # An effect that a person accepted as it is leaves the step what it was.
         kept = standing.undoing_from if event.accepted_by is not None else None
-        _put(row, event.step, at, StepStatus(kept or StepStatus.COMPENSATED))
+        _put(row, event.step, kept or _COMPENSATED)
 
 
 def _ended(status: Status) -> Callable[[WorkflowRow, Any, datetime], None]:
