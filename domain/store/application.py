@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +26,7 @@ from domain.recorded import RecordedEvent, verify
 from domain.state import State
 from domain.store.deciding import TurnDecider
 from domain.store.events import WorkflowEvents
-from domain.store.log import LogFollower
+from domain.store.log import BUFFERED, POLL, Log, LogFollower, ReadableLog, Unreadable
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder
 from domain.store.shelf import WORKFLOWS_HELD, Shelf
@@ -185,9 +186,21 @@ class WorkflowStore(Application[str]):
         """Changes whenever another process has committed."""
         return self.recorder.data_version()
 
-    def follow(self, after: int, **options: Any) -> LogFollower:
-        """A follower of the log from a position; it hears of this process's events as they are saved."""
-        follower = LogFollower(self, after, **options)
+    def follow(
+        self,
+        after: int,
+        *,
+        poll: timedelta = POLL,
+        buffered: int = BUFFERED,
+        unreadable: Unreadable | None = None,
+    ) -> LogFollower:
+        """A follower of the log from a position; it hears of this process's events as they are saved.
+
+        It stops with EventCorrupt or EventUnknown at an event that cannot be read; with `unreadable`, that is told of
+        such an event instead, and the follower passes it over.
+        """
+        log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper.read, unreadable)
+        follower = LogFollower(log, after, poll=poll, buffered=buffered)
         self.followers.append(follower)
         return follower
 

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 
+from domain.errors import EventCorrupt, EventUnknown, StoreError
 from domain.ports import Notification
+from domain.recorded import RecordedEvent
+from domain.store.mapper import EventRow
 
 BATCH: Final = 500
 """How many events a batch holds at most, by default."""
@@ -24,6 +27,10 @@ POLL: Final = timedelta(milliseconds=100)
 
 BUFFERED: Final = 20_000
 """How many events are kept for a follower that lags behind; beyond that it reads them from the store."""
+
+
+Decode = Callable[[str, int, str, bytes], RecordedEvent]
+Unreadable = Callable[[int, str, StoreError], None]
 
 
 class Log(Protocol):
@@ -36,6 +43,54 @@ class Log(Protocol):
     def data_version(self) -> int:
         """Changes whenever another process has committed."""
         ...
+
+
+class StoredRows(Protocol):
+    """The part of the store's recorder that reads the log, row by row."""
+
+    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
+        """Up to `limit` rows behind the position `after`."""
+        ...
+
+    def data_version(self) -> int:
+        """Changes whenever another process has committed."""
+        ...
+
+
+class ReadableLog:
+    """The log without what cannot be read: such an event is told of, once, and left out.
+
+    For a follower that must not stop for one workflow's broken event: that workflow cannot be decided on anyway.
+    """
+
+    def __init__(self, rows: StoredRows, decode: Decode, unreadable: Unreadable) -> None:
+        """`decode` makes an event of a row's columns; `unreadable` hears position, workflow and error."""
+        self._rows = rows
+        self._decode = decode
+        self._unreadable = unreadable
+        self._told = 0
+
+    def data_version(self) -> int:
+        """Changes whenever another process has committed."""
+        return self._rows.data_version()
+
+    def select(self, after: int, limit: int) -> list[Notification]:
+        """Up to `limit` readable events behind the position `after`."""
+        found: list[Notification] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            rows = self._rows.select_log(after, wanted)
+            for position, row in rows:
+                after = position
+                try:
+                    found.append(Notification(position, self._decode(*row)))
+                except (EventCorrupt, EventUnknown) as error:
+                    if position > self._told:
+                        self._told = position
+                        self._unreadable(position, row.workflow_id, error)
+            if len(rows) < wanted:
+                break
+        return found
 
 
 class LogFollower:

@@ -12,8 +12,10 @@ from typing import Final
 
 from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import (
+    DataError,
     InfrastructureFactoryError,
     MapperDeserialisationError,
+    ProgrammingError,
     RecordConflictError,
 )
 
@@ -24,6 +26,9 @@ DRIVERS: Final = (EventSourcingError, sqlite3.Error)
 """What `trouble` has a word for: every error of the library and of SQLite."""
 
 LOCK_TIMEOUT_SECONDS: Final = 5
+
+_UNFIT: Final = (sqlite3.DataError, sqlite3.ProgrammingError, DataError, ProgrammingError)
+"""What is wrong with one value or statement, not with the store: the others of a turn go on."""
 
 _CONFLICT = "somebody else was first in store {place} ({detail}); decide again on what is there now"
 _BROKEN = "is damaged ({detail}); restore it from a backup"
@@ -47,7 +52,6 @@ _SQLITE: Final[dict[int, str]] = {
     sqlite3.SQLITE_CORRUPT: _BROKEN,
     sqlite3.SQLITE_NOTADB: "is not a store of Handrail ({detail}); name another file, or restore it from a backup",
     sqlite3.SQLITE_NOMEM: "ran out of memory ({detail}); free memory and run again: nothing was lost",
-    sqlite3.SQLITE_TOOBIG: "cannot hold a value of this size ({detail}); keep large values in the artifact store",
     sqlite3.SQLITE_INTERRUPT: "was interrupted ({detail}); run again: nothing was lost",
     sqlite3.SQLITE_PROTOCOL: "is locked by another process ({detail}); try again when that one has finished",
 }
@@ -67,6 +71,8 @@ def trouble(error: BaseException, place: str) -> StoreError:
         return EventCorrupt(f"store {place} holds an event that cannot be read ({detail}); restore it from a backup")
     if isinstance(inner, InfrastructureFactoryError):
         return StoreUnavailable(f"store {place} cannot be set up ({detail}); check the store's settings")
+    if isinstance(inner, _UNFIT):
+        return StoreError(f"store {place} cannot hold this ({detail}); check the values that it was given")
     code = getattr(inner, "sqlite_errorcode", None)
     words = _SQLITE.get(code & _PRIMARY) if isinstance(code, int) else None
     if words is None:
