@@ -164,7 +164,7 @@ def reserve_vendor_number(order: ReserveOrder, context: Context) -> ReservedNumb
     return ReservedNumber(vendor_number=reservation.vendor_number)
 
 
-@activity(effect="idempotent", pivot=True, retry=_REGISTER_RETRY)
+@activity(effect="idempotent", retry=_REGISTER_RETRY)
 def release_vendor_number(undone: CompensationInput) -> ReleasedNumber:
     """Give the number back; if none was ever taken, record that, so that none can be taken late.
 
