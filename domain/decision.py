@@ -141,7 +141,7 @@ def schedule_attempt(
         compensation=declared.compensation,
         pivot=declared.pivot,
         key=key or idempotency_key(state.workflow_id, step_id, kind, step.generation),
-        redactable=tuple(f"/input{pointer}" for pointer in declared.redactable_input),
+        redactable=tuple([f"/input{pointer}" for pointer in marked]) if (marked := declared.redactable_input) else (),
     )
 
 

@@ -74,9 +74,15 @@ def grant_view(grant: Grant) -> dict[str, Any]:
     }
 
 
+_LEAVES: Final = frozenset({str, int, float, bool, type(None)})
+
+
 def resolve(value: Any, state: State) -> Any:
     """Replace references by what they lead to (null where nowhere); everything else stays as planned."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is dict or isinstance(value, Mapping):
         if len(value) == 1 and isinstance(value.get(REFERENCE), str):
             return _follow(value[REFERENCE], state)
         return {key: resolve(part, state) for key, part in value.items()}
@@ -91,6 +97,8 @@ def _follow(path: str, state: State) -> Any:
         return state.goal
     if root in {"steps", "approvals"}:
         known: Mapping[str, Any] = state.settled if root == "steps" else state.grants
+        if rest in known:  # the longest name there can be
+            return state.settled[rest].output if root == "steps" else grant_view(state.grants[rest])
         parts = rest.split(".")
         names = [".".join(parts[: length + 1]) for length in range(len(parts))]
         step = referenced_step(path, [name for name in names if name in known])
@@ -132,13 +140,11 @@ class Authored:
         covering = [gate for gate in definition.gates if gate.covers(planned.id, planned.activity or "")]
         if not covering:
             return None
-        fitting: list[tuple[GatePolicy, Verdict]] = [
-            (gate, gate.verdict) for gate in covering if _fits(definition, gate, step_input)
-        ]
+        fitting = [gate for gate in covering if _fits(definition, gate, step_input)]
         if not fitting:
             return GateVerdict(covering[0].name, covering[0].version, "allow", "no condition is met", None)
-        gate, verdict = strictest(fitting)
-        return GateVerdict(gate.name, gate.version, verdict, gate.reason, gate.approval)
+        gate = strictest(fitting)
+        return GateVerdict(gate.name, gate.version, gate.verdict, gate.reason, gate.approval)
 
 
 def _checked(resolved: Any, step: str) -> dict[str, Any]:
@@ -163,7 +169,7 @@ def _check_canonical(resolved: dict[str, Any], step: str) -> None:
 
 
 def _fits(definition: Definition, gate: GatePolicy, step_input: Mapping[str, Any]) -> bool:
-    if not all(condition.holds(step_input) for condition in gate.when):
+    if gate.when and not all(condition.holds(step_input) for condition in gate.when):
         return False
     if gate.predicate is None:
         return True

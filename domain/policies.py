@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
@@ -143,9 +143,11 @@ class Predicate:
 _STRICTNESS: Final[dict[str, int]] = {"allow": 0, "require_approval": 1, "deny": 2}
 
 
-def strictest(verdicts: list[tuple[GatePolicy, Verdict]]) -> tuple[GatePolicy, Verdict]:
-    """Of the policies that fit, the one that counts; the first of equals. The list must not be empty."""
-    return max(verdicts, key=lambda pair: _STRICTNESS[pair[1]])
+def strictest(fitting: Sequence[GatePolicy]) -> GatePolicy:
+    """Of the policies that fit, the one that counts; the first of equals. There must be one."""
+    if len(fitting) == 1:
+        return fitting[0]
+    return max(fitting, key=lambda gate: _STRICTNESS[gate.verdict])
 
 
 def lookup(data: object, path: str) -> tuple[bool, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 from pydantic_core import from_json
@@ -23,6 +23,9 @@ ENGINE: Final = "1"
 """Version of the engine's decisions: raised when a node decides otherwise than it did for the same history."""
 
 _SEPARATOR: Final = b"\n"
+
+_encode_text: Final = json.encoder.encode_basestring
+"""A text as JSON, everything beyond ASCII as it is."""
 
 
 @dataclass(slots=True)
@@ -67,30 +70,54 @@ def parse_topic(topic: str) -> tuple[str, int]:
     return name, int(version or 1)
 
 
-def record(  # noqa: PLR0913, PLR0917 - one value for each part of the header; called for every event
-    event: Event,
-    workflow_id: str,
-    version: int,
-    timestamp: datetime,
-    cause: str,
-    actor: str,
-    decision: int,
-    previous: str,
-    key: bytes = b"",
-) -> RecordedEvent:
-    """Encode a fact and link it to the event before it."""
-    payload = type(event).__pydantic_serializer__.to_json(event, exclude_none=True)
-    body_digest = payload_digest(payload, redactable=redactable_of(event), key=key, version=version)
-    header = _encode_header(workflow_id, version, event, timestamp, cause, actor, decision)
-    return RecordedEvent(
+@dataclass(slots=True)
+class Stamp:
+    """What the headers of one decision's events share, encoded once. Made by `stamp`; never changed."""
+
+    workflow_id: str
+    timestamp: datetime
+    cause: str
+    actor: str
+    decision: int
+    begin: str
+    end: str
+
+
+def stamp(workflow_id: str, timestamp: datetime, cause: str, actor: str, decision: int) -> Stamp:
+    """What all events of the decision that begins with version `decision` say in their headers."""
+    return Stamp(
         workflow_id,
-        version,
-        event,
         timestamp,
         cause,
         actor,
-        ENGINE,
         decision,
+        f'{{"workflow":"{workflow_id}","version":',
+        f'"at":"{timestamp.isoformat()}","cause":{_encode_text(cause)},"actor":{_encode_text(actor)},'
+        f'"engine":"{ENGINE}","decision":{decision}}}',
+    )
+
+
+def record(event: Event, stamped: Stamp, version: int, previous: str, key: bytes = b"") -> RecordedEvent:
+    """Encode a fact and link it to the event before it."""
+    kind = type(event)
+    payload = kind.__pydantic_serializer__.to_json(event, exclude_none=True)
+    redactable = redactable_of(event)
+    if redactable:
+        body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
+    else:
+        body_digest = sha256(payload).hexdigest()
+    header = (
+        f'{stamped.begin}{version},"name":"{kind.stored_name}","shape":{kind.stored_version},{stamped.end}'
+    ).encode()
+    return RecordedEvent(
+        stamped.workflow_id,
+        version,
+        event,
+        stamped.timestamp,
+        stamped.cause,
+        stamped.actor,
+        ENGINE,
+        stamped.decision,
         previous,
         link(header, previous, body_digest),
         body_digest,
@@ -99,22 +126,12 @@ def record(  # noqa: PLR0913, PLR0917 - one value for each part of the header; c
     )
 
 
+_WITH_REDACTABLE: Final = (StepScheduled, StepSucceeded)
+
+
 def redactable_of(event: Event) -> tuple[str, ...]:
     """JSON pointers, within the payload, of the values that may be cut out of it."""
-    return event.redactable if isinstance(event, StepScheduled | StepSucceeded) else ()
-
-
-_encode_text = lru_cache(maxsize=1024)(json.JSONEncoder(ensure_ascii=False).encode)
-
-
-def _encode_header(
-    workflow_id: str, version: int, event: Event, timestamp: datetime, cause: str, actor: str, decision: int
-) -> bytes:
-    return (
-        f'{{"workflow":"{workflow_id}","version":{version},"name":"{event.stored_name}",'
-        f'"shape":{event.stored_version},"at":"{timestamp.isoformat()}","cause":{_encode_text(cause)},'
-        f'"actor":{_encode_text(actor)},"engine":"{ENGINE}","decision":{decision}}}'
-    ).encode()
+    return event.redactable if isinstance(event, _WITH_REDACTABLE) else ()
 
 
 def to_state(recorded: RecordedEvent) -> bytes:

@@ -23,7 +23,7 @@ from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.lifecycle import TABLE, Ignore, Unknown
 from domain.nodes import approval_wait, compensator, executor, finalizer, observer, planner
-from domain.recorded import RecordedEvent, record
+from domain.recorded import RecordedEvent, Stamp, record, stamp
 from domain.state import UNDO, State, StepStatus, wait_key
 from domain.triggers import ForkWorkflow, Given, RecordOutcome, StartWorkflow, Trigger, Wake
 
@@ -31,6 +31,8 @@ MOST_EVENTS_A_DECISION: Final = 50_000
 """A decision that records more is a loop in a node: it is refused instead of filling the store."""
 
 _AUTHORED: Final = Authored()
+_BEGINNINGS: Final = (StartWorkflow, ForkWorkflow)
+_DEFINITION_MISSING: Final = wait_key("", "definition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +77,23 @@ class Workflow:
         trigger = given.trigger
         before = len(self._pending)
         first_version = state.version + 1
+        stamped = stamp(state.workflow_id, given.at, given.cause, given.actor, first_version)
         decision = Decision(state, given, definition, facts)
         ignored = self._why_ignored(decision)
         if ignored is None:
             self._check_definition(trigger, definition)
         if state.dues and definition is not None and not state.paused:
-            self._record(_fall_due(decision), given, first_version)
+            self._record(_fall_due(decision), given, stamped)
             ignored = self._why_ignored(decision)
         if ignored is None:
             cell = TABLE[type(trigger), state.status]
             if isinstance(cell, Ignore | Unknown):
                 raise DecisionFault(f"{type(trigger).__name__} has no node in status {state.status.value}")
-            self._record(cell(decision), given, first_version)
+            self._record(cell(decision), given, stamped)
         if state.version >= first_version or isinstance(trigger, Wake):
             while state.ended is None:
                 version = state.version
-                self._record(_go_on(decision), given, first_version)
+                self._record(_go_on(decision), given, stamped)
                 if state.version == version:
                     break
         return Outcome(tuple(self._pending[before:]), ignored)
@@ -114,9 +117,10 @@ class Workflow:
             f"definition {name!r} version {version!r} is not loaded here; name its module with --module"
         )
 
-    def _record(self, events: Events, given: Given, first_version: int) -> None:
+    def _record(self, events: Events, given: Given, stamped: Stamp) -> None:
         """Apply events as they are decided, each with its header."""
         state = self.state
+        first_version = stamped.decision
         for event in events:
             version = state.version + 1
             if version - first_version > MOST_EVENTS_A_DECISION:
@@ -124,26 +128,16 @@ class Workflow:
             fact = event
             if version == first_version and not _rebuilds(given.trigger, event):
                 fact = event.model_copy(update={"trigger": given.trigger.model_dump(mode="json", exclude_none=True)})
-            recorded = record(
-                fact,
-                state.workflow_id,
-                version,
-                given.at,
-                given.cause,
-                given.actor,
-                first_version,
-                state.head,
-                self.key,
-            )
+            recorded = record(fact, stamped, version, state.head, self.key)
             evolve(state, recorded)
             self._pending.append(recorded)
 
 
 def _rebuilds(trigger: Trigger, event: Event) -> bool:
     """Whether the event's own fields say all that the trigger said, so that it need not be stored twice."""
-    return (isinstance(trigger, RecordOutcome) and isinstance(event, e.StepSucceeded) and trigger.kind == "run") or (
-        isinstance(trigger, StartWorkflow | ForkWorkflow)
-    )
+    if isinstance(trigger, RecordOutcome):
+        return trigger.kind == "run" and isinstance(event, e.StepSucceeded)
+    return isinstance(trigger, _BEGINNINGS)
 
 
 def _fall_due(decision: Decision) -> Events:
@@ -216,7 +210,7 @@ def _wait_over(decision: Decision, step_id: str, due_at: datetime) -> Events:
 def _go_on(decision: Decision) -> Events:
     """Whatever can go on, goes on."""
     state = decision.state
-    missing = wait_key("", "definition")
+    missing = _DEFINITION_MISSING
     if decision.definition is None:
         if missing not in state.waits and not state.paused:
             detail = f"definition {state.definition!r} version {state.definition_version!r} is not loaded"

@@ -116,8 +116,8 @@ def _ok(decision: Decision, trigger: RecordOutcome) -> Events:
 def _redactable(decision: Decision, step_id: str) -> tuple[str, ...]:
     if decision.definition is None:
         return ()
-    declared = activity_of(decision, decision.state.steps[step_id])
-    return tuple(f"/output{pointer}" for pointer in declared.redactable_output)
+    marked = activity_of(decision, decision.state.steps[step_id]).redactable_output
+    return tuple([f"/output{pointer}" for pointer in marked]) if marked else ()
 
 
 def _artifact(trigger: RecordOutcome) -> Events:
