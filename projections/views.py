@@ -80,10 +80,13 @@ def _step(row: WorkflowRow, name: str) -> StepRow | None:
 
 
 def _put(row: WorkflowRow, name: str, status: str) -> StepRow | None:
-    """Give a step its status."""
+    """Give a step its status; where its effect is being undone: the one that it has apart from that."""
     step = _step(row, name)
     if step is not None:
-        step.status = status
+        if row.standing.undoing == name and status != _COMPENSATING:
+            row.standing.undoing_from = status
+        else:
+            step.status = status
     return step
 
 
