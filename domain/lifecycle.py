@@ -73,13 +73,14 @@ class Unknown:
 
 UNKNOWN: Final = Unknown()
 EXISTS: Final = Ignore("the workflow exists")
+STARTED: Final = Ignore("already started")
 OVER: Final = Ignore("the workflow is over")
 NOT_PAUSED: Final = Ignore("the workflow is not paused")
 PAUSED: Final = Ignore("paused: decided when it is resumed")
 ALREADY: Final = Ignore("already so")
 STOPS: Final = Ignore("the workflow is stopping: nothing waits any more")
 
-_START, _AGAIN = planner.start, planner.start_again
+_START = planner.start
 _OUTCOME, _LAPSE, _DEAD = observer.outcome, observer.lapse, observer.dead_letter
 _DECIDE, _SIGNAL, _CHILD = approval_wait.decide, observer.signal, observer.child_ended
 _RETRY, _SKIP, _SUPPLY, _SETTLE = intervention.retry, intervention.skip, intervention.supply, intervention.settle
@@ -112,7 +113,7 @@ COLUMNS: Final = (
 # fmt: off
 _ROWS: Final[dict[type[Trigger], tuple[Cell, ...]]] = {
     # trigger           new      planning  executing blocked   paused    stopping  compens.  finaliz.  completed failed    cancelled compensated
-    StartWorkflow:     (_START,  _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN,   _AGAIN),
+    StartWorkflow:     (_START,  STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED,   STARTED),
     ForkWorkflow:      (_START,  EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS,   EXISTS),
     RecordOutcome:     (UNKNOWN, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME, _OUTCOME),
     LapseAttempt:      (UNKNOWN, _LAPSE,   _LAPSE,   _LAPSE,   _LAPSE,   _LAPSE,   _LAPSE,   _LAPSE,   OVER,     OVER,     OVER,     OVER),

@@ -48,21 +48,19 @@ def start(decision: Decision) -> Events:
     )
 
 
-def start_again(decision: Decision) -> Events:
-    """A goal for a workflow that exists: nothing new, or a conflict that names the difference."""
-    trigger, state = decision.trigger, decision.state
-    if isinstance(trigger, StartWorkflow):
-        for name, asked, known in (
-            ("goal", trigger.goal, state.goal),
-            ("definition", trigger.definition, state.definition),
-            ("input", trigger.input, state.input),
-        ):
-            if asked != known:
-                raise WorkflowConflict(
-                    f"workflow {state.workflow_id} exists with another {name}: {_short(known)}, not {_short(asked)}; "
-                    "use another id, or give the same words"
-                )
-    yield from ()
+def check_same(trigger: StartWorkflow, state: State) -> None:
+    """A goal for a workflow that exists says the same as before, or WorkflowConflict names the difference."""
+    for name, asked, known in (
+        ("goal", trigger.goal, state.goal),
+        ("definition", trigger.definition, state.definition),
+        ("input", trigger.input, state.input),
+        ("parent", trigger.parent_workflow, state.parent_workflow),
+    ):
+        if asked != known:
+            raise WorkflowConflict(
+                f"workflow {state.workflow_id} exists with another {name}: {_short(known)}, not {_short(asked)}; "
+                "use another id, or give the same words"
+            )
 
 
 def _short(value: Any) -> str:
