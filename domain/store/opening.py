@@ -1,0 +1,43 @@
+"""Opening a store by its location: the library's settings for it, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from domain.ports import Companion, Definitions, OpenCommands
+from domain.store.application import WorkflowStore
+from domain.store.recorder_sqlite import STORE_READ_ONLY
+from domain.store.shelf import WORKFLOWS_HELD
+
+
+def sqlite_settings(path: Path | str, *, read_only: bool = False) -> dict[str, str]:
+    """The library's settings for a SQLite file; `:memory:` is a store that ends with its process."""
+    return {
+        "PERSISTENCE_MODULE": "domain.store.recorder_sqlite:SQLiteStoreFactory",
+        "SQLITE_DBNAME": str(path),
+        "ORIGINATOR_ID_TYPE": "text",
+        "CREATE_TABLE": "n",  # the store prepares its tables itself, all at once
+        STORE_READ_ONLY: "y" if read_only else "n",
+    }
+
+
+def open_sqlite_store(
+    path: Path | str,
+    *,
+    definitions: Definitions,
+    schema: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
+    open_commands: OpenCommands | None = None,
+    workflows_held: int = WORKFLOWS_HELD,
+    read_only: bool = False,
+) -> WorkflowStore:
+    """Open the store in a file, made where there is none. Raises StoreUnavailable or StoreNewer, naming the file."""
+    return WorkflowStore(
+        sqlite_settings(path, read_only=read_only),
+        definitions=definitions,
+        schema=schema,
+        companions=companions,
+        open_commands=open_commands,
+        workflows_held=workflows_held,
+    )

@@ -1,0 +1,1 @@
+"""Tests of the store that need no contract: one backend, one class, one function."""
