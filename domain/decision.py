@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from domain import events as e
 from domain.chain import digest_of
@@ -105,6 +105,23 @@ def activity_of(decision: Decision, step: StepState) -> ActivityType:
     return declared
 
 
+BUDGETED: Final = frozenset({"run", "plan"})
+"""Kinds of attempts that a workflow's budget is for; undoing, probing and the artifact are never left undone for it."""
+
+
+def budget_is_used(decision: Decision) -> bool:
+    """Whether all attempts that the workflow may make have been made."""
+    budget = decision.recipe.attempts_budget
+    return budget is not None and decision.state.attempts >= budget + decision.state.budget_extra
+
+
+def wait_for_budget(decision: Decision) -> Events:
+    """Wait for a person to allow further attempts."""
+    if ":budget" not in decision.state.waits:
+        total = (decision.recipe.attempts_budget or 0) + decision.state.budget_extra
+        yield e.WaitStarted(step="", reason="budget", detail=f"all {total} attempts of the budget are used")
+
+
 def schedule_attempt(
     decision: Decision,
     step: StepState | Undoing,
@@ -117,13 +134,10 @@ def schedule_attempt(
 ) -> Events:
     """Schedule one attempt; where the workflow's budget is used up, wait for a person instead."""
     state = decision.state
-    step_id = step.step if isinstance(step, Undoing) else step.id
-    budget = decision.recipe.attempts_budget
-    if budget is not None and state.attempts >= budget + state.budget_extra and kind in {"run", "plan"}:
-        if ":budget" not in state.waits:
-            detail = f"all {budget + state.budget_extra} attempts of the budget are used"
-            yield e.WaitStarted(step="", reason="budget", detail=detail)
+    if kind in BUDGETED and budget_is_used(decision):
+        yield from wait_for_budget(decision)
         return
+    step_id = step.step if isinstance(step, Undoing) else step.id
     number = state.numbers.get(step_id, 0) + 1
     first = step.first_scheduled_at or decision.at
     yield e.StepScheduled(

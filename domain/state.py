@@ -268,8 +268,16 @@ class State:
 
     @property
     def blocked(self) -> bool:
-        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come."""
-        return bool(self.waits) and not self.live and not any(key.startswith(UNDER_WAY) for key in self.dues)
+        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come.
+
+        Without the definition nothing comes of a backoff or a probe; without budget, nothing of a backoff.
+        """
+        if not self.waits or self.live:
+            return False
+        if not self.dues or ":definition" in self.waits:
+            return True
+        under_way = ("probe:",) if ":budget" in self.waits else UNDER_WAY
+        return not any(key.startswith(under_way) for key in self.dues)
 
     @property
     def next_due(self) -> datetime | None:

@@ -16,9 +16,11 @@ from domain.decision import (
     action_digest,
     action_of,
     activity_of,
+    budget_is_used,
     consequence,
     fail_step,
     schedule_attempt,
+    wait_for_budget,
 )
 from domain.facts import FactFailed, resolve
 from domain.failures import FailureClass, make_failure
@@ -59,6 +61,9 @@ def attempt(decision: Decision, step: StepState) -> Events:
     declared = activity_of(decision, step)
     if step.id == ARTIFACT_STEP:
         yield from schedule_attempt(decision, step, declared, "artifact", step.input or {})
+        return
+    if budget_is_used(decision):  # before author code computes an input that no event would hold
+        yield from wait_for_budget(decision)
         return
     try:
         step_input = step.input
