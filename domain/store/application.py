@@ -67,8 +67,8 @@ class WorkflowStore(Application[str]):
         except DRIVERS as error:
             raise trouble(error, env.get("SQLITE_DBNAME", "of these settings")) from error
         self.recorder.prepare(schema)
-        self._shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)
-        self.deciding = TurnDecider(self, self._shelf, definitions, companions, open_commands)
+        self.shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)
+        self.deciding = TurnDecider(self, self.shelf, definitions, companions, open_commands)
 
     # --- how the library is put together ----------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class WorkflowStore(Application[str]):
 
         Raises WorkflowUnknown, EventCorrupt or EventUnknown.
         """
-        workflow = self._shelf.fold(workflow_id, upto=upto)
+        workflow = self.shelf.fold(workflow_id, upto=upto)
         if workflow is None or workflow.version == 0:
             raise unknown(workflow_id)
         return workflow.state

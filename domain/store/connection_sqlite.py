@@ -73,6 +73,7 @@ class StoreFile(SQLiteDatastore):
         self.path = path
         self.read_only = read_only
         self.clock: Callable[[], float] = time.time
+        self.commits_begun = 0
         self._lock_timeout_seconds = lock_timeout_seconds
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -102,6 +103,7 @@ class StoreFile(SQLiteDatastore):
                     yield SQLiteCursor(connection.cursor())
                     if commit:
                         reached(f"{point}.before")
+                        self.commits_begun += 1
                     connection.execute("COMMIT" if commit else "ROLLBACK")
                 except BaseException:
                     self._roll_back(connection)

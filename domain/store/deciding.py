@@ -6,8 +6,8 @@ one request cannot be decided or stored), nothing of it is in the store and noth
 tried again one by one, each on what the store holds now, so that one bad request holds up no other. Trouble with the
 store itself is raised at once: it is nobody's fault, and trying again one by one would not help.
 
-A save that seems to have failed may have succeeded, its answer lost on the way back. A turn is in the store as a whole
-or not at all, so its first event is looked for before anything is tried again.
+A save that seems to have failed may have succeeded: the commit was asked for, and its answer lost on the way back. A
+turn is in the store as a whole or not at all, so its first event is looked for before anything is tried again.
 """
 
 from __future__ import annotations
@@ -212,11 +212,13 @@ class TurnDecider:
         ]
         along = self._along(turn, snapshots)
         if turn.events or along:
+            commits_before = self._store.recorder.commits_begun
             try:
                 self._store.save(turn, along=along)
             except BaseException as error:
                 self._store.look_again()
-                if not isinstance(error, Exception) or not self._is_saved(turn):
+                asked_to_commit = self._store.recorder.commits_begun != commits_before
+                if not (isinstance(error, Exception) and asked_to_commit and self._is_saved(turn)):
                     raise
                 return  # saved after all; the objects are not trusted any more all the same
         for held in snapshots:

@@ -49,6 +49,11 @@ class StoreRecorder(ApplicationRecorder):
     place: str
     """Where the store is, as errors name it."""
 
+    @property
+    @abstractmethod
+    def commits_begun(self) -> int:
+        """How many commits were asked for so far. A save that failed before it asked is certainly not in the store."""
+
     @abstractmethod
     def prepare(self, schema: Sequence[str]) -> None:
         """Create what is missing of the store's tables and of those handed in; writes nothing where all is there."""

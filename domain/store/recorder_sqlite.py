@@ -44,6 +44,11 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
         self.insert_events_statement = f"INSERT INTO {events_table_name} ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?)"
         self.place = datastore.path
 
+    @property
+    def commits_begun(self) -> int:
+        """How many commits were asked for so far."""
+        return self.datastore.commits_begun
+
     def construct_create_table_statements(self) -> list[str]:
         """Tables of events and of snapshots, the latter as the library makes it."""
         events = (

@@ -1,6 +1,6 @@
 """A small stage for the store's contracts: one process with the store open, an inbox, and the attempts it would run."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -196,7 +196,7 @@ class Stage:
         """A workflow's events, held against their chain."""
         return self.store.read(workflow_id, verified=True)
 
-    def rows(self, table: str) -> dict[str, Mapping[str, Any] | Any]:
+    def rows(self, table: str) -> dict[str, Any]:
         """First and second column of a table."""
         return {row[0]: row[1] for row in self.store.query(f"SELECT * FROM {table}")}
 
