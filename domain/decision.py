@@ -139,7 +139,8 @@ def schedule_attempt(
         return
     step_id = step.step if isinstance(step, Undoing) else step.id
     number = state.numbers.get(step_id, 0) + 1
-    first = step.first_scheduled_at or decision.at
+    # A probe's time runs from when it is asked: the attempt that it asks about may have used up the step's own.
+    first = decision.at if kind == "probe" else step.first_scheduled_at or decision.at
     yield e.StepScheduled(
         step=step_id,
         kind=kind,

@@ -66,7 +66,9 @@ def _probe(decision: Decision, step_id: str) -> Events:
     step = state.steps[step_id]
     declared = decision.recipe.activities[step.planned.activity or ""] if step.planned is not None else None
     probe = decision.recipe.activities.get(declared.reconcile or "") if declared is not None else None
-    if probe is not None and step.live is None:
+    if step.heard is not None:
+        yield from observer.settle_heard(decision, step)
+    elif probe is not None and step.live is None:
         given = {"input": step.input or {}, "idempotency_key": step.key}
         yield from schedule_attempt(decision, step, probe, "probe", given, key=step.key)
 

@@ -96,6 +96,13 @@ class Wait:
 
 
 @dataclass(slots=True)
+class HeardLate:
+    """What an attempt whose outcome is unknown reported after all, while its probe was under way: it succeeded."""
+
+    output: Any = None
+
+
+@dataclass(slots=True)
 class StepState:
     """A step that has not settled. `number` is its place over all plans of the workflow.
 
@@ -129,6 +136,7 @@ class StepState:
     granted_digest: str | None = None
     unknown_attempt: int | None = None
     probe_tries: int = 0
+    heard: HeardLate | None = None
     child: str | None = None
 
 
@@ -142,6 +150,7 @@ class Settled:
     output: Any = None
     failure: str | None = None
     after: tuple[str, ...] = ()
+    generation: int = 1
 
 
 @dataclass(slots=True)
@@ -192,7 +201,10 @@ class Grant:
 
 @dataclass(slots=True)
 class State:
-    """The whole workflow. `head` is the digest of the last event; `version` its number."""
+    """The whole workflow. `head` is the digest of the last event; `version` its number.
+
+    `lapsed` holds the attempts given up for lost that may still report, each with the effect that it may have had.
+    """
 
     workflow_id: str
     version: int = 0
@@ -225,7 +237,7 @@ class State:
     controls: list[str] = field(default_factory=list)
     dues: dict[str, datetime] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
-    lapsed: dict[str, str] = field(default_factory=dict)
+    lapsed: dict[str, Undo | None] = field(default_factory=dict)
     intervened: dict[str, list[str]] = field(default_factory=dict)
     attempts: int = 0
     budget_extra: int = 0

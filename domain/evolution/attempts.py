@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from domain import events as e
-from domain.evolution.moves import close_waits, end_live, forget_effect, list_effect, revoke, settle
+from domain.evolution.moves import close_waits, end_live, forget_effect, list_effect, revoke, settle, undo_of
 from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
-from domain.state import UNDO, Effect, Live, State, StepState, StepStatus, Wait, effect_key, wait_key
+from domain.state import UNDO, Effect, HeardLate, Live, State, StepState, StepStatus, Wait, effect_key, wait_key
 
 
 def step_scheduled(state: State, event: e.StepScheduled, at: datetime) -> None:
@@ -66,13 +66,14 @@ def attempt_failed(state: State, event: e.AttemptFailed, _: datetime) -> None:
     state.undecided[event.step] = None
     if event.failure.kind is FailureClass.TIMEOUT:
         # Code that could not be stopped may still end: then what it says is recorded as late.
-        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = event.kind
+        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = undo_of(step) if event.kind == "run" else None
     if event.kind == "run" and not event.failure.absent:
         list_effect(state, step)
 
 
 def attempt_lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
-    state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = event.kind
+    lapsed = f"{event.step}/{event.kind}/{event.attempt}"
+    state.lapsed[lapsed] = None
     failure = make_failure(
         event.step,
         FailureClass.OUTCOME_UNKNOWN,
@@ -89,16 +90,15 @@ def attempt_lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
         return
     end_live(state, event.step)
     step = state.steps[event.step]
-    step.lapses += 1
-    if event.kind == "probe":
-        step.probe_tries -= 1
-    else:
+    if event.kind != "probe":
+        step.lapses += 1
         step.tries -= 1
     step.undecided = step.last_failure = failure
     step.undecided_kind = event.kind
     state.undecided[event.step] = None
     if event.kind == "run":
         list_effect(state, step)
+        state.lapsed[lapsed] = undo_of(step)
 
 
 def retry_scheduled(state: State, event: e.RetryScheduled, _: datetime) -> None:
@@ -131,6 +131,14 @@ def step_failed(state: State, event: e.StepFailed, _: datetime) -> None:
 def step_timed_out(state: State, event: e.StepTimedOut, _: datetime) -> None:
     step = state.steps[event.step]
     revoke(state, event.revoked)
+    if event.kind == "probe":  # the outcome that it was to find out is as unknown as before
+        step.probe_tries += 1
+        step.undecided = make_failure(
+            event.step, FailureClass.TIMEOUT, "the probe was not taken up in time", type_name="StepTimedOut"
+        )
+        step.undecided_kind = "probe"
+        state.undecided[event.step] = None
+        return
     close_waits(state, event.step)
     state.ready.pop(event.step, None)
     step.status = StepStatus.TIMED_OUT
@@ -143,7 +151,7 @@ def outcome_unknown(state: State, event: e.OutcomeUnknown, at: datetime) -> None
     step.unknown_attempt = event.attempt
     step.undecided = None
     state.undecided.pop(event.step, None)
-    state.lapsed.setdefault(f"{event.step}/run/{event.attempt}", "run")
+    state.lapsed.setdefault(f"{event.step}/run/{event.attempt}", undo_of(step))
     if event.probe_due_at is not None:
         state.dues[f"probe:{event.step}"] = event.probe_due_at
     else:
@@ -157,6 +165,7 @@ def outcome_reconciled(state: State, event: e.OutcomeReconciled, _: datetime) ->
     end_live(state, event.step)
     close_waits(state, event.step)
     step.unknown_attempt = None
+    step.heard = None
     step.undecided = None
     step.probe_tries = 0
     if event.applied:
@@ -174,9 +183,18 @@ def late_outcome(state: State, event: e.LateOutcomeRecorded, _: datetime) -> Non
     state.lapsed.pop(f"{event.step}/{event.kind}/{event.attempt}", None)
     if event.undo is not None:
         key = effect_key(event.undo.step, event.undo.generation)
-        if key not in state.effects:
-            state.effects[key] = Effect(event.undo)
-            state.pivot_passed = state.pivot_passed or event.undo.compensation is None
+        state.effects.pop(key, None)
+        state.effects[key] = Effect(event.undo)
+        state.pivot_passed = state.pivot_passed or event.undo.compensation is None
+    step = state.steps.get(event.step)
+    if (
+        step is not None
+        and event.status == "ok"
+        and event.kind == "run"
+        and step.unknown_attempt == event.attempt
+        and step.live is not None
+    ):
+        step.heard = HeardLate(event.output)
 
 
 def command_dead_lettered(state: State, event: e.CommandDeadLettered, _: datetime) -> None:
@@ -188,7 +206,10 @@ def command_dead_lettered(state: State, event: e.CommandDeadLettered, _: datetim
         state.undecided[UNDO] = None
         return
     step = state.steps[event.step]
-    step.tries += 1
+    if event.kind == "probe":
+        step.probe_tries += 1
+    else:
+        step.tries += 1
     step.undecided = step.last_failure = failure
     step.undecided_kind = event.kind
     state.undecided[event.step] = None

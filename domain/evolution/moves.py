@@ -59,22 +59,28 @@ def close_waits(state: State, step: str) -> None:
     state.undecided.pop(step, None)
 
 
-def list_effect(state: State, step: StepState, output: Any = None) -> None:
-    """The step's effect is not proven absent: it is on the list of what a compensation undoes."""
+def undo_of(step: StepState, output: Any = None) -> Undo | None:
+    """What would undo the effect of the step's present generation, or None where it has none."""
     if step.effect == "pure" or (step.compensation is None and not step.pivot):
-        return
-    key = effect_key(step.id, step.generation)
-    known = state.effects.get(key)
-    activity = step.planned.activity if step.planned is not None and step.planned.activity else step.id
-    undo = Undo(
+        return None
+    return Undo(
         step=step.id,
         generation=step.generation,
-        activity=activity,
+        activity=step.planned.activity if step.planned is not None and step.planned.activity else step.id,
         compensation=step.compensation,
         input=step.input or {},
-        output=output if output is not None or known is None else known.undo.output,
+        output=output,
         key=step.key,
     )
+
+
+def list_effect(state: State, step: StepState, output: Any = None) -> None:
+    """The step's effect is not proven absent: it is on the list of what a compensation undoes."""
+    key = effect_key(step.id, step.generation)
+    known = state.effects.get(key)
+    undo = undo_of(step, output if output is not None or known is None else known.undo.output)
+    if undo is None:
+        return
     state.effects[key] = Effect(undo, known.state if known is not None else "open")
     state.pivot_passed = state.pivot_passed or step.compensation is None
 
@@ -99,6 +105,7 @@ def settle(state: State, step_id: str, status: StepStatus, *, output: Any = None
         output=output,
         failure=failure,
         after=planned.after if planned is not None else (),
+        generation=step.generation,
     )
     if status is StepStatus.OK and step.number > state.output_number:
         state.output = output

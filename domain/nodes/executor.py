@@ -164,5 +164,7 @@ def time_out(decision: Decision, step: StepState, *, due_at: datetime, revoked: 
         due_at=due_at,
         revoked=revoked,
     )
+    if kind == "probe":
+        return
     failure = make_failure(step.id, FailureClass.TIMEOUT, "schedule-to-finish time-out", type_name="StepTimedOut")
     yield from consequence(decision, step.id, failure)

@@ -7,7 +7,7 @@ afterwards, by `judge`, so that a paused or definition-less workflow can record 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from domain import events as e
 from domain.decision import Decision, Events, activity_of, fail_step
@@ -16,8 +16,12 @@ from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP
 from domain.nodes import approval_wait, compensator, executor, planner
 from domain.retry import LAPSES, next_attempt
-from domain.state import UNDO, Settled, StepState, Undoing
+from domain.state import UNDO, State, StepState, StepStatus, Undoing, effect_key
 from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome
+
+PROBE: Final = "probe"
+LATE: Final = "late outcome"
+"""Who settled an unknown outcome, where no person did."""
 
 
 def outcome(decision: Decision) -> Events:
@@ -98,7 +102,7 @@ def _ok(decision: Decision, trigger: RecordOutcome) -> Events:
             finished_at=trigger.finished_at,
         )
     elif trigger.kind == "probe":
-        yield from settle_unknown(decision, trigger.step, applied=True, output=trigger.output, settled_by="probe")
+        yield from settle_unknown(decision, trigger.step, applied=True, output=trigger.output, settled_by=PROBE)
     else:
         yield e.StepSucceeded(
             step=trigger.step,
@@ -140,6 +144,12 @@ def settle_unknown(decision: Decision, step_id: str, *, applied: bool, output: A
         yield e.StepSucceeded(step=step_id, attempt=attempt, output=output, redactable=_redactable(decision, step_id))
 
 
+def settle_heard(decision: Decision, step: StepState) -> Events:
+    """What the attempt itself said while its probe was under way settles it, whatever the probe found."""
+    output = step.heard.output if step.heard is not None else None
+    yield from settle_unknown(decision, step.id, applied=True, output=output, settled_by=LATE)
+
+
 def _needs_approval(decision: Decision, trigger: RecordOutcome) -> Events:
     if trigger.kind != "run" or decision.definition is None or decision.state.stopping is not None:
         yield _failed(trigger, _unasked(trigger, decision))
@@ -178,7 +188,7 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
     """An attempt given up for lost reports after all: it settles an open unknown, or joins what is to be undone."""
     state = decision.state
     step = state.steps.get(trigger.step)
-    undo = _late_effect(decision, trigger, step) if trigger.status != "failed" else None
+    undo = _late_effect(state, trigger) if trigger.status != "failed" else None
     yield e.LateOutcomeRecorded(
         step=trigger.step,
         kind=trigger.kind,
@@ -188,46 +198,34 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
         failure=trigger.failure,
         undo=undo,
     )
-    if trigger.status != "ok" or trigger.kind != "run":
+    if trigger.kind != "run":
         return
-    if step is not None and step.unknown_attempt == trigger.attempt and step.live is None:
-        yield from settle_unknown(
-            decision, trigger.step, applied=True, output=trigger.output, settled_by="late outcome"
-        )
-    elif state.ended is not None and undo is not None:
+    ok = trigger.status == "ok"
+    if step is not None and step.unknown_attempt == trigger.attempt:
+        proven_absent = trigger.failure is not None and trigger.failure.absent
+        if step.live is None and (ok or proven_absent):
+            yield from settle_unknown(decision, step.id, applied=ok, output=trigger.output, settled_by=LATE)
+        return  # what a success says while the probe is under way is kept until that has ended
+    if not ok:
+        return
+    if state.ended is not None and undo is not None:
         yield e.InterventionRequested(
             step=trigger.step,
             reason=f"attempt {trigger.attempt} succeeded after the workflow had ended: its effect stands",
         )
 
 
-def _late_effect(decision: Decision, trigger: RecordOutcome, step: StepState | None) -> e.Undo | None:
+def _late_effect(state: State, trigger: RecordOutcome) -> e.Undo | None:
     """The effect that a late success leaves, where it is not on the list already."""
-    state, recipe = decision.state, decision.definition
-    if trigger.kind != "run" or recipe is None:
+    undo = state.lapsed.get(_lapse_key(trigger))
+    if undo is None:
         return None
-    settled: Settled | None = state.settled.get(trigger.step)
-    if settled is not None and settled.status.value == "ok":
+    known = state.effects.get(effect_key(undo.step, undo.generation))
+    settled = state.settled.get(undo.step)
+    accounted_for = settled is not None and (settled.status, settled.generation) == (StepStatus.OK, undo.generation)
+    if known is not None and known.state == "open" and (state.ended is None or accounted_for):
         return None
-    name = settled.activity if settled is not None else None
-    if step is not None and step.planned is not None:
-        name = step.planned.activity
-    declared: ActivityType | None = recipe.activities.get(name or "")
-    if declared is None or declared.effect == "pure" or (declared.compensation is None and not declared.pivot):
-        return None
-    generation = step.generation if step is not None else 1
-    known = state.effects.get(trigger.step if generation == 1 else f"{trigger.step}~{generation}")
-    if known is not None and known.state == "open" and state.ended is None:
-        return None
-    return e.Undo(
-        step=trigger.step,
-        generation=generation,
-        activity=declared.name,
-        compensation=declared.compensation,
-        input=step.input or {} if step is not None else {},
-        output=trigger.output,
-        key=step.key if step is not None else f"{state.workflow_id}/{trigger.step}/run",
-    )
+    return undo.model_copy(update={"output": trigger.output})
 
 
 def lapse(decision: Decision) -> Events:
@@ -314,10 +312,10 @@ def _judge_step(decision: Decision, step: StepState, failure: Failure) -> Events
     if state.stopping is not None:
         yield e.StepFailed(step=step.id, failure=failure)
         return
+    if step.lapses > LAPSES:
+        yield from fail_step(decision, step.id, failure, person=f"{step.lapses} attempts ended without an outcome")
+        return
     if failure.type == "Lapsed":
-        if step.lapses > LAPSES:
-            yield from fail_step(decision, step.id, failure, person=f"{step.lapses} attempts ended without an outcome")
-            return
         delay: timedelta | None = timedelta(0)
     else:
         retried = failure
@@ -366,8 +364,11 @@ def _unknown(decision: Decision, step: StepState, declared: ActivityType, failur
 
 
 def _judge_probe(decision: Decision, step: StepState, declared: ActivityType, failure: Failure) -> Events:
+    if step.heard is not None:
+        yield from settle_heard(decision, step)
+        return
     if failure.absent and failure.type == "NotApplied":
-        yield from settle_unknown(decision, step.id, applied=False, output=None, settled_by="probe")
+        yield from settle_unknown(decision, step.id, applied=False, output=None, settled_by=PROBE)
         return
     probe = decision.recipe.activities[declared.reconcile or ""]
     delay = next_attempt(
@@ -378,7 +379,7 @@ def _judge_probe(decision: Decision, step: StepState, declared: ActivityType, fa
         first_scheduled_at=decision.at,
         seed=f"{decision.state.workflow_id}/{step.id}/probe/{step.probe_tries}",
     )
-    if failure.type == "Lapsed" and step.lapses <= LAPSES:
+    if failure.type == "Lapsed" and step.probe_tries <= LAPSES:
         delay = declared.settle_after
     if delay is not None:
         yield e.RetryScheduled(
