@@ -1,4 +1,8 @@
-"""What the rooms of the house need of one another, as small protocols; `deploy` hands the pieces round."""
+"""What the rooms of the house need of one another, as small protocols; `deploy` hands the pieces round.
+
+Requests, what was decided on them, notifications and commands are made for every step and never changed once made. They
+are not `frozen`, because that would triple what making them costs.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +68,7 @@ class Receipt:
     digest: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One trigger for one workflow.
 
@@ -83,7 +87,7 @@ class Request:
     receipt: Receipt | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Decided:
     """What became of a request: the events it recorded, or why it was ignored; the state after it."""
 
@@ -131,7 +135,7 @@ class Definitions(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Notification:
     """One event of the log with its position."""
 
@@ -139,7 +143,7 @@ class Notification:
     event: RecordedEvent
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Command:
     """A step command on its way to a consumer: the wire's body, whatever the transport."""
 

@@ -251,7 +251,7 @@ TRIGGERS: Final[tuple[type[Trigger], ...]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Given:
     """A trigger with what it comes with: when, why, who, and which of the live commands nobody has claimed yet."""
 
