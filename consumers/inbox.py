@@ -231,7 +231,7 @@ class InboxCompanion:
         self.started_here |= claimed
         self.starter.start(
             [
-                command_of(recorded.event, decided.state, claimed=True)
+                command_of(recorded.event, decided.state.workflow_id, decided.state, claimed=True)
                 for decided in turn
                 for recorded in decided.events
                 if type(recorded.event) is StepScheduled and recorded.event.message_id in claimed

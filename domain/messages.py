@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.events import StepScheduled
 from domain.ports import Command
-from domain.state import State
 
 STEP_RUN: Final = "handrail.step.run.v1"
 """The `type` property of a step command."""
@@ -55,11 +54,30 @@ class Headers(BaseModel):
     deadline: datetime | None = Field(default=None, alias="handrail-deadline")
 
 
-def command_of(scheduled: StepScheduled, state: State, *, claimed: bool = False) -> Command:
-    """The command that a scheduled attempt asks for; `state` is that of its workflow."""
+class Origin(Protocol):
+    """What a command takes over from its workflow; its state has it, and so has whoever remembers its first event."""
+
+    @property
+    def definition(self) -> str:
+        """Name of the definition."""
+        ...
+
+    @property
+    def definition_version(self) -> str:
+        """Version of the definition."""
+        ...
+
+    @property
+    def requested_by(self) -> str:
+        """Who asked for the workflow."""
+        ...
+
+
+def command_of(scheduled: StepScheduled, workflow_id: str, origin: Origin, *, claimed: bool = False) -> Command:
+    """The command that a scheduled attempt asks for."""
     return Command(
         scheduled.message_id,
-        state.workflow_id,
+        workflow_id,
         scheduled.step,
         scheduled.kind,
         scheduled.attempt,
@@ -67,10 +85,10 @@ def command_of(scheduled: StepScheduled, state: State, *, claimed: bool = False)
         scheduled.activity,
         scheduled.queue,
         scheduled.input,
-        state.definition,
-        state.definition_version,
+        origin.definition,
+        origin.definition_version,
         scheduled.key,
         scheduled.expires_at,
-        state.requested_by,
+        origin.requested_by,
         claimed,
     )

@@ -48,7 +48,10 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 class Follower(Protocol):
     """Hands out the log, batch by batch."""
 
-    position: int
+    @property
+    def position(self) -> int:
+        """Position of the last event handed out."""
+        ...
 
     async def next_batch(self, limit: int = ...) -> list[Notification]:
         """Wait until there is something, and take it."""

@@ -1,0 +1,87 @@
+"""A home as any process opens it: the store with its companions, the turns, and those who wait. Holder or not."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
+from deploy.following import PatientFollower
+from deploy.loading import LoadedDefinitions
+from deploy.numbering import LocalNumbers
+from deploy.settings import Settings
+from deploy.watching import Watchers
+from domain.errors import StoreUnavailable
+from domain.ports import Clock, Definitions
+from domain.store.application import WorkflowStore
+from domain.store.opening import open_sqlite_store
+from domain.store.turns import Turns
+from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
+from producers.timers import TIMERS_SCHEMA, TimersCompanion
+from projections.sql import SCHEMA as VIEWS_SCHEMA
+
+DATABASE_FILE: Final = "handrail.db"
+
+SCHEMA: Final = (*INBOX_SCHEMA, *TIMERS_SCHEMA, *SIGNALS_SCHEMA, *VIEWS_SCHEMA)
+"""The tables of all rooms: the store creates them with its own."""
+
+
+def open_store(
+    home: Path, definitions: Definitions, *, workflows_held: int = 2_048, read_only: bool = False
+) -> WorkflowStore:
+    """The store of a home, made where it is missing; raises StoreUnavailable or StoreNewer."""
+    if not read_only:
+        try:
+            home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(
+                f"home {home} cannot be made ({error.strerror}); make its folder writable, or use another --home"
+            ) from error
+    return open_sqlite_store(
+        home / DATABASE_FILE,
+        definitions=definitions,
+        schema=SCHEMA,
+        workflows_held=workflows_held,
+        read_only=read_only,
+    )
+
+
+class OpenHome:
+    """What every runtime has of its home."""
+
+    def __init__(
+        self, home: Path, owner: str, definitions: LoadedDefinitions, settings: Settings, clock: Clock
+    ) -> None:
+        """Open the store and put its companions beside it; raises StoreUnavailable or StoreNewer."""
+        self.store = open_store(home, definitions, workflows_held=settings.workflows_held)
+        self.inbox = InboxCompanion(owner, lease_seconds=settings.lease_seconds)
+        self.timers = TimersCompanion()
+        self.numbers = LocalNumbers(self.store)
+        self.watchers = Watchers(self.store)
+        deciding = self.store.deciding
+        deciding.companions += [self.inbox, self.timers, SignalsCompanion(), self.numbers, self.watchers]
+        deciding.open_commands = self.inbox
+        self.turns = Turns(self.store)
+        self.signals = Signals(self.store, self.turns, clock, receive)
+        self._follower = PatientFollower(self.store, self.store.newest())
+        self._watching: asyncio.Task[None] | None = None
+
+    def begin(self) -> None:
+        """Hear of what is committed, here and elsewhere."""
+        self._watching = asyncio.create_task(self.watchers.run(self._follower), name="watchers")
+
+    async def close(self) -> None:
+        """Decide what was asked, and close the store."""
+        await self.turns.drained()
+        self._follower.close()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        self.store.close()
+
+    def drop(self) -> None:
+        """Close without deciding anything more, as if the process had been killed."""
+        if self._watching is not None:
+            self._watching.cancel()
+        self.store.close()

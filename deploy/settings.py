@@ -1,0 +1,75 @@
+"""Settings: bounds and durations of a process. Option > environment > file > default.
+
+Environment variables are called `HANDRAIL_` and the field's name; the file is `handrail.toml` in the working
+directory, or the one that `HANDRAIL_SETTINGS` names. Units stand last in each name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from domain.errors import InputInvalid
+
+SETTINGS_VARIABLE: Final = "HANDRAIL_SETTINGS"
+SETTINGS_FILE: Final = "handrail.toml"
+
+
+class Settings(BaseSettings):
+    """What may be set. An unknown name in the file is an error; in the environment it is another program's."""
+
+    model_config = SettingsConfigDict(env_prefix="HANDRAIL_", extra="forbid", frozen=True)
+
+    lease_seconds: float = Field(default=30.0, ge=1.0, le=3_600.0)
+    """How long a claim holds without a renewal; it is renewed at every third."""
+    attempts_at_once: int = Field(default=512, ge=1, le=100_000)
+    """Attempts under way in this process at most."""
+    threads: int = Field(default=32, ge=1, le=1_000)
+    """Threads for activities that are plain functions."""
+    deliveries_held: int = Field(default=4_096, ge=1, le=1_000_000)
+    """Step commands that wait in memory at most."""
+    cancel_grace_seconds: float = Field(default=30.0, ge=0.0, le=86_400.0)
+    """What a cancelled workflow grants its attempts before they are stopped."""
+    give_up_seconds: float = Field(default=5.0, ge=0.0, le=3_600.0)
+    """How long code that was told to stop is waited for before its attempt is recorded as timed out."""
+    closing_grace_seconds: float = Field(default=5.0, ge=0.0, le=3_600.0)
+    """How long attempts may go on when the process is asked to end."""
+    workflows_held: int = Field(default=2_048, ge=1, le=1_000_000)
+    """Workflows that stay in memory between decisions."""
+    standby_poll_seconds: float = Field(default=0.1, ge=0.01, le=60.0)
+    """How often a standby tries whether the holder is still there."""
+    sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)
+    """How often lapsed leases and unclaimed commands are looked for."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - there is no such source here
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the same
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Option, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=settings_file())
+
+
+def settings_file() -> Path:
+    """The settings' file; it need not exist."""
+    return Path(os.environ.get(SETTINGS_VARIABLE) or SETTINGS_FILE)
+
+
+def load_settings() -> Settings:
+    """The settings of this process; raises InputInvalid, naming the setting, where one does not fit."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputInvalid(f"setting {name} (HANDRAIL_{name.upper()} or {settings_file()}): {first['msg']}") from error
+    except (OSError, ValueError) as error:
+        raise InputInvalid(f"settings in {settings_file()} cannot be read: {error}") from error

@@ -1,0 +1,82 @@
+"""Handrail: a durable workflow runtime for agents. The names that an author of workflows imports.
+
+from handrail import Definition, Step, activity
+"""
+
+from deploy.runtime import Runtime
+from domain.context import Context
+from domain.definitions import (
+    ActivityType,
+    ArtifactRef,
+    CompensationInput,
+    Definition,
+    Finalization,
+    ProbeInput,
+    Redactable,
+    Step,
+    activity,
+)
+from domain.errors import (
+    Denied,
+    HandrailError,
+    NeedsApproval,
+    NotApplied,
+    Permanent,
+    RateLimited,
+    Refused,
+    StoreUnavailable,
+    Transient,
+)
+from domain.plan import (
+    ChildSpec,
+    Observation,
+    PlannedStep,
+    PlanProposal,
+    PlanRequest,
+    SignalWait,
+    TimeWait,
+    ref,
+)
+from domain.policies import ApprovalPolicy, Condition, GatePolicy, Predicate, RetryPolicy
+from domain.secret import Secret
+from domain.state import State, Status, StepStatus
+
+__all__ = [
+    "ActivityType",
+    "ApprovalPolicy",
+    "ArtifactRef",
+    "ChildSpec",
+    "CompensationInput",
+    "Condition",
+    "Context",
+    "Definition",
+    "Denied",
+    "Finalization",
+    "GatePolicy",
+    "HandrailError",
+    "NeedsApproval",
+    "NotApplied",
+    "Observation",
+    "Permanent",
+    "PlanProposal",
+    "PlanRequest",
+    "PlannedStep",
+    "Predicate",
+    "ProbeInput",
+    "RateLimited",
+    "Redactable",
+    "Refused",
+    "RetryPolicy",
+    "Runtime",
+    "Secret",
+    "SignalWait",
+    "State",
+    "Status",
+    "Step",
+    "StepStatus",
+    "StoreUnavailable",
+    "TimeWait",
+    "Transient",
+    "activity",
+    "ref",
+]
