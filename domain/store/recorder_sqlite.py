@@ -30,6 +30,9 @@ STORE_READ_ONLY: Final = "STORE_READ_ONLY"
 
 _EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
 
+_ROWS_A_STATEMENT: Final = 16
+"""Rows that one statement inserts where there are many: a third cheaper a row than one at a time."""
+
 
 class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
     """Events, snapshots and every table of the rooms in one SQLite file."""
@@ -41,7 +44,9 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
         if not isinstance(datastore, StoreFile):
             raise StoreUnavailable("the store's recorder needs a store's file; take both from SQLiteStoreFactory")
         super().__init__(datastore, events_table_name)
-        self.insert_events_statement = f"INSERT INTO {events_table_name} ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?)"
+        into = f"INSERT INTO {events_table_name} ({_EVENT_COLUMNS}) VALUES "
+        self.insert_events_statement = f"{into}(?, ?, ?, ?)"
+        self._insert_many_statement = into + ", ".join(["(?, ?, ?, ?)"] * _ROWS_A_STATEMENT)
         self.place = datastore.path
 
     @property
@@ -107,7 +112,11 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
     def _insert_rows(self, cursor: sqlite3.Cursor, rows: Sequence[EventRow], along: Sequence[Along]) -> Sequence[int]:
         positions: Sequence[int] = ()
         if rows:
-            cursor.executemany(self.insert_events_statement, rows)
+            whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
+            for begin in range(0, whole, _ROWS_A_STATEMENT):
+                chunk = rows[begin : begin + _ROWS_A_STATEMENT]
+                cursor.execute(self._insert_many_statement, [part for row in chunk for part in row])
+            cursor.executemany(self.insert_events_statement, rows[whole:])
             # This connection holds the write lock, so the positions given are consecutive.
             (last,) = cursor.execute("SELECT last_insert_rowid()").fetchone()
             positions = range(last - len(rows) + 1, last + 1)

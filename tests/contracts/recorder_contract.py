@@ -69,6 +69,13 @@ class RecorderContract(ABC):
         assert [position for position, _ in log] == given
         assert [(one.workflow_id, one.version) for _, one in log] == [("a", 1), ("a", 2), ("b", 1), ("a", 3), ("b", 2)]
 
+    @pytest.mark.parametrize("many", [1, 15, 16, 17, 32, 200])
+    def test_however_many_events_keep_their_order(self, recorder: StoreRecorder, many: int) -> None:
+        given = recorder.insert_rows(rows("a", *range(1, many + 1)))
+        log = recorder.select_log(0, many + 1)
+        assert list(given) == [position for position, _ in log]
+        assert [one for _, one in log] == rows("a", *range(1, many + 1))
+
     def test_a_version_is_given_once(self, recorder: StoreRecorder, other: StoreRecorder) -> None:
         recorder.insert_rows(rows("a", 1))
         with pytest.raises(VersionConflict) as caught:
