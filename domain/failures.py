@@ -29,7 +29,15 @@ class FailureClass(StrEnum):
 
 
 # Classes after which another attempt makes sense, within the retry policy's bounds.
-RETRIED: Final = frozenset({FailureClass.TRANSIENT, FailureClass.RATE_LIMITED, FailureClass.TIMEOUT, FailureClass.BUG})
+RETRIED: Final = frozenset(
+    {
+        FailureClass.TRANSIENT,
+        FailureClass.RATE_LIMITED,
+        FailureClass.TIMEOUT,
+        FailureClass.OUTCOME_UNKNOWN,
+        FailureClass.BUG,
+    }
+)
 
 
 class Failure(BaseModel):
@@ -43,6 +51,15 @@ class Failure(BaseModel):
     fingerprint: str
     retry_after_seconds: float | None = None
     absent: bool = False
+
+
+LAPSED: Final = "Lapsed"
+"""Type of the failure of an attempt that ended without telling: its lease ran out, or its process is gone."""
+
+
+def has_lapsed(failure: Failure) -> bool:
+    """Whether the attempt ended without telling, so that nothing speaks against trying again at once."""
+    return failure.kind is FailureClass.OUTCOME_UNKNOWN and failure.type == LAPSED
 
 
 # The first row that fits decides; subclasses stand before their bases.

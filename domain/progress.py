@@ -9,7 +9,7 @@ from domain import events as e
 from domain.decision import Decision, Events, begin_stopping, consequence, schedule_attempt
 from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
-from domain.nodes import approval_wait, compensator, executor, finalizer, observer, planner
+from domain.nodes import approval_wait, compensator, executor, finalizer, judgement, observer, planner
 from domain.state import UNDO, State, StepStatus, wait_key
 
 MISSING: Final = wait_key("", "definition")
@@ -106,7 +106,7 @@ def go_on(decision: Decision) -> Events:
         return
     if state.paused:
         return
-    yield from observer.judge(decision)
+    yield from judgement.judge(decision)
     if state.dues:
         yield from fall_due(decision)
     if state.live and decision.given.open_commands:
@@ -124,13 +124,12 @@ def _carry_on(decision: Decision) -> Events:
         yield from planner.propose(decision)
     if state.ready:
         yield from executor.schedule_ready(decision)
-    if state.stopping is not None or state.waits or state.planning:
-        return
-    if len(state.steps) > (ARTIFACT_STEP in state.steps):
+    if state.stopping is not None or state.planning or len(state.steps) > (ARTIFACT_STEP in state.steps):
         return
     if not state.plan_final:
-        yield from planner.propose(decision)
-    else:
+        if ":budget" not in state.waits:
+            yield from planner.propose(decision)
+    elif not state.waits:
         yield from finalizer.close(decision)
 
 

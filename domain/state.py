@@ -7,10 +7,11 @@ for snapshots and forks.
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
@@ -18,6 +19,9 @@ from domain.events import ApprovalRequested, Artifact, AttemptKind, Undo, WaitRe
 from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.plan import OnTimeout, PlannedStep
+
+UndecidedKind = Literal["run", "compensate", "probe", "plan", "artifact", "child", "approval"]
+"""What a failure whose consequence is still to be decided is of: an attempt of a kind, a child, a rejection."""
 
 
 class Status(StrEnum):
@@ -62,7 +66,7 @@ class Live:
     """An attempt under way: its command was scheduled, and neither outcome nor lapse nor revocation has ended it."""
 
     message_id: str
-    kind: str
+    kind: AttemptKind
     attempt: int
     activity: str
     scheduled_at: datetime
@@ -93,6 +97,7 @@ class Wait:
     due_at: datetime | None = None
     on_timeout: OnTimeout | None = None
     detail: str = ""
+    generation: int = 1
 
 
 @dataclass(slots=True)
@@ -128,7 +133,7 @@ class StepState:
     pivot: bool = False
     key: str = ""
     undecided: Failure | None = None
-    undecided_kind: AttemptKind = "run"
+    undecided_kind: UndecidedKind = "run"
     last_failure: Failure | None = None
     gate: str | None = None
     gate_approval: str | None = None
@@ -280,16 +285,8 @@ class State:
 
     @property
     def blocked(self) -> bool:
-        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come.
-
-        Without the definition nothing comes of a backoff or a probe; without budget, nothing of a backoff.
-        """
-        if not self.waits or self.live:
-            return False
-        if not self.dues or ":definition" in self.waits:
-            return True
-        under_way = ("probe:",) if ":budget" in self.waits else UNDER_WAY
-        return not any(key.startswith(under_way) for key in self.dues)
+        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come."""
+        return bool(self.waits) and not self.live and not (self.dues and goes_on(self.waits, self.dues))
 
     @property
     def next_due(self) -> datetime | None:
@@ -331,6 +328,17 @@ UNDO: Final = "~undo"
 ENGINE_STEPS: Final = (PLAN_STEP, ARTIFACT_STEP)
 
 STATE: Final[TypeAdapter[State]] = TypeAdapter(State)
+
+
+def goes_on(waits: Container[str], dues: Iterable[str]) -> bool:
+    """Whether a backoff or a probe among the dues will bring the workflow on, whatever it waits for meanwhile.
+
+    Without the definition nothing comes of either; without budget nothing comes of a backoff.
+    """
+    if ":definition" in waits:
+        return False
+    under_way = ("probe:",) if ":budget" in waits else UNDER_WAY
+    return any(key.startswith(under_way) for key in dues)
 
 
 def wait_key(step: str, reason: str) -> str:

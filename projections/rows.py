@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from domain.state import Status, StepStatus
+from domain.state import Status, StepStatus, goes_on
 
 UNDO: Final = "~undo"
 """Key of the compensation under way among live attempts and what is pending."""
@@ -107,7 +107,7 @@ class WorkflowRow:
             return Status.COMPENSATING
         if standing.stopping:
             return Status.STOPPING
-        if standing.waits and not standing.live and not standing.pending:
+        if standing.waits and not standing.live and not goes_on(standing.waits, standing.pending):
             return Status.BLOCKED
         if standing.finalizing:
             return Status.FINALIZING

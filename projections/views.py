@@ -298,6 +298,8 @@ def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
 
 def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
     _revoke(row, event.revoked)
+    if event.kind == "probe":
+        return
     _close(row, event.step)
     step = _put(row, event.step, _TIMED_OUT)
     if step is not None:
@@ -350,7 +352,10 @@ def _wait_started(row: WorkflowRow, event: e.WaitStarted, _at: datetime) -> None
 
 
 def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: datetime) -> None:
-    row.standing.waits.pop(f"{event.step}:{event.reason}", None)
+    waits = row.standing.waits
+    waits.pop(f"{event.step}:{event.reason}", None)
+    if isinstance(event, e.WaitTimedOut) and event.child_workflow is not None:
+        waits[f"{event.child_workflow}:child"] = None
 
 
 def _child_started(row: WorkflowRow, event: e.ChildStarted, _at: datetime) -> None:
@@ -359,7 +364,9 @@ def _child_started(row: WorkflowRow, event: e.ChildStarted, _at: datetime) -> No
 
 
 def _child_ended(row: WorkflowRow, event: e.ChildEnded, _at: datetime) -> None:
-    row.standing.waits.pop(f"{event.step}:child", None)
+    waits = row.standing.waits
+    given_up = f"{event.child_workflow}:child"
+    waits.pop(given_up if given_up in waits else f"{event.step}:child", None)
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -378,7 +385,7 @@ def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, _at: d
     elif event.act == "retry" and standing.undoing != event.step:
         _close(row, event.step)
         step = _put(row, event.step, _PLANNED)
-        if step is not None and event.input is not None:
+        if step is not None and (event.input is not None or step.kind == "child"):
             step.generation += 1
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from domain.state import PEOPLE_REASONS, UNDER_WAY, Ballot, State, StepStatus, Wait
+from domain.state import PEOPLE_REASONS, Ballot, State, StepStatus, Wait
 
 WHO: Final = "WHO"
 """Stands in a command for the name of whoever decides."""
@@ -51,9 +51,7 @@ class Pending:
 
 def at_rest(state: State) -> bool:
     """Whether nothing is under way: no attempt, no retry, no probe to come; what is left is waited for."""
-    if state.live or any(key.startswith(UNDER_WAY) for key in state.dues if not state.paused):
-        return False
-    return state.paused or bool(state.waits)
+    return not state.live and (state.paused or state.blocked)
 
 
 def pendings(state: State, place: Place) -> list[Pending]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from domain import events as e
 from domain.evolution.moves import close_waits, end_live, list_effect
+from domain.failures import FailureClass, make_failure
 from domain.state import Ballot, Grant, State, StepStatus, Wait, wait_key
 
 
@@ -24,6 +25,7 @@ def approval_requested(state: State, event: e.ApprovalRequested, at: datetime) -
     step.rounds = event.round
     step.granted_digest = None
     state.ready.pop(event.step, None)
+    state.dues.pop(f"retry:{event.step}", None)
     state.ballots[event.step] = Ballot(event.model_copy(update={"trigger": None}))
     state.waits[wait_key(event.step, "approval")] = Wait(
         event.step, "approval", at, name=event.approval_id, due_at=event.deadline_at, detail=event.reason
@@ -36,8 +38,11 @@ def approval_requested(state: State, event: e.ApprovalRequested, at: datetime) -
 
 def approval_recorded(state: State, event: e.ApprovalRecorded, _: datetime) -> None:
     ballot = state.ballots[event.step]
-    (ballot.grants if event.decision == "approve" else ballot.rejections).append(event.decided_by)
-    ballot.controls.extend(control for control in event.controls if control not in ballot.controls)
+    if event.decision == "approve":
+        ballot.grants.append(event.decided_by)
+        ballot.controls.extend(control for control in event.controls if control not in ballot.controls)
+    else:
+        ballot.rejections.append(event.decided_by)
     if event.reason:
         ballot.reasons.append(event.reason)
 
@@ -57,6 +62,11 @@ def approval_granted(state: State, event: e.ApprovalGranted, _: datetime) -> Non
 def approval_rejected(state: State, event: e.ApprovalRejected, _: datetime) -> None:
     close_waits(state, event.step)
     state.grants[event.step] = Grant("rejected", list(event.decided_by), [], event.reason)
+    words = f"rejected by {', '.join(event.decided_by)}" + (f": {event.reason}" if event.reason else "")
+    step = state.steps[event.step]
+    step.undecided = make_failure(event.step, FailureClass.REJECTED, words, type_name="ApprovalRejected")
+    step.undecided_kind = "approval"
+    state.undecided[event.step] = None
 
 
 def approval_escalated(state: State, event: e.ApprovalEscalated, _: datetime) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from domain import events as e
 from domain.evolution.moves import close_waits, end_live, forget_effect, list_effect, revoke, settle, undo_of
-from domain.failures import FailureClass, make_failure
+from domain.failures import LAPSED, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.state import UNDO, Effect, HeardLate, Live, State, StepState, StepStatus, Wait, effect_key, wait_key
 
@@ -78,7 +78,7 @@ def attempt_lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
         event.step,
         FailureClass.OUTCOME_UNKNOWN,
         event.reason or "the claim ended without an outcome",
-        type_name="Lapsed",
+        type_name=LAPSED,
     )
     if event.kind == "compensate":
         end_live(state, UNDO)

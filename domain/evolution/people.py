@@ -39,12 +39,15 @@ def _retry_again(state: State, event: e.InterventionApplied) -> None:
         return
     close_waits(state, event.step)
     step.tries = step.lapses = step.probe_tries = 0
-    step.first_scheduled_at = step.undecided = step.unknown_attempt = step.child = None
+    step.first_scheduled_at = step.undecided = step.unknown_attempt = None
     step.status = StepStatus.PLANNED
-    if event.input is not None:
+    if step.child is not None:  # the child has ended, under its own id: another try is another child
         step.generation += 1
+    if event.input is not None:
+        step.generation += step.child is None
         step.input = event.input
         step.gate = step.gate_approval = step.granted_digest = None
+    step.child = None
     if event.step not in (PLAN_STEP, ARTIFACT_STEP):
         state.ready[event.step] = None
 

@@ -120,7 +120,7 @@ def decide(decision: Decision) -> Events:
         controls=trigger.controls,
     )
     if len(ballot.rejections) >= asked.rejections:
-        yield from _reject(decision, ballot)
+        yield _reject(ballot)
     elif len(ballot.grants) >= asked.required:
         controls = tuple(ballot.controls) or asked.proposed_controls
         yield from _grant(decision, ballot, tuple(ballot.grants), controls)
@@ -189,14 +189,11 @@ def _grant(decision: Decision, ballot: Ballot, people: tuple[str, ...], controls
         )
 
 
-def _reject(decision: Decision, ballot: Ballot) -> Events:
+def _reject(ballot: Ballot) -> e.ApprovalRejected:
+    """What follows from a rejection is judged like a failed attempt: later, where the workflow is paused."""
     asked = ballot.request
     reason = "; ".join(ballot.reasons)[:1_000]
-    people = tuple(ballot.rejections)
-    yield e.ApprovalRejected(step=asked.step, round=asked.round, decided_by=people, reason=reason)
-    words = f"rejected by {', '.join(people)}" + (f": {reason}" if reason else "")
-    failure = make_failure(asked.step, FailureClass.REJECTED, words, type_name="ApprovalRejected")
-    yield from fail_step(decision, asked.step, failure)
+    return e.ApprovalRejected(step=asked.step, round=asked.round, decided_by=tuple(ballot.rejections), reason=reason)
 
 
 def escalate(ballot: Ballot) -> Events:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from domain import events as e
 from domain.decision import Decision, Events, schedule_attempt
 from domain.definitions import CompensationInput
-from domain.failures import Failure, FailureClass, make_failure
+from domain.failures import Failure, FailureClass, has_lapsed, make_failure
 from domain.ids import idempotency_key
 from domain.nodes.finalizer import handed_over
 from domain.retry import LAPSES, next_attempt
@@ -103,7 +103,7 @@ def verdict(decision: Decision, failure: Failure) -> Events:
     declared = decision.recipe.activities[undoing.activity]
     first = undoing.first_scheduled_at or decision.at
     number = state.numbers.get(undoing.step, 0)
-    if failure.type == "Lapsed":
+    if has_lapsed(failure):
         delay: timedelta | None = timedelta(0) if undoing.lapses <= LAPSES and declared.effect != "once" else None
     else:
         seed = f"{state.workflow_id}/{undoing.step}/compensate/{number}"

@@ -150,13 +150,14 @@ def expire_open(decision: Decision) -> Events:
         step = state.steps.get(key)
         if step is None or step.live is None or step.live.expires_at > decision.at or not decision.is_open(command):
             continue
-        yield from time_out(decision, step, due_at=step.live.expires_at, revoked=(command,))
+        yield from time_out(decision, step, step.live.kind, due_at=step.live.expires_at, revoked=(command,))
 
 
-def time_out(decision: Decision, step: StepState, *, due_at: datetime, revoked: tuple[str, ...] = ()) -> Events:
+def time_out(
+    decision: Decision, step: StepState, kind: e.AttemptKind, *, due_at: datetime, revoked: tuple[str, ...] = ()
+) -> Events:
     """A step ran out of its schedule-to-finish time-out: record it, then what it means."""
     live = step.live
-    kind: Any = live.kind if live is not None else step.undecided_kind
     yield e.StepTimedOut(
         step=step.id,
         kind=kind,

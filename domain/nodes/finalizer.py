@@ -35,7 +35,10 @@ def finalization_of(state: State) -> dict[str, object]:
 
 
 def handed_over(state: State) -> tuple[e.Undo, ...]:
-    """The effects that a child leaves to its parent: from its end on they are the parent's to undo."""
+    """The effects that a child leaves to its parent: from its end on they are the parent's to undo.
+
+    Not those that are undone, nor those that a person accepted as they are.
+    """
     if state.parent_workflow is None:
         return ()
-    return tuple(effect.undo for effect in state.effects.values() if effect.state != "undone")
+    return tuple(effect.undo for effect in state.effects.values() if effect.state == "open")

@@ -1,22 +1,19 @@
-"""The observer node: looks at what came back (outcomes, lapses, dead letters, signals, children) and judges failures.
+"""The observer node: records what came back: outcomes, lapses, dead letters, signals, children.
 
-Recording comes first and is never refused: an attempt's end is a fact. What follows from a failure is decided
-afterwards, by `judge`, so that a paused or definition-less workflow can record now and judge later.
+Recording comes first and is never refused: an attempt's end is a fact. What follows from a failure is judged
+afterwards (`judgement`), so that a workflow that is paused or without its definition records now and judges later.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any, Final
 
 from domain import events as e
-from domain.decision import Decision, Events, activity_of, fail_step
-from domain.definitions import ActivityType
+from domain.decision import Decision, Events, activity_of
 from domain.failures import Failure, FailureClass, make_failure
-from domain.ids import ARTIFACT_STEP
-from domain.nodes import approval_wait, compensator, executor, planner
-from domain.retry import LAPSES, next_attempt
-from domain.state import UNDO, State, StepState, StepStatus, Undoing, effect_key
+from domain.ids import ARTIFACT_STEP, message_id
+from domain.nodes import approval_wait, planner
+from domain.state import State, StepState, StepStatus, Undoing, Wait, effect_key, wait_key
 from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome
 
 PROBE: Final = "probe"
@@ -51,11 +48,29 @@ def _is_live(decision: Decision, trigger: RecordOutcome | LapseAttempt | DeadLet
 def stale(decision: Decision) -> str | None:
     """Why an attempt's end has nothing to say any more, or None where it has."""
     trigger = decision.trigger
-    if not isinstance(trigger, RecordOutcome | LapseAttempt | DeadLetterCommand) or _is_live(decision, trigger):
+    if isinstance(trigger, DeliverSignal):
+        return None if _expected(decision.state, trigger) else "nothing waits for this signal"
+    if isinstance(trigger, EndChild):
+        return None if awaited(decision.state, trigger.child_workflow) else "the child's end is recorded"
+    if not isinstance(trigger, RecordOutcome | LapseAttempt | DeadLetterCommand):
         return None
+    if _is_live(decision, trigger):
+        is_claimed = isinstance(trigger, DeadLetterCommand) and not decision.is_open(_command(decision, trigger))
+        return "the command is claimed: its worker reports" if is_claimed else None
     if isinstance(trigger, RecordOutcome) and _lapse_key(trigger) in decision.state.lapsed:
         return None
     return "the attempt has ended and its end is recorded"
+
+
+def awaited(state: State, child: str) -> Wait | None:
+    """The wait for a child workflow: of its step or, where it ran out of time, of its own until it has ended."""
+    waits = state.waits.values()
+    return next((wait for wait in waits if wait.reason == "child" and wait.name == child), None)
+
+
+def _expected(state: State, trigger: DeliverSignal) -> list[Wait]:
+    wanted = ("signal", trigger.name, trigger.correlation)
+    return [wait for wait in state.waits.values() if (wait.reason, wait.name, wait.correlation) == wanted]
 
 
 def _lapse_key(trigger: RecordOutcome) -> str:
@@ -243,11 +258,17 @@ def dead_letter(decision: Decision) -> Events:
     trigger = decision.trigger
     if not isinstance(trigger, DeadLetterCommand):
         raise TypeError(type(trigger).__name__)
-    command = f"{decision.state.workflow_id}/{trigger.step}/{trigger.kind}/{trigger.attempt}"
-    if decision.is_open(command):
-        yield e.CommandDeadLettered(
-            step=trigger.step, kind=trigger.kind, attempt=trigger.attempt, reason=trigger.reason, revoked=(command,)
-        )
+    yield e.CommandDeadLettered(
+        step=trigger.step,
+        kind=trigger.kind,
+        attempt=trigger.attempt,
+        reason=trigger.reason,
+        revoked=(_command(decision, trigger),),
+    )
+
+
+def _command(decision: Decision, trigger: DeadLetterCommand) -> str:
+    return message_id(decision.state.workflow_id, trigger.step, trigger.kind, trigger.attempt)
 
 
 def signal(decision: Decision) -> Events:
@@ -255,10 +276,9 @@ def signal(decision: Decision) -> Events:
     trigger = decision.trigger
     if not isinstance(trigger, DeliverSignal):
         raise TypeError(type(trigger).__name__)
-    for wait in list(decision.state.waits.values()):
-        if wait.reason == "signal" and (wait.name, wait.correlation) == (trigger.name, trigger.correlation):
-            yield e.WaitSatisfied(step=wait.step, reason="signal", payload=trigger.payload)
-            yield e.StepSucceeded(step=wait.step, attempt=0, output=trigger.payload)
+    for wait in _expected(decision.state, trigger):
+        yield e.WaitSatisfied(step=wait.step, reason="signal", payload=trigger.payload)
+        yield e.StepSucceeded(step=wait.step, attempt=0, output=trigger.payload)
 
 
 def child_ended(decision: Decision) -> Events:
@@ -266,132 +286,18 @@ def child_ended(decision: Decision) -> Events:
     trigger, state = decision.trigger, decision.state
     if not isinstance(trigger, EndChild):
         raise TypeError(type(trigger).__name__)
-    step = state.steps.get(trigger.step)
-    awaited = any(wait.reason == "child" and wait.name == trigger.child_workflow for wait in state.waits.values())
+    waiting = awaited(state, trigger.child_workflow)
+    if waiting is None:
+        return
+    whose = trigger.step if waiting.generation == 1 else f"{trigger.step}~{waiting.generation}"
+    given_up = waiting is not state.waits.get(wait_key(trigger.step, "child"))
     yield e.ChildEnded(
         step=trigger.step,
         child_workflow=trigger.child_workflow,
         status=trigger.status,
         output=trigger.output,
         reason=trigger.reason,
-        effects=tuple(undo.model_copy(update={"step": f"{trigger.step}:{undo.step}"}) for undo in trigger.effects),
+        effects=tuple(undo.model_copy(update={"step": f"{whose}:{undo.step}"}) for undo in trigger.effects),
     )
-    if step is None or not awaited:
-        return
-    if trigger.status == "completed":
+    if trigger.status == "completed" and not given_up:
         yield e.StepSucceeded(step=trigger.step, attempt=0, output=trigger.output)
-        return
-    words = f"child workflow {trigger.child_workflow} {trigger.status}: {trigger.reason}"
-    failure = make_failure(trigger.step, FailureClass.PERMANENT, words, type_name="ChildFailed")
-    yield from fail_step(decision, trigger.step, failure)
-
-
-def judge(decision: Decision) -> Events:
-    """Decide what follows from each failed or lapsed attempt that has not been judged."""
-    state = decision.state
-    for key in list(state.undecided):
-        if key == UNDO:
-            undoing = state.undoing
-            if undoing is not None and undoing.undecided is not None:
-                yield from compensator.verdict(decision, undoing.undecided)
-            continue
-        step = state.steps.get(key)
-        if step is not None and step.undecided is not None:
-            yield from _judge_step(decision, step, step.undecided)
-
-
-def _judge_step(decision: Decision, step: StepState, failure: Failure) -> Events:
-    state = decision.state
-    declared = activity_of(decision, step)
-    if step.undecided_kind == "probe":
-        yield from _judge_probe(decision, step, declared, failure)
-        return
-    if step.undecided_kind == "run" and declared.effect == "once" and not _proves(failure):
-        yield from _unknown(decision, step, declared, failure)
-        return
-    if state.stopping is not None:
-        yield e.StepFailed(step=step.id, failure=failure)
-        return
-    if step.lapses > LAPSES:
-        yield from fail_step(decision, step.id, failure, person=f"{step.lapses} attempts ended without an outcome")
-        return
-    if failure.type == "Lapsed":
-        delay: timedelta | None = timedelta(0)
-    else:
-        retried = failure
-        if step.undecided_kind == "plan" and failure.kind is FailureClass.INVALID:
-            retried = failure.model_copy(update={"kind": FailureClass.TRANSIENT})
-        delay = next_attempt(
-            declared.retry,
-            retried,
-            tries=step.tries,
-            at=decision.at,
-            first_scheduled_at=step.first_scheduled_at or decision.at,
-            seed=f"{state.workflow_id}/{step.id}/{state.numbers.get(step.id, 0)}",
-        )
-    if delay is None:
-        person = f"the command was given up: {failure.message}" if failure.type == "DeadLettered" else None
-        yield from fail_step(decision, step.id, failure, person=person)
-        return
-    due_at = decision.at + delay
-    expires_at = (step.first_scheduled_at or decision.at) + declared.schedule_to_finish
-    if due_at >= expires_at:
-        yield from executor.time_out(decision, step, due_at=expires_at)
-        return
-    yield e.RetryScheduled(
-        step=step.id,
-        kind=step.undecided_kind,
-        attempt=state.numbers.get(step.id, 0) + 1,
-        due_at=due_at,
-        delay_seconds=delay.total_seconds(),
-    )
-
-
-def _proves(failure: Failure) -> bool:
-    """Whether a `once` attempt's end is certain: proven absent, or the activity's own answer that a rule says no."""
-    return failure.absent or failure.kind is FailureClass.REJECTED
-
-
-def _unknown(decision: Decision, step: StepState, declared: ActivityType, failure: Failure) -> Events:
-    """A `once` attempt ended without proof: ask its probe once the attempt is surely over, or a person."""
-    probe_due_at = decision.at + declared.settle_after if declared.reconcile is not None else None
-    yield e.OutcomeUnknown(
-        step=step.id,
-        attempt=decision.state.numbers.get(step.id, 0),
-        reason=f"{failure.type}: {failure.message}"[:2_000],
-        probe_due_at=probe_due_at,
-    )
-
-
-def _judge_probe(decision: Decision, step: StepState, declared: ActivityType, failure: Failure) -> Events:
-    if step.heard is not None:
-        yield from settle_heard(decision, step)
-        return
-    if failure.absent and failure.type == "NotApplied":
-        yield from settle_unknown(decision, step.id, applied=False, output=None, settled_by=PROBE)
-        return
-    probe = decision.recipe.activities[declared.reconcile or ""]
-    delay = next_attempt(
-        probe.retry,
-        failure,
-        tries=step.probe_tries,
-        at=decision.at,
-        first_scheduled_at=decision.at,
-        seed=f"{decision.state.workflow_id}/{step.id}/probe/{step.probe_tries}",
-    )
-    if failure.type == "Lapsed" and step.probe_tries <= LAPSES:
-        delay = declared.settle_after
-    if delay is not None:
-        yield e.RetryScheduled(
-            step=step.id,
-            kind="probe",
-            attempt=decision.state.numbers.get(step.id, 0) + 1,
-            due_at=decision.at + delay,
-            delay_seconds=delay.total_seconds(),
-        )
-        return
-    yield e.OutcomeUnknown(
-        step=step.id,
-        attempt=step.unknown_attempt or decision.state.numbers.get(step.id, 0),
-        reason=f"the probe could not tell: {failure.type}: {failure.message}"[:2_000],
-    )
