@@ -96,7 +96,7 @@ class TurnDecider:
         self.open_commands = open_commands
         self._store = store
         self._shelf = shelf
-        self._definitions = definitions
+        self.definitions = definitions
 
     def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
         """What became of each request, in their order. Raises StoreUnavailable; then nothing is in the store."""
@@ -194,11 +194,11 @@ class TurnDecider:
 
     def _definition(self, state: State, trigger: Trigger) -> Definition | None:
         if state.version > 0:
-            return self._definitions.find(state.definition, state.definition_version)
+            return self.definitions.find(state.definition, state.definition_version)
         if isinstance(trigger, StartWorkflow):
-            return self._definitions.find(trigger.definition, trigger.definition_version)
+            return self.definitions.find(trigger.definition, trigger.definition_version)
         if isinstance(trigger, ForkWorkflow):
-            return self._definitions.find(
+            return self.definitions.find(
                 str(trigger.state.get("definition", "")), str(trigger.state.get("definition_version", ""))
             )
         return None

@@ -1,0 +1,157 @@
+"""Turns: what is at hand goes together, each answer comes after its save, and nobody waits for nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+
+import pytest
+
+from domain.errors import StoreUnavailable, WorkflowUnknown
+from domain.ports import Decided, Request
+from domain.state import State
+from domain.store.turns import Turns
+from domain.triggers import Wake
+
+AT = datetime(2024, 5, 1, tzinfo=UTC)
+
+
+def request(name: str) -> Request:
+    return Request(name, Wake(), AT, "test", "ann")
+
+
+def decided(asked: Request) -> Decided:
+    unknown = WorkflowUnknown(asked.workflow_id) if asked.workflow_id.startswith("unknown") else None
+    return Decided(asked, State(asked.workflow_id), error=unknown)
+
+
+class Store:
+    """Notes its turns; `trouble` is raised instead, once."""
+
+    def __init__(self) -> None:
+        self.turns: list[list[str]] = []
+        self.trouble: BaseException | None = None
+
+    def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
+        self.turns.append([asked.workflow_id for asked in requests])
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None:
+            raise trouble
+        return [decided(asked) for asked in requests]
+
+
+@pytest.fixture
+def store() -> Store:
+    return Store()
+
+
+async def test_a_request_is_answered_with_its_own_decision(store: Store) -> None:
+    turns = Turns(store)
+    first, second = await asyncio.gather(turns.decide(request("a")), turns.decide(request("b")))
+    assert (first.request.workflow_id, second.request.workflow_id) == ("a", "b")
+
+
+async def test_what_is_at_hand_goes_together_in_its_order(store: Store) -> None:
+    turns = Turns(store)
+    await asyncio.gather(*[turns.decide(request(name)) for name in "abcab"])
+    assert store.turns == [["a", "b", "c", "a", "b"]]
+
+
+async def test_who_is_about_to_ask_is_waited_for(store: Store) -> None:
+    """Tasks that were resumed together do not all ask within the same step of the loop."""
+    turns = Turns(store)
+
+    async def ask_after(name: str, steps: int) -> None:
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await turns.decide(request(name))
+
+    await asyncio.gather(*[ask_after(f"{steps}", steps) for steps in range(4)])
+    assert store.turns == [["0", "1", "2", "3"]]
+
+
+async def test_what_comes_meanwhile_is_the_next_turn(store: Store) -> None:
+    turns = Turns(store)
+    answer = turns.decide(request("a"))
+    following: list[Awaitable[Decided]] = []
+    asyncio.ensure_future(answer).add_done_callback(lambda _: following.append(turns.decide(request("b"))))
+    await answer
+    await asyncio.sleep(0)
+    await turns.drained()
+    assert store.turns == [["a"], ["b"]]
+    assert (await following[0]).request.workflow_id == "b"
+
+
+async def test_a_turn_is_bounded(store: Store) -> None:
+    turns = Turns(store, limit=4)
+    await asyncio.gather(*[turns.decide(request(f"{number}")) for number in range(10)])
+    assert [len(turn) for turn in store.turns] == [4, 4, 2]
+    assert [name for turn in store.turns for name in turn] == [f"{number}" for number in range(10)]
+
+
+async def test_an_error_of_one_request_is_raised_to_who_asked(store: Store) -> None:
+    turns = Turns(store)
+    answers = await asyncio.gather(
+        *[turns.decide(request(name)) for name in ("a", "unknown", "b")], return_exceptions=True
+    )
+    assert [type(answer) for answer in answers] == [Decided, WorkflowUnknown, Decided]
+
+
+async def test_trouble_with_the_store_is_raised_to_all(store: Store) -> None:
+    turns = Turns(store)
+    store.trouble = StoreUnavailable("the disk is full")
+    answers = await asyncio.gather(*[turns.decide(request(name)) for name in "ab"], return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * 2
+    assert (await turns.decide(request("c"))).request.workflow_id == "c"
+
+
+async def test_who_no_longer_waits_holds_up_nobody(store: Store) -> None:
+    turns = Turns(store)
+    gone = asyncio.ensure_future(turns.decide(request("a")))
+    kept = turns.decide(request("b"))
+    gone.cancel()
+    assert (await kept).request.workflow_id == "b"
+    assert store.turns == [["a", "b"]]
+
+
+class Crash(BaseException):
+    """Stands for the end of the process."""
+
+
+async def test_the_end_of_the_process_is_not_swallowed(store: Store) -> None:
+    turns = Turns(store)
+    store.trouble = Crash()
+    with pytest.raises(Crash):
+        await turns.decide(request("a"))
+    assert (await turns.decide(request("b"))).request.workflow_id == "b"
+
+
+async def test_those_in_the_queue_are_let_go_when_the_loop_ends(store: Store) -> None:
+    turns = Turns(store)
+    answers = [asyncio.ensure_future(turns.decide(request(name))) for name in "ab"]
+    await asyncio.sleep(0)
+    for task in asyncio.all_tasks():
+        if task.get_name() == "turns":
+            task.cancel()
+    await turns.drained()
+    assert [answer.cancelled() for answer in answers] == [True, True]
+
+
+async def test_a_turn_may_run_elsewhere(store: Store) -> None:
+    ran: list[str] = []
+
+    async def elsewhere(turn: Callable[[], list[Decided]]) -> list[Decided]:
+        ran.append("begun")
+        await asyncio.sleep(0)
+        return await asyncio.to_thread(turn)
+
+    turns = Turns(store, runner=elsewhere)
+    assert (await turns.decide(request("a"))).request.workflow_id == "a"
+    assert (store.turns, ran) == ([["a"]], ["begun"])
+
+
+async def test_nothing_under_way_is_drained_at_once(store: Store) -> None:
+    turns = Turns(store)
+    await turns.drained()
+    turns.decide(request("a"))
+    await turns.drained()
+    assert store.turns == [["a"]]
