@@ -8,11 +8,15 @@ code 4). Every message is one line that names the thing and the way out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 
 class HandrailError(Exception):
     """Something went wrong; the message says what, and what to do."""
+
+
+LONGEST_PATIENCE_SECONDS: Final = 366 * 24 * 3600.0
+"""How long an activity may ask to be left alone: beyond that, the arithmetic of dates is not worth its traps."""
 
 
 # --- what an activity may raise -------------------------------------------------------------------------------------
@@ -30,9 +34,9 @@ class RateLimited(ActivityError):
     """The other side asked for patience: try again, no earlier than `retry_after_seconds` from now."""
 
     def __init__(self, message: str = "rate limited", *, retry_after_seconds: float = 0.0) -> None:
-        """Keep how long the other side asked to be left alone, in seconds."""
+        """Keep how long the other side asked to be left alone, in seconds: a year at most."""
         super().__init__(message)
-        self.retry_after_seconds = max(0.0, float(retry_after_seconds))
+        self.retry_after_seconds = min(max(0.0, float(retry_after_seconds)), LONGEST_PATIENCE_SECONDS)
 
 
 class Permanent(ActivityError):

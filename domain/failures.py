@@ -49,7 +49,7 @@ class Failure(BaseModel):
     type: str
     message: str = Field(max_length=MESSAGE_CHARACTERS)
     fingerprint: str
-    retry_after_seconds: float | None = None
+    retry_after_seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     absent: bool = False
 
 

@@ -67,9 +67,13 @@ def workflow_id_from_message(sender: str, message_id: str) -> str:
 
 
 def child_workflow_id(parent: str, step: str, generation: int) -> str:
-    """Id of the child workflow that a step of the parent awaits."""
-    plain = f"{parent}.{step}" if generation == 1 else f"{parent}.{step}.{generation}"
-    return plain if is_name(plain) else f"wf_{_short_digest('child', parent, step, str(generation))}"
+    """Id of the child workflow that a step of the parent awaits.
+
+    `parent.step` where that can be read in one way only: the first child of a step whose name holds no dot.
+    """
+    plain = f"{parent}.{step}"
+    is_plain = generation == 1 and "." not in step and is_name(plain)
+    return plain if is_plain else f"wf_{_short_digest('child', parent, step, str(generation))}"
 
 
 def fork_workflow_id(source: str, version: int, salt: str) -> str:
@@ -85,7 +89,7 @@ def message_id(workflow_id: str, step: str, kind: str, attempt: int) -> str:
 def parse_message_id(text: str) -> CommandId:
     """Take a command's message id apart; raise InputInvalid where it is none."""
     parts = text.split("/")
-    if len(parts) != 4 or parts[2] not in KINDS or not parts[3].isdigit():  # noqa: PLR2004 - the four parts named above
+    if len(parts) != 4 or parts[2] not in KINDS or not (parts[3].isascii() and parts[3].isdigit()):  # noqa: PLR2004 - the four parts named above
         message = f"{text[:200]!r} is not the message id of a step command (workflow/step/kind/attempt)"
         raise InputInvalid(message)
     return CommandId(parts[0], parts[1], parts[2], int(parts[3]))

@@ -6,7 +6,7 @@ references, `{"$ref": "steps.docs_collect.papers"}`, that are resolved when the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
@@ -158,6 +158,26 @@ def referenced_step(path: str, known: Iterable[str]) -> str | None:
     return max(fitting, key=len, default=rest)
 
 
+def sources(step: PlannedStep, known: Callable[[str], bool]) -> tuple[str, ...]:
+    """The steps that a step comes after, and those that its input refers to; `known` says what is a step."""
+    found = dict.fromkeys(step.after)
+    for path in references(_referring(step)):
+        root, *parts = path.split(".")
+        if root in {"steps", "approvals"}:
+            names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+            found.update(dict.fromkeys([name for name in names if known(name)][:1]))
+    return tuple(found)
+
+
+def _referring(step: PlannedStep) -> list[object]:
+    """The parts of a step that may hold references."""
+    return [
+        step.input or {},
+        step.child.input if step.child is not None else {},
+        step.wait_signal.correlation if step.wait_signal is not None else "",
+    ]
+
+
 def check_plan(
     steps: Sequence[PlannedStep],
     *,
@@ -204,10 +224,7 @@ def _check_step(
             raise PlanInvalid(f"{where}: after={name!r} names no step of this workflow")
         if name == step.id:
             raise PlanInvalid(f"{where}: comes after itself")
-    mentioned = [step.input or {}, step.child.input if step.child else {}]
-    if step.wait_signal is not None:
-        mentioned.append({"correlation": step.wait_signal.correlation})
-    for path in references(mentioned):
+    for path in references(_referring(step)):
         root = path.split(".", 1)[0]
         if root not in REFERENCE_ROOTS:
             raise PlanInvalid(f"{where}: reference {path!r} must begin with one of {', '.join(REFERENCE_ROOTS)}")

@@ -6,6 +6,7 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Final
 
+from domain.errors import LONGEST_PATIENCE_SECONDS
 from domain.failures import RETRIED, Failure
 from domain.policies import RetryPolicy
 
@@ -50,7 +51,7 @@ def next_attempt(
         return None
     delay = delay_before(policy, tries, seed)
     if failure.retry_after_seconds is not None:
-        delay = max(delay, timedelta(seconds=failure.retry_after_seconds))
+        delay = max(delay, timedelta(seconds=min(failure.retry_after_seconds, LONGEST_PATIENCE_SECONDS)))
     if policy.deadline is not None and at + delay > first_scheduled_at + policy.deadline:
         return None
     return delay

@@ -306,6 +306,10 @@ class State:
         """How much there is to fold: a measure for when the next snapshot is worth its cost."""
         return len(self.steps) + len(self.settled) + len(self.effects) + 20
 
+    def knows(self, step: str) -> bool:
+        """Whether a plan of the workflow has a step of this name."""
+        return step in self.steps or step in self.settled
+
     def step_status(self, step: str) -> StepStatus:
         """Status of a step, compensation included."""
         if self.undoing is not None and self.undoing.step == step:

@@ -36,7 +36,7 @@ def workflow_forked(state: State, event: e.WorkflowForked, at: datetime) -> None
     state.requested_by = event.requested_by
     state.forked_from = event.source
     state.started_at = at
-    state.parent_workflow = state.parent_step = None
+    state.parent_workflow = state.parent_step = state.deadline_at = None
     state.live, state.waits, state.ballots, state.undecided, state.dues = {}, {}, {}, {}, {}
     state.effects, state.lapsed, state.pivot_passed = {}, {}, False
     state.paused, state.stopping, state.compensating, state.undoing = False, None, False, None

@@ -49,6 +49,7 @@ def step_compensated(state: State, event: e.StepCompensated, _: datetime) -> Non
 
 def compensation_failed(state: State, _event: e.CompensationFailed, _: datetime) -> None:
     state.undecided.pop(UNDO, None)
+    state.dues.pop(f"retry:{UNDO}", None)
     if state.undoing is not None:
         state.undoing.undecided = None
         state.undoing.failed = True

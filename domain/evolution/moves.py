@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.events import Undo
+from domain.plan import PlannedStep, sources
 from domain.state import UNDO, Effect, Settled, State, StepState, StepStatus, Undoing, effect_key, wait_key
 
 
@@ -91,6 +92,13 @@ def forget_effect(state: State, step: StepState) -> None:
         state.pivot_passed = any(one.undo.compensation is None for one in state.effects.values())
 
 
+def _after(state: State, planned: PlannedStep | None) -> tuple[str, ...]:
+    """What the step came after; with the sources of its input where somebody intervened: four eyes look at those."""
+    if planned is None:
+        return ()
+    return sources(planned, state.knows) if state.intervened else planned.after
+
+
 def settle(state: State, step_id: str, status: StepStatus, *, output: Any = None, failure: str | None = None) -> None:
     """A step has settled: it leaves the hot state, and what came after it may be ready."""
     end_live(state, step_id)
@@ -104,7 +112,7 @@ def settle(state: State, step_id: str, status: StepStatus, *, output: Any = None
         activity=planned.activity if planned is not None else None,
         output=output,
         failure=failure,
-        after=planned.after if planned is not None else (),
+        after=_after(state, planned),
         generation=step.generation,
     )
     if status is StepStatus.OK and step.number > state.output_number:

@@ -21,8 +21,9 @@ from domain.decision import (
 )
 from domain.failures import FailureClass, make_failure
 from domain.ids import approval_id
+from domain.plan import sources
 from domain.policies import ANYONE, ApprovalPolicy
-from domain.state import Ballot, Settled, State, StepState
+from domain.state import Ballot, State, StepState
 from domain.triggers import Answer, RecordDecision
 
 EXPIRY = "policy:expiry"
@@ -66,7 +67,7 @@ def request(
         evidence=answer.evidence if answer is not None else {},
         proposed_controls=proposed,
         output=output,
-        barred=barred(decision.state, step) if policy.four_eyes else (),
+        barred=barred(decision, step) if policy.four_eyes else (),
         deadline_at=decision.at + policy.deadline if policy.deadline is not None else None,
         escalate_at=decision.at + policy.escalate_after if policy.escalate_after is not None else None,
         escalate_to=policy.escalate_to,
@@ -75,11 +76,15 @@ def request(
     )
 
 
-def barred(state: State, step: StepState) -> tuple[str, ...]:
-    """Four eyes: the requester, and whoever intervened on this step or on a step that it comes after."""
+def barred(decision: Decision, step: StepState) -> tuple[str, ...]:
+    """Four eyes: the requester, and whoever intervened on this step, on what it comes after or on its inputs' sources.
+
+    An input that author code computes may come from any step.
+    """
+    state = decision.state
     people = {state.requested_by}
     if not state.intervened:
-        return tuple(sorted(people))
+        return tuple(people)
     seen: set[str] = set()
     todo = [step.id]
     while todo:
@@ -88,16 +93,16 @@ def barred(state: State, step: StepState) -> tuple[str, ...]:
             continue
         seen.add(name)
         people.update(state.intervened.get(name, ()))
-        todo.extend(_comes_after(state, name))
+        todo.extend(state.intervened if name in decision.recipe.inputs else _sources(state, name))
     return tuple(sorted(people))
 
 
-def _comes_after(state: State, name: str) -> tuple[str, ...]:
-    settled: Settled | None = state.settled.get(name)
+def _sources(state: State, name: str) -> tuple[str, ...]:
+    settled = state.settled.get(name)
     if settled is not None:
         return settled.after
     step = state.steps.get(name)
-    return step.planned.after if step is not None and step.planned is not None else ()
+    return sources(step.planned, state.knows) if step is not None and step.planned is not None else ()
 
 
 def decide(decision: Decision) -> Events:

@@ -27,17 +27,24 @@ from domain.failures import FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, child_workflow_id
 from domain.nodes import approval_wait, planner, policy_gate
 from domain.plan import ChildSpec, SignalWait, TimeWait
-from domain.state import StepState
+from domain.state import UNDER_WAY, State, StepState
 
 
 def schedule_ready(decision: Decision) -> Events:
     """Set every step under way whose turn has come, as far as the bound on parallel attempts allows."""
     state = decision.state
-    while state.ready and state.stopping is None and len(state.live) < decision.recipe.parallel:
+    free = decision.recipe.parallel - _kept(state)
+    while state.ready and state.stopping is None and len(state.live) < free:
         step = state.steps[next(iter(state.ready))]
         if ":budget" in state.waits:
             return
         yield from begin(decision, step)
+
+
+def _kept(state: State) -> int:
+    """How many places are kept for attempts to come: of steps in backoff, and of those whose outcome is unknown."""
+    kept = sum(key.startswith(UNDER_WAY) for key in state.dues) if state.dues else 0
+    return kept + sum(wait.reason == "outcome_unknown" for wait in state.waits.values()) if state.waits else kept
 
 
 def begin(decision: Decision, step: StepState) -> Events:

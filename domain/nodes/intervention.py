@@ -6,7 +6,7 @@ from domain import events as e
 from domain.decision import Decision, Events, activity_of, begin_stopping, refuse
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.nodes import observer
-from domain.state import State, StepState, StepStatus, wait_key
+from domain.state import State, StepState, StepStatus, effect_key, wait_key
 from domain.triggers import (
     CancelWorkflow,
     ExtendBudget,
@@ -31,6 +31,11 @@ def retry(decision: Decision) -> Events:
     why_not = _why_not(decision, trigger.step, step)
     if why_not is None and state.stopping is not None:
         why_not = "the workflow is stopping"
+    if why_not is None and step is not None and trigger.input is None and _may_stand(state, step):
+        why_not = (
+            f"step {trigger.step} may have been applied, and nothing proves that it was not: "
+            "skip it, supply its output, or give it another input"
+        )
     if (
         why_not is None
         and step is not None
@@ -185,6 +190,12 @@ def _undoing_failed(state: State, step: str) -> bool:
     return state.undoing is not None and state.undoing.step == step and state.undoing.failed
 
 
+def _may_stand(state: State, step: StepState) -> bool:
+    """Whether trying again could do twice what is to be done once: the effect is not proven absent."""
+    effect = state.effects.get(effect_key(step.id, step.generation))
+    return step.effect == "once" and effect is not None and effect.state == "open"
+
+
 def _why_not(decision: Decision, name: str, step: StepState | None) -> str | None:
     """Why an operator may not act on this step now, or None where they may."""
     state = decision.state
@@ -192,11 +203,17 @@ def _why_not(decision: Decision, name: str, step: StepState | None) -> str | Non
         if name in state.settled:
             return f"step {name} has settled ({state.settled[name].status.value})"
         return f"there is no step {name}"
+    return _why_not_now(decision, name, step)
+
+
+def _why_not_now(decision: Decision, name: str, step: StepState) -> str | None:
     if step.status is StepStatus.OUTCOME_UNKNOWN:
         return f"the outcome of step {name} is unknown: settle it first"
+    if step.undecided is not None:
+        return f"how step {name} ended has still to be judged: resume the workflow first"
     if step.live is not None and not decision.is_open(step.live.message_id):
         return f"attempt {step.live.attempt} of step {name} is running: wait for it, or cancel the workflow"
-    if step.child is not None and wait_key(name, "child") in state.waits:
+    if step.child is not None and wait_key(name, "child") in decision.state.waits:
         return f"step {name} awaits child workflow {step.child}: act on that one"
     return None
 
