@@ -38,11 +38,11 @@ class VendorInput(BaseModel):
 
 
 def vendor_folder(vendor_dir: str) -> Path:
-    """Return the folder that `vendor_dir` means, absolute; a folder that is there goes before a shipped vendor."""
+    """Return the folder that `vendor_dir` means, absolute; one of yours goes before a shipped vendor of its name."""
     path = Path(vendor_dir).absolute()
     shipped = SHIPPED_VENDORS / vendor_dir
     plain_name = Path(vendor_dir).name == vendor_dir and vendor_dir not in {"", ".", ".."}
-    if not path.is_dir() and plain_name and shipped.is_dir():
+    if plain_name and shipped.is_dir() and not (path / "vendor.json").exists():
         return shipped
     return path
 

@@ -171,6 +171,8 @@ def test_paths_are_made_absolute_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert vendor_folder("papers") == tmp_path / "papers"
     assert vendor_folder("northwind") == SHIPPED_VENDORS / "northwind"
     (tmp_path / "northwind").mkdir()
+    assert vendor_folder("northwind") == SHIPPED_VENDORS / "northwind"
+    (tmp_path / "northwind" / "vendor.json").touch()
     assert vendor_folder("northwind") == tmp_path / "northwind"
     assert vendor_folder("../northwind") == tmp_path / "../northwind"
 
