@@ -96,10 +96,11 @@ class Shelf:
         return taken
 
     def keep(self, held: Iterable[Held]) -> None:
-        """Put workflows back whose decisions are in the store."""
+        """Put workflows back whose decisions are in the store; those that are over will hardly be asked for again."""
         for one in held:
-            if one.workflow.version > 0:
-                self._held[one.workflow.id] = one
+            state = one.workflow.state
+            if state.version > 0 and state.ended is None:
+                self._held[state.workflow_id] = one
         while len(self._held) > self._capacity:
             self._held.popitem(last=False)
 
