@@ -54,6 +54,10 @@ def written(home: Path, workflow_id: str) -> dict[str, Any]:
     return document
 
 
+def everything_in(home: Path) -> list[bytes]:
+    return [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+
+
 def number_of(home: Path, vendor: str) -> str | None:
     return VendorRegister(home / "vendor_register.sqlite").number_of(vendor)
 
@@ -70,7 +74,7 @@ async def test_the_default_vendor_blocks_and_a_grant_comes_with_the_proposed_con
     assert document["approvers"] == ["grace"]
     assert not (home / "vendor_register.sqlite").exists()
     iban = json.loads((SHIPPED_VENDORS / "northwind" / "bank.json").read_text(encoding="utf-8"))["iban"]
-    kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
+    kept = everything_in(home)
     assert any(b"Northwind" in data for data in kept)
     assert not any(iban.encode() in data for data in kept)
 
