@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from domain.state import PEOPLE_REASONS
 from projections.sql import Query
 
 PAGE_ROWS: Final = 5_000
@@ -56,6 +57,30 @@ def open_workflows(query: Query) -> Iterator[tuple[str, str]]:
             (last, PAGE_ROWS),
         )
         yield from ((row[0], row[1]) for row in rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        last = rows[-1][0]
+
+
+def moving_workflows(query: Query) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """Open workflows that may go on without a person, each with its status and the reasons it waits for.
+
+    Left out are those that are paused, and the blocked ones that wait for a person: however many they are, they cost
+    one query.
+    """
+    patterns = [f"%:{reason}%" for reason in sorted({*PEOPLE_REASONS, "definition"})]
+    people = " OR ".join("waits LIKE ?" for _ in patterns)
+    statement = (
+        "SELECT workflow_id, status, waits FROM workflows WHERE ended_at IS NULL AND workflow_id > ? "  # noqa: S608
+        f"AND status <> 'paused' AND NOT (status = 'blocked' AND ({people})) "
+        "AND NOT EXISTS (SELECT 1 FROM parked_views WHERE parked_views.workflow_id = workflows.workflow_id) "
+        "ORDER BY workflow_id LIMIT ?"
+    )
+    last = ""
+    while True:
+        rows = query(statement, (last, *patterns, PAGE_ROWS))
+        for workflow_id, status, waits in rows:
+            yield workflow_id, status, frozenset(wait.rsplit(":", 1)[1] for wait in waits.split())
         if len(rows) < PAGE_ROWS:
             return
         last = rows[-1][0]

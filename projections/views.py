@@ -63,9 +63,12 @@ def fold(row: WorkflowRow, recorded: RecordedEvent) -> None:
     row.changed_at = recorded.timestamp
 
 
+_WITH_STEP: Final = frozenset(kind for kind in e.STORED.values() if "step" in kind.model_fields)
+
+
 def mentioned_step(event: Event) -> str | None:
     """The step whose row folding this event most likely needs, or None."""
-    return getattr(event, "step", None) or None
+    return event.step or None if type(event) in _WITH_STEP else None  # type: ignore[attr-defined] - these have it
 
 
 # --- shared moves ---------------------------------------------------------------------------------------------------

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from domain.state import PEOPLE_REASONS, Ballot, State, StepStatus, Wait
+from domain.state import PEOPLE_REASONS, Ballot, State, StepStatus, Wait, goes_on
 
 WHO: Final = "WHO"
 """Stands in a command for the name of whoever decides."""
@@ -51,7 +51,9 @@ class Pending:
 
 def at_rest(state: State) -> bool:
     """Whether nothing is under way: no attempt, no retry, no probe to come; what is left is waited for."""
-    return not state.live and (state.paused or state.blocked)
+    if state.live:
+        return False
+    return state.paused or (bool(state.waits) and not goes_on(state.waits, state.dues))
 
 
 def pendings(state: State, place: Place) -> list[Pending]:
@@ -154,20 +156,6 @@ def compensation_plan(state: State) -> list[Undoable]:
         Undoable(one.undo.step, one.undo.generation, one.undo.activity, one.undo.compensation, one.state)
         for one in reversed(state.effects.values())
     ]
-
-
-def rests_for_people(state: State) -> bool:
-    """Whether the workflow rests, and a person must act before all of it can go on."""
-    if not at_rest(state):
-        return False
-    return state.paused or any(
-        wait.reason in PEOPLE_REASONS or wait.reason == "definition" for wait in state.waits.values()
-    )
-
-
-def children(state: State) -> Sequence[str]:
-    """The child workflows that it waits for."""
-    return [wait.name for wait in state.waits.values() if wait.reason == "child" and wait.name]
 
 
 def step_statuses(state: State) -> list[tuple[str, StepStatus]]:

@@ -1,0 +1,71 @@
+"""A person's act on a workflow: hand it in, say what was refused, and drive the workflow on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.lines import one_line
+from deploy.cli.screen import complain
+from deploy.cli.session import Session
+from domain import events as e
+from domain.ports import Decided
+from domain.state import State
+from domain.triggers import Trigger
+
+
+def act(
+    workflow_id: str,
+    trigger_for: Callable[[State], Trigger],
+    *,
+    by: str,
+    home: str | None,
+    module: list[str] | None,
+    as_json: bool,
+    detach: bool = False,
+) -> int:
+    """Hand in the trigger that fits the workflow's state, and go on from there; the exit code.
+
+    With `detach` nothing is driven: the act is saved, and another process, or `handrail resume`, goes on.
+    """
+    session = Session(home, module, as_json=as_json)
+    session.must_exist()
+
+    async def work() -> ExitCode:
+        async with session.runtime([workflow_id], drive=not detach) as runtime:
+            state = runtime.store.load(workflow_id)
+            trigger = trigger_for(state)
+            decided = await runtime.decide(workflow_id, trigger, actor=by, cause=f"cli:{trigger_name(trigger)}")
+            if tell_refusal(decided):
+                return ExitCode.REFUSED
+            if decided.ignored is not None:
+                session.screen.note(f"nothing to do: {decided.ignored}")
+            if detach:
+                session.screen.note(f"saved; `{session.place.command('resume', workflow_id)}` goes on")
+                return session.leave(state, decided.events, decided.state)
+            return await session.drive(runtime, state)
+
+    return session.run(work())
+
+
+def trigger_name(trigger: Trigger) -> str:
+    """The trigger's type, as it stands in the record."""
+    return str(getattr(trigger, "type", type(trigger).__name__))
+
+
+def tell_refusal(decided: Decided) -> bool:
+    """Say what was refused, if anything was; whether it was."""
+    for recorded in decided.events:
+        event = recorded.event
+        if isinstance(event, e.DecisionRefused):
+            about = f" of {event.approval_id}" if event.approval_id else ""
+            name = recorded.originator_id
+            complain(
+                one_line(
+                    f"{event.decision}{about} by {event.decided_by} was refused and recorded: {event.reason}; "
+                    f"see `handrail show {name}`",
+                    1_000,
+                )
+            )
+            return True
+    return False

@@ -1,0 +1,74 @@
+"""`handrail list`: the view of workflows, brought up to date first."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.lines import one_line
+from deploy.cli.session import Session
+from domain.errors import InputInvalid, StoreUnavailable
+from domain.state import Status
+
+GOAL_CHARACTERS: Final = 60
+
+
+def check_status(given: str | None) -> str | None:
+    """The status, where there is one of that name; raises InputInvalid."""
+    known = [status.value for status in Status if status is not Status.NEW]
+    if given is not None and given not in known:
+        raise InputInvalid(f"--status {given!r} is none: choose one of {', '.join(known)}")
+    return given
+
+
+def print_list(session: Session, *, status: str | None, tags: Mapping[str, str]) -> ExitCode:
+    """Print the workflows, those in a status and with these tags where they are given."""
+    from projections.queries import list_workflows
+
+    _bring_up_to_date(session)
+    with session.store() as store:
+        rows = list_workflows(store.query, status=status, tags=tags)
+        for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
+            session.screen.text(line)
+    return ExitCode.COMPLETED
+
+
+def _bring_up_to_date(session: Session) -> None:
+    """Fold what the views do not have yet; where the place cannot be written, show what they have."""
+    from projections.keeper import Keeper
+    from projections.log import LogReader
+    from projections.projector import catch_up
+
+    try:
+        with session.store(read_only=False) as store:
+            keeper = Keeper(store)
+            catch_up(keeper, LogReader(store.recorder, store.mapper.read))
+    except StoreUnavailable as error:
+        session.screen.note(f"the list may be behind: {error}", "yellow")
+        return
+    if keeper.parked:
+        session.screen.note(f"{keeper.parked} workflows are shown as they were: their events cannot be read any more")
+
+
+def _as_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """One array, an element a line."""
+    before = "["
+    for row in rows:
+        yield f"{before}{json.dumps(row, ensure_ascii=False)}"
+        before = ","
+    yield "[]" if before == "[" else "]"
+
+
+def _as_text(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    head = f"{'ID':<12} {'STATUS':<13} {'STEPS':>7}  {'STARTED':<19}  {'WAITS FOR':<24} GOAL"
+    for row in rows:
+        if head:
+            yield head
+            head = ""
+        waits = ", ".join(sorted({wait["reason"] for wait in row["waits"]}))
+        steps = f"{row['settled_count']}/{row['step_count']}"
+        started = (row["started_at"] or "")[:19].replace("T", " ")
+        goal = one_line(row["goal"], GOAL_CHARACTERS)
+        yield f"{row['workflow_id']:<12} {row['status']:<13} {steps:>7}  {started:<19}  {waits:<24} {goal}".rstrip()

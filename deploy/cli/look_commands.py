@@ -1,0 +1,101 @@
+"""What there is: list, show, history, definitions. None of them changes a workflow."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli.options import LOOK, AsJson, Home, Modules, WorkflowId, help_text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "list",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "List workflows in the order in which they began.",
+            "handrail list",
+            "handrail list --status blocked --tag team=blue",
+            "handrail list --json",
+        ),
+    )(list_workflows)
+    app.command(
+        "show",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "Show where a workflow stands: its steps, what it waits for and what would move it, what would be undone.",
+            "handrail show wf_001",
+            "handrail show wf_001 --json",
+        ),
+    )(show)
+    app.command(
+        "history",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "Print every event of a workflow as JSON Lines, oldest first.",
+            "handrail history wf_001",
+            "handrail history wf_001 > wf_001.jsonl",
+        ),
+    )(history)
+    app.command(
+        "definitions",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "List the workflow definitions that are loaded.",
+            "handrail definitions",
+            "handrail definitions --module my.workflows --json",
+        ),
+    )(definitions)
+
+
+def list_workflows(
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="S", help="Only those in this status, for example blocked.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="K=V", help="Only those with this tag; repeatable.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """List workflows."""
+    from deploy.cli.given import read_tags
+    from deploy.cli.listing import check_status, print_list
+    from deploy.cli.session import Session
+
+    session = Session(home, None, as_json=as_json)
+    return print_list(session, status=check_status(status), tags=read_tags(tag or []))
+
+
+def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_json: AsJson = False) -> int:
+    """Show a workflow."""
+    from deploy.cli.session import Session
+    from deploy.cli.showing import print_workflow
+
+    session = Session(home, module, as_json=as_json)
+    with session.store() as store:
+        return print_workflow(session, store.load(workflow_id))
+
+
+def history(
+    workflow_id: WorkflowId,
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As it is: history is JSON Lines anyway.")] = False,
+) -> int:
+    """Print a workflow's events."""
+    from deploy.cli.history import print_history
+    from deploy.cli.session import Session
+
+    session = Session(home, None, as_json=as_json)
+    with session.store() as store:
+        return print_history(session, store.read(workflow_id))
+
+
+def definitions(module: Modules = None, as_json: AsJson = False) -> int:
+    """List definitions."""
+    from deploy.cli.place import modules_of
+    from deploy.cli.recipes import print_definitions
+
+    return print_definitions(modules_of(module or []), as_json=as_json)

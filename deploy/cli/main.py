@@ -1,0 +1,114 @@
+"""The program `handrail`: puts the commands together, and turns whatever goes wrong into one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from deploy.cli import (
+    decide_commands,
+    keep_commands,
+    look_commands,
+    operate_commands,
+    resume_command,
+    run_command,
+)
+from deploy.cli.exits import ExitCode, exit_code_of
+from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
+from deploy.cli.place import DEBUG_VARIABLE, DEFAULT_HOME, HOME_VARIABLE
+from deploy.cli.screen import PROGRAM, complain
+from domain.errors import HandrailError
+
+app = typer.Typer(
+    name=PROGRAM,
+    help="Durable workflows: killed anywhere, they go on where they were.",
+    epilog='Begin with: handrail run --goal "vendor onboarding review". Exit codes: 0 completed, 1 failed or undone, '
+    "2 refused, 3 waiting for a person, 4 internal error.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for _commands in (
+    run_command,
+    resume_command,
+    decide_commands,
+    look_commands,
+    operate_commands,
+    keep_commands,
+):
+    _commands.register(app)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code. No error passes as a traceback: that goes to a log file."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read along has gone; what is left in the buffer must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.PIPE_CLOSED
+    except (typer.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told in one line
+        return _tell(error, given)
+    return int(code or 0)
+
+
+def _tell(error: Exception, given: Sequence[str]) -> ExitCode:
+    """Say in one line what went wrong; the exit code."""
+    expected = isinstance(error, typer.TyperException | HandrailError | OSError)
+    if os.environ.get(DEBUG_VARIABLE) and not isinstance(error, typer.TyperException):
+        traceback.print_exception(error)
+    if isinstance(error, typer.TyperException):
+        complain(f"{error.format_message()}{_help_hint(given)}")
+        return ExitCode.REFUSED
+    if isinstance(error, HandrailError):
+        complain(str(error))
+        return exit_code_of(error)
+    if isinstance(error, OSError):
+        complain(f"{error.filename or 'the system'}: {error.strerror or error}; mend that and run it again")
+    if not expected:
+        complain(f"internal error: {type(error).__name__}: {error}{_kept(error, given)}")
+    return ExitCode.INTERNAL
+
+
+def _help_hint(given: Sequence[str]) -> str:
+    """Where the help of the command is that was meant."""
+    known = {command.name for command in app.registered_commands}
+    command = next((word for word in given if word in known), None)
+    return f" (see `{PROGRAM} {command} --help`)" if command else f" (see `{PROGRAM} --help`)"
+
+
+def _kept(error: Exception, given: Sequence[str]) -> str:
+    """Keep the traceback in a file of the home; the words that say where."""
+    home = _home_among(given)
+    if home.is_dir():
+        with contextlib.suppress(OSError):
+            log_to(home)
+            logging.getLogger("handrail.cli").error("internal error", exc_info=error)
+            return f"; {home / LOG_FOLDER / LOG_FILE} tells more"
+    return f"; run it again with {DEBUG_VARIABLE}=1 to see more"
+
+
+def _home_among(given: Sequence[str]) -> Path:
+    """The home that the command line names, whatever else is wrong with it."""
+    for word, following in zip(given, [*given[1:], ""], strict=True):
+        if word == "--home":
+            return Path(following)
+        if word.startswith("--home="):
+            return Path(word.removeprefix("--home="))
+    return Path(os.environ.get(HOME_VARIABLE) or DEFAULT_HOME)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,117 @@
+"""What a command runs in: a loop with Ctrl-C handled, a log file, and the runtime or the store of a home."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from deploy.cli.drive import Advance, Drive
+from deploy.cli.exits import ExitCode
+from deploy.cli.lines import Earlier, tell
+from deploy.cli.logs import log_to
+from deploy.cli.pending import Place, pendings
+from deploy.cli.person import Person, at_terminal
+from deploy.cli.place import existing_home, home_of, modules_of
+from deploy.cli.screen import Screen
+from domain.recorded import RecordedEvent
+from domain.state import State
+
+if TYPE_CHECKING:
+    from deploy.runtime import Runtime
+    from domain.store.application import WorkflowStore
+
+
+class Session:
+    """One command's use of a home."""
+
+    def __init__(self, home: str | None, modules: list[str] | None, *, as_json: bool) -> None:
+        """Nothing is opened yet; raises InputInvalid where options and environment do not go together."""
+        self.home = home_of(home)
+        self.modules = modules_of(modules or [])
+        self.place = Place(home, tuple(modules or ()))
+        self.screen = Screen(as_json=as_json)
+        self._home_option = home
+        self._drive: Drive | None = None
+
+    def must_exist(self) -> None:
+        """Refuse a home where nothing is."""
+        existing_home(self._home_option)
+
+    def run(self, work: Coroutine[Any, Any, ExitCode]) -> int:
+        """Run to the exit code. Ctrl-C while the workflow rests leaves it waiting, at any other time interrupts it."""
+        import uvloop
+
+        log_to(self.home)
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(work)
+        except KeyboardInterrupt:
+            if self._drive is not None and self._drive.resting:
+                return ExitCode.WAITING
+            self.screen.note("interrupted; `handrail resume` goes on")
+            return ExitCode.INTERRUPTED
+
+    @contextlib.asynccontextmanager
+    async def runtime(self, scope: Collection[str] | None, *, drive: bool = True) -> AsyncIterator[Runtime]:
+        """The runtime of this home, driving the workflows of this scope (None: all), or none without `drive`."""
+        from deploy.runtime import Runtime
+
+        async with Runtime(self.home, self.modules, scope=scope, drive=drive) as runtime:
+            if drive and not runtime.holder:
+                self.screen.note("another process runs the workflows of this home; following it")
+            yield runtime
+
+    @contextlib.contextmanager
+    def store(self, *, read_only: bool = True) -> Iterator[WorkflowStore]:
+        """The store of this home alone: nothing runs. Raises InputInvalid where there is none."""
+        from deploy.loading import LoadedDefinitions
+        from deploy.runtime import open_store
+
+        self.must_exist()
+        opened = open_store(self.home, LoadedDefinitions(), read_only=read_only)
+        try:
+            yield opened
+        finally:
+            opened.close()
+
+    async def drive(self, runtime: Runtime, state: State, advance: Advance | None = None) -> ExitCode:
+        """Follow a workflow to its next rest, and sum it up where that was asked for."""
+        person = Person(self.screen) if at_terminal() and not self.screen.as_json else None
+        self._drive = Drive(runtime, self.screen, self.place, advance=advance, person=person)
+        code = await self._drive.go(state)
+        self.sum_up(self._drive.state, code)
+        return code
+
+    def leave(self, before: State, decided: Sequence[RecordedEvent], after: State) -> ExitCode:
+        """Print what a decision recorded, and leave the rest to another process."""
+        earlier = Earlier()
+        for recorded in decided:
+            if recorded.originator_version > before.version:
+                for line in tell(recorded, earlier):
+                    self.screen.line(line, recorded)
+        self.sum_up(after, ExitCode.COMPLETED)
+        return ExitCode.COMPLETED
+
+    def sum_up(self, state: State, code: ExitCode) -> None:
+        """The last object of `--json`."""
+        if not self.screen.as_json:
+            return
+        folder = self.home / "workflows" / state.workflow_id
+        self.screen.value(
+            {
+                "kind": "summary",
+                "workflow": state.workflow_id,
+                "status": str(state.status),
+                "exit_code": int(code),
+                "reason": state.ended_reason,
+                "output": state.output,
+                "controls": state.controls,
+                "artifacts": [
+                    {**artifact.model_dump(), "path": str(folder / artifact.name)}
+                    for artifact in state.artifacts.values()
+                ],
+                "waits": [one.as_dict() for one in pendings(state, self.place)],
+            }
+        )

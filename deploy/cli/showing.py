@@ -1,0 +1,184 @@
+"""`handrail show`: where one workflow stands, and what would move it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.lines import one_line
+from deploy.cli.pending import Pending, compensation_plan, pendings, step_statuses
+from deploy.cli.session import Session
+from domain.state import State
+
+
+def print_workflow(session: Session, state: State) -> ExitCode:
+    """Print a workflow's standing, as text or as one JSON object."""
+    waits = pendings(state, session.place)
+    if session.screen.as_json:
+        session.screen.document(as_document(state, waits))
+    else:
+        for line in as_text(state, waits):
+            session.screen.text(line)
+    return ExitCode.COMPLETED
+
+
+def as_document(state: State, waits: list[Pending]) -> dict[str, Any]:
+    """All that `show` says, as JSON."""
+    return {
+        "workflow": state.workflow_id,
+        "status": str(state.status),
+        "version": state.version,
+        "head": state.head,
+        "goal": state.goal,
+        "definition": state.definition,
+        "definition_version": state.definition_version,
+        "input": state.input,
+        "requested_by": state.requested_by,
+        "tags": state.tags,
+        "started_at": _iso(state.started_at),
+        "changed_at": _iso(state.changed_at),
+        "deadline_at": _iso(state.deadline_at),
+        "ended_at": _iso(state.ended_at),
+        "reason": state.ended_reason,
+        "parent_workflow": state.parent_workflow,
+        "forked_from": state.forked_from,
+        "steps": list(_steps(state)),
+        "approvals": {name: _approval(state, name) for name in (*state.grants, *state.ballots)},
+        "controls": state.controls,
+        "artifacts": [artifact.model_dump() for artifact in state.artifacts.values()],
+        "output": state.output,
+        "waits": [one.as_dict() for one in waits],
+        "compensation_plan": [
+            {
+                "step": one.step,
+                "generation": one.generation,
+                "activity": one.activity,
+                "compensation": one.compensation,
+                "state": one.state,
+            }
+            for one in compensation_plan(state)
+        ],
+    }
+
+
+def _steps(state: State) -> Iterator[dict[str, Any]]:
+    for name, status in step_statuses(state):
+        hot, settled = state.steps.get(name), state.settled.get(name)
+        step: dict[str, Any] = {"step": name, "status": str(status), "attempts": state.numbers.get(name, 0)}
+        if settled is not None:
+            step |= {"activity": settled.activity, "output": settled.output, "failure": settled.failure}
+        elif hot is not None:
+            step["activity"] = hot.planned.activity if hot.planned is not None else None
+            step |= {"generation": hot.generation, "idempotency_key": hot.key or None}
+            step["failure"] = f"{hot.last_failure.kind}: {hot.last_failure.message}" if hot.last_failure else None
+            step["retry_at"] = _iso(state.dues.get(f"retry:{name}"))
+        yield step
+
+
+def _approval(state: State, step: str) -> dict[str, Any]:
+    ballot = state.ballots.get(step)
+    if ballot is None:
+        grant = state.grants[step]
+        return {
+            "decision": grant.decision,
+            "decided_by": grant.decided_by,
+            "controls": grant.controls,
+            "reason": grant.reason,
+        }
+    return {"decision": None, "granted_by": ballot.grants, **ballot.request.model_dump(mode="json", exclude_none=True)}
+
+
+def as_text(state: State, waits: list[Pending]) -> Iterator[str]:
+    """All that `show` says, for people."""
+    yield f"{state.workflow_id}  {state.status}" + (f" ({one_line(state.ended_reason)})" if state.ended_reason else "")
+    facts = {
+        "goal": one_line(state.goal),
+        "definition": f"{state.definition} {state.definition_version}",
+        "requested by": f"{one_line(state.requested_by)}, {_minute(state.started_at)}",
+        "deadline": _minute(state.deadline_at),
+        "tags": ", ".join(f"{key}={value}" for key, value in state.tags.items()),
+        "part of": state.parent_workflow or "",
+        "forked from": state.forked_from or "",
+        "ended": _minute(state.ended_at),
+    }
+    for name, fact in facts.items():
+        if fact:
+            yield f"  {name:<13} {fact}"
+    steps = list(_steps(state))
+    if steps:
+        yield "steps"
+        width = max(len(step["step"]) for step in steps)
+        for step in steps:
+            yield f"  {step['step']:<{width}}  {_step_words(state, step)}".rstrip()
+    if waits:
+        yield "waits for"
+        for one in waits:
+            yield from _wait_lines(state, one)
+    for name in state.dues:
+        if name.startswith(("retry:", "probe:")):
+            kind, _, step_name = name.partition(":")
+            yield f"  {step_name.replace('~undo', 'compensation')}: {kind} at {_minute(state.dues[name], seconds=True)}"
+    yield from _plan_lines(state)
+    if state.artifacts:
+        yield "artifacts"
+        for artifact in state.artifacts.values():
+            yield f"  {one_line(artifact.name)}  {artifact.size} bytes  sha256 {artifact.digest}"
+
+
+def _step_words(state: State, step: dict[str, Any]) -> str:
+    words = [step["status"]]
+    if step["attempts"] > 1:
+        words.append(f"{step['attempts']} attempts")
+    grant = state.grants.get(step["step"])
+    if grant is not None:
+        words.append(f"{grant.decision} by {', '.join(grant.decided_by)}")
+        words += [f"control: {control}" for control in grant.controls]
+    if step.get("failure"):
+        words.append(one_line(step["failure"]))
+    return one_line("; ".join(words), 300)
+
+
+def _wait_lines(state: State, one: Pending) -> Iterator[str]:
+    due = f", until {_minute(one.due_at)}" if one.due_at is not None else ""
+    detail = f" ({one_line(one.detail)})" if one.detail else ""
+    yield f"  {one.step + ': ' if one.step else ''}{one.reason}{detail}{due}"
+    ballot = state.ballots.get(one.step) if one.reason == "approval" else None
+    if ballot is not None:
+        yield f"      digest    {ballot.request.digest}"
+        yield f"      action    {_compact(ballot.request.action)}"
+        if ballot.request.evidence:
+            yield f"      evidence  {_compact(ballot.request.evidence)}"
+        if ballot.request.proposed_controls:
+            yield f"      controls  {one_line('; '.join(ballot.request.proposed_controls))}"
+    step = state.steps.get(one.step)
+    if step is not None and step.key and one.reason in {"outcome_unknown", "intervention"}:
+        yield f"      idempotency key  {step.key}"
+    for command in one.commands:
+        yield f"      {command}"
+
+
+def _plan_lines(state: State) -> Iterator[str]:
+    plan = compensation_plan(state)
+    if not plan:
+        return
+    yield "undone" if state.ended is not None else "compensation plan"
+    for one in plan:
+        how = f"by {one.compensation}" if one.compensation is not None else "cannot be undone (pivot)"
+        yield f"  {one.step}  {how}" + ("" if one.state == "open" else f"  {one.state}")
+
+
+def _compact(value: Any) -> str:
+    return one_line(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), 2_000)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _minute(moment: datetime | None, *, seconds: bool = False) -> str:
+    if moment is None:
+        return ""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M} UTC"
