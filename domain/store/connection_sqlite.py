@@ -31,6 +31,7 @@ APPLICATION_ID: Final = int.from_bytes(b"Hdrl", "big")
 
 _CACHE_KIBIBYTES: Final = 16_384
 _STATEMENTS_CACHED: Final = 512
+_PAUSE_SECONDS: Final = 0.01
 
 
 class Statements:
@@ -159,7 +160,7 @@ class StoreFile(SQLiteDatastore):
             connection.row_factory = sqlite3.Row  # the library's own queries read columns by name
             check_header(connection, self.path)
             if not self.read_only:
-                _use_log_file(connection)
+                _use_log_file(connection, self._lock_timeout_seconds)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
             connection.execute("PRAGMA temp_store=MEMORY")
@@ -175,11 +176,23 @@ class StoreFile(SQLiteDatastore):
         return connection
 
 
-def _use_log_file(connection: sqlite3.Connection) -> None:
-    """Have SQLite write ahead to a log file, so that readers and the writer do not wait for one another."""
-    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
-    if mode == "delete":
-        connection.execute("PRAGMA journal_mode=WAL")
+def _use_log_file(connection: sqlite3.Connection, patience_seconds: float) -> None:
+    """Have SQLite write ahead to a log file, so that readers and the writer do not wait for one another.
+
+    Processes that open a new file at the same moment all want to switch it; here SQLite's own patience does not help.
+    """
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+            if mode == "delete":
+                connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def check_header(connection: sqlite3.Connection, path: str) -> None:
