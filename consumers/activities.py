@@ -52,7 +52,7 @@ class Bounds:
 
 
 class ActivityRunner:
-    """The attempts of one process. `worker` names it in the record; `ended` hears of each that is over."""
+    """The attempts of one process. `worker` names it in the record; `started` and `ended` hear of each."""
 
     def __init__(
         self,
@@ -68,6 +68,7 @@ class ActivityRunner:
         self.bounds = bounds or Bounds()
         self.activities = Activities(definitions)
         self.running: dict[str, Attempt] = {}
+        self.started: Callable[[Sequence[Command]], None] = _nobody
         self.ended: Callable[[Command], None] = _nobody
         self.trouble: Callable[[HandrailError], None] = _nobody
         self._decider = decider
@@ -99,6 +100,7 @@ class ActivityRunner:
             self.running[command.message_id] = attempt
             self._occupied.take(prepared.declared)
             attempt.task = self._loop.create_task(self._run(attempt))
+        self.started(commands)
 
     def request_cancel(self, workflow_id: str, *, force: bool) -> None:
         """Tell a workflow's attempts that it is stopping; with `force`, they are stopped after the grace.
@@ -135,6 +137,14 @@ class ActivityRunner:
             report.cancel()
         await self._wait(self.bounds.give_up_seconds)
         self._threads.close()
+
+    def drop(self) -> list[asyncio.Task[None]]:
+        """Begin nothing more; the tasks to cancel, as if the process had been killed."""
+        self._closing = True
+        for attempt in self.running.values():
+            attempt.stop = Stop.CLOSING
+        self._threads.close()
+        return [*self._reports, *(one.task for one in self.running.values() if one.task is not None)]
 
     def _leave_behind(self, attempts: Sequence[Attempt]) -> None:
         for attempt in attempts:

@@ -144,14 +144,10 @@ class Holder:
         if self._projector is not None:
             self._projector.finish()
 
-    def drop(self) -> None:
-        """Stop everything at once, as if the process had been killed."""
+    def drop(self) -> list[asyncio.Task[None]]:
+        """Begin nothing more; the tasks to cancel, as if the process had been killed."""
         self._opened.inbox.starter = None
-        for attempt in self.runner.running.values():
-            if attempt.task is not None:
-                attempt.task.cancel()
-        for task in (*self._tasks, *([self._leases] if self._leases is not None else [])):
-            task.cancel()
+        return [*self._tasks, *([self._leases] if self._leases is not None else []), *self.runner.drop()]
 
     def scope_grew(self) -> None:
         """Workflows came into the scope that may have been left behind."""

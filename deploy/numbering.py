@@ -1,7 +1,7 @@
 """Ids of local workflows: `wf_001`, `wf_002` …, each used once in a store.
 
-The number is written in the transaction that starts its workflow. Two processes may think of the same number; then one
-of them meets the other's workflow, and takes the next.
+The number is written in the transaction that starts its workflow, and read only when it is not known. Two processes
+may think of the same number; then one of them meets the other's workflow, reads again, and takes the next.
 """
 
 from __future__ import annotations
@@ -41,14 +41,23 @@ class LocalNumbers:
     def __init__(self, store: Transactions) -> None:
         """Nothing is given out yet."""
         self._store = store
-        self._last = 0
+        self._last: int | None = None
 
     def next_id(self) -> str:
         """An id that no workflow of this store is known to have."""
+        if self._last is None:
+            self._last = self._stored()
+        self._last += 1
+        return local_workflow_id(self._last)
+
+    def taken(self) -> None:
+        """An id turned out to be another workflow's: go on behind what the store knows by now."""
+        self._last = max(self._last or 0, self._stored())
+
+    def _stored(self) -> int:
         with self._store.reading() as cursor:
             rows = cursor.query("SELECT value FROM counters WHERE name = ?", (_COUNTER,))
-        self._last = max(self._last, int(rows[0][0]) if rows else 0) + 1
-        return local_workflow_id(self._last)
+        return int(rows[0][0]) if rows else 0
 
     def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
         """The counter, where workflows with a number begin."""

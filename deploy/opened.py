@@ -80,8 +80,7 @@ class OpenHome:
             await asyncio.gather(self._watching, return_exceptions=True)
         self.store.close()
 
-    def drop(self) -> None:
-        """Close without deciding anything more, as if the process had been killed."""
-        if self._watching is not None:
-            self._watching.cancel()
+    def drop(self) -> list[asyncio.Task[None]]:
+        """Close without deciding anything more; the tasks to cancel, as if the process had been killed."""
         self.store.close()
+        return [self._watching] if self._watching is not None else []

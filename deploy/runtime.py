@@ -64,10 +64,11 @@ class Runtime:
 
     `modules` are imported for their definitions, `definitions` are taken as they are, `examples` adds the built-in
     ones. `scope` names the workflows that this process drives besides what is new; None: everything. `clock` gives
-    the instant of each decision. `views` keeps the views up to the log while this runtime is the holder.
+    the instant of each decision. `views` keeps the views up to the log while this runtime is the holder. Without
+    `drive` it never is: it decides and saves, and leaves it to others to run what follows.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an embedding program may choose
         self,
         home: Path | str = DEFAULT_HOME,
         modules: Sequence[str] = (),
@@ -78,6 +79,7 @@ class Runtime:
         scope: Collection[str] | None = None,
         settings: Settings | None = None,
         views: bool = True,
+        drive: bool = True,
     ) -> None:
         """Load the definitions; nothing is opened yet. Raises DefinitionInvalid or InputInvalid."""
         self.home = Path(home)
@@ -86,6 +88,7 @@ class Runtime:
         self._clock = clock
         self._asked_scope = scope
         self._views = views
+        self._may_hold = drive
         self._owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self._lock = HomeLock(self.home)
         self._redactor = Redactor()
@@ -103,7 +106,7 @@ class Runtime:
         try:
             opened.begin()
             self._scope = Scope(self._asked_scope, opened.watchers.family)
-            if not await self._take_over():
+            if self._may_hold and not await self._take_over():
                 self._standing_by = asyncio.create_task(self._stand_by(), name="standby")
         except BaseException:
             await self._shut(hurry=True)
@@ -116,15 +119,17 @@ class Runtime:
         """Let attempts under way end within the grace, and close; after an error only those of `once` activities."""
         await self._shut(hurry=error is not None)
 
-    def abandon(self) -> None:
+    async def abandon(self) -> None:
         """Leave everything as it stands, as a process does that is killed: for tests of what comes after."""
-        if self._standing_by is not None:
-            self._standing_by.cancel()
+        tasks = [self._standing_by] if self._standing_by is not None else []
         if self._holder is not None:
-            self._holder.drop()
+            tasks += self._holder.drop()
         if self._open is not None:
-            self._open.drop()
+            tasks += self._open.drop()
+        for task in tasks:
+            task.cancel()
         self._holder = self._open = None
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._lock.release()
 
     async def _shut(self, *, hurry: bool) -> None:
@@ -195,6 +200,11 @@ class Runtime:
     def holder(self) -> bool:
         """Whether this runtime claims, runs and relays, or stands by."""
         return self._holder is not None
+
+    @property
+    def roles(self) -> Holder | None:
+        """What runs here while this runtime is the holder; None on a standby."""
+        return self._holder
 
     @property
     def busy(self) -> bool:
@@ -319,9 +329,11 @@ class Runtime:
             try:
                 decided = await self.decide(workflow_id, trigger, actor=trigger.requested_by, cause="start")
             except WorkflowConflict:
+                self._opened.numbers.taken()
                 continue
             if decided.events and decided.events[0].originator_version == 1:
                 return workflow_id
+            self._opened.numbers.taken()
         raise StoreError(f"no free id for a local workflow was found in {_TRIES} tries; give one with --id")
 
 
