@@ -68,7 +68,7 @@ _WITH_STEP: Final = frozenset(kind for kind in e.STORED.values() if "step" in ki
 
 def mentioned_step(event: Event) -> str | None:
     """The step whose row folding this event most likely needs, or None."""
-    return event.step or None if type(event) in _WITH_STEP else None  # type: ignore[attr-defined] - these have it
+    return event.step or None if type(event) in _WITH_STEP else None  # type: ignore[attr-defined]  # these have it
 
 
 # --- shared moves ---------------------------------------------------------------------------------------------------
