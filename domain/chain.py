@@ -49,7 +49,7 @@ def payload_digest(payload: bytes, *, redactable: Sequence[str] = (), key: bytes
         return hashlib.sha256(payload).hexdigest()
     document = json.loads(payload)
     for pointer in redactable:
-        _replace(document, pointer, lambda value, at=pointer: seal(value, pointer=at, key=key, version=version))
+        _seal_at(document, pointer.strip("/").split("/"), walked="", key=key, version=version)
     return hashlib.sha256(canonical(document)).hexdigest()
 
 
@@ -65,17 +65,27 @@ def redact(payload: bytes, *, redactable: Sequence[str], key: bytes, version: in
     """The payload with its marked values cut out; its payload digest stays the same."""
     document = json.loads(payload)
     for pointer in redactable:
-        _replace(document, pointer, lambda value, at=pointer: seal(value, pointer=at, key=key, version=version))
+        _seal_at(document, pointer.strip("/").split("/"), walked="", key=key, version=version)
     return canonical(document)
 
 
-def _replace(document: Any, pointer: str, change: Any) -> None:
-    """Change the value that a JSON pointer (RFC 6901, without escapes) leads to, where it leads to one."""
-    *way, last = pointer.strip("/").split("/")
-    place = document
-    for part in way:
-        if not isinstance(place, Mapping) or part not in place:
-            return
-        place = place[part]
-    if isinstance(place, dict) and last in place and place[last] is not None:
-        place[last] = change(place[last])
+def _seal_at(place: Any, way: Sequence[str], *, walked: str, key: bytes, version: int) -> None:
+    """Seal the values that a JSON pointer (RFC 6901, without escapes) leads to; `*` stands for every element.
+
+    The salt is of the way really walked, so that equal values in a list have different digests.
+    """
+    part, *rest = way
+    if isinstance(place, dict):
+        names: Sequence[Any] = list(place) if part == "*" else [part]
+    elif isinstance(place, list) and part == "*":
+        names = range(len(place))
+    else:
+        return
+    for name in names:
+        if isinstance(place, dict) and place.get(name) is None:
+            continue
+        pointer = f"{walked}/{name}"
+        if rest:
+            _seal_at(place[name], rest, walked=pointer, key=key, version=version)
+        else:
+            place[name] = seal(place[name], pointer=pointer, key=key, version=version)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ DEFAULT_QUEUE: Final = "default"
 DEFAULT_START_TO_FINISH: Final = timedelta(minutes=1)
 DEFAULT_SCHEDULE_TO_FINISH: Final = timedelta(hours=24)
 PARALLEL_STEPS: Final = 16
+_REDACTABLE_DEPTH: Final = 12
 
 
 @dataclass(frozen=True)
@@ -239,17 +241,27 @@ def _without_answers(annotation: Any) -> Any:
 
 
 def _redactable(annotation: Any, prefix: str = "", depth: int = 0) -> list[str]:
-    """JSON pointers of the fields marked Redactable in a model, nested models included."""
-    if depth > 8 or not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):  # noqa: PLR2004
+    """Pointers of the fields marked Redactable, in nested models, optional ones, lists (`*`) and mappings (`*`) too."""
+    if depth > _REDACTABLE_DEPTH:
         return []
-    found: list[str] = []
-    for name, info in annotation.model_fields.items():
-        pointer = f"{prefix}/{info.serialization_alias or name}"
-        if any(isinstance(mark, Redactable) or mark is Redactable for mark in info.metadata):
-            found.append(pointer)
-        else:
-            found.extend(_redactable(info.annotation, pointer, depth + 1))
-    return found
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [
+            pointer
+            for name, info in annotation.model_fields.items()
+            for pointer in (
+                [f"{prefix}/{info.serialization_alias or name}"]
+                if any(isinstance(mark, Redactable) or mark is Redactable for mark in info.metadata)
+                else _redactable(info.annotation, f"{prefix}/{info.serialization_alias or name}", depth + 1)
+            )
+        ]
+    origin, parts = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _redactable(parts[0], prefix, depth + 1)
+    if origin in {typing.Union, types.UnionType}:
+        return [pointer for part in parts for pointer in _redactable(part, prefix, depth + 1)]
+    if isinstance(origin, type) and issubclass(origin, Mapping | Sequence):
+        return [pointer for part in parts for pointer in _redactable(part, f"{prefix}/*", depth + 1)]
+    return []
 
 
 def _check_activity(declared: ActivityType, place: str) -> None:
