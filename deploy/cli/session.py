@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,12 +40,11 @@ class Session:
 
     def run(self, work: Coroutine[Any, Any, ExitCode]) -> int:
         """Run to the exit code. Ctrl-C while the workflow rests leaves it waiting, at any other time interrupts it."""
-        import uvloop
+        from deploy import process
 
         log_to(self.home)
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                return runner.run(work)
+            return process.run(work)
         except KeyboardInterrupt:
             if self._drive is not None and self._drive.resting:
                 return ExitCode.WAITING
