@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.cli.exits import ExitCode, exit_code_of_status
 from deploy.cli.lines import Earlier, failure_words, one_line, tell
-from deploy.cli.pending import Pending, Place, at_rest, pendings
+from deploy.cli.pending import Pending, Place, at_rest, pendings, votes
 from deploy.cli.person import Answer, Person
 from deploy.cli.screen import Screen
 from domain import events as e
@@ -157,10 +157,17 @@ class Drive:
             words = f"{event.decision} by {event.decided_by} refused: {event.reason}"
             self._screen.note(f"{whose}{one_line(words)}", "yellow")
         elif isinstance(event, e.ApprovalRecorded):
-            self._screen.note(f"{whose}{event.step}: {event.decision} by {one_line(event.decided_by)} counted")
+            self._note_vote(recorded.originator_id, event, whose)
         elif isinstance(event, e.ApprovalEscalated):
             people = one_line(", ".join(event.escalate_to))
             self._screen.note(f"{whose}{event.step}: nobody decided in time; now {people} may decide as well")
+
+    def _note_vote(self, workflow_id: str, event: e.ApprovalRecorded, whose: str) -> None:
+        """Say that a vote counted, where one does not decide."""
+        ballot = self._family[workflow_id].state.ballots.get(event.step)
+        if ballot is not None and (ballot.request.required > 1 or ballot.request.rejections > 1):
+            words = f"{event.step}: {event.decision} by {event.decided_by} counted; {votes(ballot)}"
+            self._screen.note(f"{whose}{one_line(words)}")
 
     # --- looking where it stands ------------------------------------------------------------------------------------
 

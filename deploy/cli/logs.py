@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deploy.cli.place import DEBUG_VARIABLE
 
@@ -16,28 +16,30 @@ LOG_BYTES: Final = 2_000_000
 LOG_FILES_KEPT: Final = 3
 
 
-def log_to(home: Path) -> None:
-    """Send the program's log to a file of this home, made with its first message; with HANDRAIL_DEBUG to stderr too."""
-    from logging.handlers import RotatingFileHandler
+class LogFile(RotatingFileHandler):
+    """A file of bounded size that is made, with its folder, for the first message."""
 
+    def _open(self) -> Any:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
+def log_to(home: Path) -> None:
+    """Send the program's log to a file of this home; with HANDRAIL_DEBUG to stderr too, and more of it."""
     logging.raiseExceptions = False  # a log that cannot be written must not end what it tells of
+    debugging = bool(os.environ.get(DEBUG_VARIABLE))
     logger = logging.getLogger("handrail")
-    logger.setLevel(logging.DEBUG if os.environ.get(DEBUG_VARIABLE) else logging.INFO)
+    logger.setLevel(logging.DEBUG if debugging else logging.INFO)
     logger.propagate = False
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
-    form = logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s")
-    handlers: list[logging.Handler] = []
-    with contextlib.suppress(OSError):
-        if home.is_dir():
-            (home / LOG_FOLDER).mkdir(exist_ok=True)
-        path = home / LOG_FOLDER / LOG_FILE
-        handlers.append(
-            RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True)
-        )
-    if os.environ.get(DEBUG_VARIABLE):
+    path = home / LOG_FOLDER / LOG_FILE
+    handlers: list[logging.Handler] = [
+        LogFile(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES_KEPT, encoding="utf-8", delay=True)
+    ]
+    if debugging:
         handlers.append(logging.StreamHandler())
     for handler in handlers:
-        handler.setFormatter(form)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         logger.addHandler(handler)

@@ -106,6 +106,14 @@ def votes(ballot: Ballot) -> str:
     return text if not asked.barred else f"{text}; not by {', '.join(asked.barred)}"
 
 
+def shown_parts(ballot: Ballot) -> list[tuple[str, Any]]:
+    """What an approver looks at: the evidence, and the action. An activity's answer is the evidence, told once."""
+    asked = ballot.request
+    action = {name: value for name, value in asked.action.items() if name != "answer" or not asked.evidence}
+    parts: list[tuple[str, Any]] = [("action", action)]
+    return [("evidence", asked.evidence), *parts] if asked.evidence else parts
+
+
 def _commands(state: State, wait: Wait, place: Place, *, several: bool) -> Iterable[str]:
     name, step = state.workflow_id, wait.step
     at = ("--step", step)

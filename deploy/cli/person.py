@@ -7,19 +7,21 @@ somewhere else is withdrawn.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from deploy.cli.lines import one_line
-from deploy.cli.pending import votes
+from deploy.cli.outline import outline
+from deploy.cli.pending import shown_parts, votes
 from deploy.cli.screen import Screen
 from domain.errors import InputInvalid
 from domain.state import Ballot
 
 MOST_BYTES: Final = 4_096
+WIDTH: Final = 80
+"""Columns of the JSON that is shown: beside its labels it fits an ordinary terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,14 @@ class Person:
         """Questions are shown on this screen's stderr."""
         self._screen = screen
         self._unread = b""
+        self._shown: set[str] = set()
 
     async def decide(self, workflow_id: str, ballot: Ballot) -> Answer | None:
         """Show an approval and ask for a decision; None for later."""
-        self._show(workflow_id, ballot)
+        # Who is asked again, because a decision was refused, has it in front of them.
+        if ballot.request.digest not in self._shown:
+            self._shown.add(ballot.request.digest)
+            self._show(workflow_id, ballot)
         while True:
             word = await self._ask("approve, reject or later? ")
             if word is None or (word and "later".startswith(word.lower())):
@@ -84,23 +90,19 @@ class Person:
         table = Table.grid(padding=(0, 2))
         table.add_column(style="bold", no_wrap=True)
         table.add_column(overflow="fold")
-        rows: list[tuple[str, Any]] = [
+        rows = [
             ("workflow", workflow_id),
             ("step", asked.step),
-            ("why", asked.reason),
-            ("action", _pretty(asked.action)),
-        ]
-        if asked.evidence:
-            rows.append(("evidence", _pretty(asked.evidence)))
-        rows += [
+            ("why", one_line(asked.reason)),
+            *((label, "\n".join(outline(value, width=WIDTH))) for label, value in shown_parts(ballot)),
             ("digest", asked.digest),
-            ("policy", f"{asked.policy} {asked.policy_version}: {votes(ballot)}"),
-            ("controls", "; ".join(asked.proposed_controls) or "none proposed"),
+            ("policy", one_line(f"{asked.policy} {asked.policy_version}: {votes(ballot)}")),
+            ("controls", "; ".join(one_line(control) for control in asked.proposed_controls) or "none proposed"),
         ]
         if asked.deadline_at is not None:
             rows.append(("until", f"{asked.deadline_at:%Y-%m-%d %H:%M %Z} ({asked.on_expiry} then)"))
         for label, value in rows:
-            table.add_row(label, Text(_shown(str(value))))
+            table.add_row(label, Text(value))
         self._screen.console.print(Panel(table, title="approval needed", title_align="left", border_style="yellow"))
 
     async def _needed(self, question: str) -> str | None:
@@ -143,12 +145,3 @@ async def _readable(descriptor: int) -> None:
         await readable.wait()
     finally:
         loop.remove_reader(descriptor)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True, default=str)
-
-
-def _shown(text: str) -> str:
-    """The text without anything that a terminal would act on; line breaks stay."""
-    return "".join(mark if mark.isprintable() or mark == "\n" else "�" for mark in text)

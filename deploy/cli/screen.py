@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-from deploy.cli.lines import Line
-from domain.recorded import RecordedEvent
+if TYPE_CHECKING:
+    from deploy.cli.lines import Line
+    from domain.recorded import RecordedEvent
 
 PROGRAM: Final = "handrail"
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
-from deploy.cli.pending import Pending, compensation_plan, pendings, step_statuses
+from deploy.cli.outline import outline
+from deploy.cli.pending import Pending, compensation_plan, pendings, shown_parts, step_statuses
 from deploy.cli.session import Session
 from domain.state import State
 
@@ -148,9 +148,9 @@ def _wait_lines(state: State, one: Pending) -> Iterator[str]:
     ballot = state.ballots.get(one.step) if one.reason == "approval" else None
     if ballot is not None:
         yield f"      digest    {ballot.request.digest}"
-        yield f"      action    {_compact(ballot.request.action)}"
-        if ballot.request.evidence:
-            yield f"      evidence  {_compact(ballot.request.evidence)}"
+        for label, value in shown_parts(ballot):
+            for number, line in enumerate(outline(value)):
+                yield f"      {label if number == 0 else '':<9} {line}"
         if ballot.request.proposed_controls:
             yield f"      controls  {one_line('; '.join(ballot.request.proposed_controls))}"
     step = state.steps.get(one.step)
@@ -168,10 +168,6 @@ def _plan_lines(state: State) -> Iterator[str]:
     for one in plan:
         how = f"by {one.compensation}" if one.compensation is not None else "cannot be undone (pivot)"
         yield f"  {one.step}  {how}" + ("" if one.state == "open" else f"  {one.state}")
-
-
-def _compact(value: Any) -> str:
-    return one_line(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), 2_000)
 
 
 def _iso(moment: datetime | None) -> str | None:
