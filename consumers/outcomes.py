@@ -76,23 +76,11 @@ def raised(declared: ActivityType, kind: str, error: BaseException, redactor: Re
     if isinstance(error, ActivityAnswer):
         return _answered(declared, kind, error, redactor)
     try:
-        failure = failure_from_exception(declared.name, error)
-        message = failure.message if isinstance(error, ValidationError) else str(error) or failure.message
+        failure = failure_from_exception(declared.name, error, readable=lambda text: _text(text, redactor))
     except Exception:  # noqa: BLE001 - an author's exception may not even know its own text
-        failure = make_failure(declared.name, FailureClass.BUG, "raised an exception without a text")
-        message = failure.message
-    text = _text(message, redactor)
-    if text == failure.message:
-        return Ending("failed", failure=failure)
-    clean = make_failure(
-        declared.name,
-        failure.kind,
-        text,
-        type_name=type(error).__name__,
-        retry_after_seconds=failure.retry_after_seconds,
-        absent=failure.absent,
-    )
-    return Ending("failed", failure=clean)
+        message = "raised an exception without a text"
+        failure = make_failure(declared.name, FailureClass.BUG, message, type_name=type(error).__name__)
+    return Ending("failed", failure=failure)
 
 
 def timed_out(declared: ActivityType, reason: str, *, absent: bool = False) -> Ending:
@@ -120,7 +108,7 @@ def _invalid_output(declared: ActivityType, error: Exception, redactor: Redactor
 
 
 def _answered(declared: ActivityType, kind: str, answer: ActivityAnswer, redactor: Redactor) -> Ending:
-    reason = _text(str(answer), redactor)
+    reason = _text(str(answer), redactor)[:MESSAGE_CHARACTERS]
     if isinstance(answer, Denied):
         failure = make_failure(declared.name, FailureClass.REJECTED, reason, type_name="Denied")
         return Ending("denied" if kind == "run" else "failed", failure=failure)
@@ -139,15 +127,15 @@ def _recorded_answer(declared: ActivityType, answer: NeedsApproval, reason: str,
     evidence = redactor.payload(to_jsonable_python(answer.evidence, inf_nan_mode="constants"))
     check_payload(evidence, "evidence")
     output = None if answer.output is None else _recorded_output(declared, answer.output, redactor)
-    controls = tuple(_text(str(control), redactor) for control in answer.controls)
+    controls = tuple(_text(str(control), redactor)[:MESSAGE_CHARACTERS] for control in answer.controls)
     return Answer(reason=reason, evidence=evidence, controls=controls, policy=answer.policy, output=output)
 
 
 def _text(text: str, redactor: Redactor) -> str:
-    """A text that can be recorded: values of secrets are replaced before it is cut, lone surrogates are written out."""
+    """A text that can be recorded: values of secrets are replaced, lone surrogates are written out."""
     # Names of files that are no UTF-8 have lone surrogates, and messages quote them.
     readable = text.encode("utf-8", "backslashreplace").decode()
-    return (redactor.text(readable) if redactor.active else readable)[:MESSAGE_CHARACTERS]
+    return redactor.text(readable) if redactor.active else readable
 
 
 def _first(error: ValidationError) -> str:

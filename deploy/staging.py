@@ -100,14 +100,14 @@ def _noted(declared: ActivityType, stubs: Mapping[str, Stub], calls: list[Call])
     return dataclasses.replace(declared, function=called_in_thread, takes_context=True)
 
 
-def _call(declared: ActivityType, given: Any, context: Context) -> Any:
+def _call(original: ActivityType, given: Any, context: Context) -> Any:
     """Call the author's function as the engine does."""
-    if not declared.takes_context:
-        return declared.function(given)
-    parameter = list(inspect.signature(declared.function).parameters.values())[1]
+    if not original.takes_context:
+        return original.function(given)
+    parameter = list(inspect.signature(original.function).parameters.values())[1]
     if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-        return declared.function(given, **{parameter.name: context})
-    return declared.function(given, context)
+        return original.function(given, **{parameter.name: context})
+    return original.function(given, context)
 
 
 def _answering(stub: Stub) -> Callable[[Any, Context], Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -162,14 +163,15 @@ def make_failure(
     )
 
 
-def failure_from_exception(activity: str, exception: BaseException) -> Failure:
-    """Make the record of a failure from what an activity raised."""
+def failure_from_exception(activity: str, exception: BaseException, *, readable: Callable[[str], str] = str) -> Failure:
+    """Make the record of a failure from what an activity raised; `readable` cleans its message before it is cut."""
     kind = classify(exception)
     message = str(exception) or type(exception).__name__
     if isinstance(exception, ValidationError):
         first = exception.errors(include_url=False, include_input=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         message = f"{exception.title}: {place}: {first['msg']}"
+    message = readable(message)
     retry_after = exception.retry_after_seconds if isinstance(exception, RateLimited) else None
     return make_failure(
         activity,

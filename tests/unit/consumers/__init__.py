@@ -1,0 +1,1 @@
+"""Tests of what executes: outcomes, redaction, claims, attempts, settlement."""
