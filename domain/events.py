@@ -52,7 +52,7 @@ class Undo(BaseModel):
     step: str
     generation: int = 1
     activity: str
-    compensation: str | None
+    compensation: str | None = None
     input: dict[str, Any] = Field(default_factory=dict)
     output: Any = None
     key: str

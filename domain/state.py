@@ -101,6 +101,17 @@ class Wait:
 
 
 @dataclass(slots=True)
+class Lost:
+    """An attempt given up for lost that may still report: the effect that it may have had.
+
+    `timed_out` says that its worker reported a time-out: only the end of code that could not be stopped is news then.
+    """
+
+    undo: Undo | None = None
+    timed_out: bool = False
+
+
+@dataclass(slots=True)
 class HeardLate:
     """What an attempt whose outcome is unknown reported after all, while its probe was under way: it succeeded."""
 
@@ -208,7 +219,7 @@ class Grant:
 class State:
     """The whole workflow. `head` is the digest of the last event; `version` its number.
 
-    `lapsed` holds the attempts given up for lost that may still report, each with the effect that it may have had.
+    `lapsed` holds the attempts given up for lost that may still report.
     """
 
     workflow_id: str
@@ -242,7 +253,7 @@ class State:
     controls: list[str] = field(default_factory=list)
     dues: dict[str, datetime] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
-    lapsed: dict[str, Undo | None] = field(default_factory=dict)
+    lapsed: dict[str, Lost] = field(default_factory=dict)
     intervened: dict[str, list[str]] = field(default_factory=dict)
     attempts: int = 0
     budget_extra: int = 0

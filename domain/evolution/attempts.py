@@ -8,7 +8,7 @@ from domain import events as e
 from domain.evolution.moves import close_waits, end_live, forget_effect, list_effect, revoke, settle, undo_of
 from domain.failures import LAPSED, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
-from domain.state import UNDO, Effect, HeardLate, Live, State, StepState, StepStatus, Wait, effect_key, wait_key
+from domain.state import UNDO, Effect, HeardLate, Live, Lost, State, StepState, StepStatus, Wait, effect_key, wait_key
 
 
 def step_scheduled(state: State, event: e.StepScheduled, at: datetime) -> None:
@@ -66,14 +66,14 @@ def attempt_failed(state: State, event: e.AttemptFailed, _: datetime) -> None:
     state.undecided[event.step] = None
     if event.failure.kind is FailureClass.TIMEOUT:
         # Code that could not be stopped may still end: then what it says is recorded as late.
-        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = undo_of(step) if event.kind == "run" else None
+        undo = undo_of(step) if event.kind == "run" else None
+        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = Lost(undo, timed_out=True)
     if event.kind == "run" and not event.failure.absent:
         list_effect(state, step)
 
 
 def attempt_lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
-    lapsed = f"{event.step}/{event.kind}/{event.attempt}"
-    state.lapsed[lapsed] = None
+    state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = lost = Lost()
     failure = make_failure(
         event.step,
         FailureClass.OUTCOME_UNKNOWN,
@@ -98,7 +98,7 @@ def attempt_lapsed(state: State, event: e.AttemptLapsed, _: datetime) -> None:
     state.undecided[event.step] = None
     if event.kind == "run":
         list_effect(state, step)
-        state.lapsed[lapsed] = undo_of(step)
+        lost.undo = undo_of(step)
 
 
 def retry_scheduled(state: State, event: e.RetryScheduled, _: datetime) -> None:
@@ -151,7 +151,6 @@ def outcome_unknown(state: State, event: e.OutcomeUnknown, at: datetime) -> None
     step.unknown_attempt = event.attempt
     step.undecided = None
     state.undecided.pop(event.step, None)
-    state.lapsed.setdefault(f"{event.step}/run/{event.attempt}", undo_of(step))
     if event.probe_due_at is not None:
         state.dues[f"probe:{event.step}"] = event.probe_due_at
     else:
@@ -180,7 +179,9 @@ def outcome_reconciled(state: State, event: e.OutcomeReconciled, _: datetime) ->
 
 
 def late_outcome(state: State, event: e.LateOutcomeRecorded, _: datetime) -> None:
-    state.lapsed.pop(f"{event.step}/{event.kind}/{event.attempt}", None)
+    lost = state.lapsed.pop(f"{event.step}/{event.kind}/{event.attempt}", None)
+    if lost is not None and event.failure is not None and event.failure.kind is FailureClass.TIMEOUT:
+        state.lapsed[f"{event.step}/{event.kind}/{event.attempt}"] = Lost(lost.undo, timed_out=True)
     if event.undo is not None:
         key = effect_key(event.undo.step, event.undo.generation)
         state.effects.pop(key, None)

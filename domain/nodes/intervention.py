@@ -28,9 +28,8 @@ def retry(decision: Decision) -> Events:
         yield e.InterventionApplied(act="retry", step=trigger.step, by=trigger.by, reason=trigger.reason)
         return
     step = state.steps.get(trigger.step)
-    why_not = _why_not(decision, trigger.step, step)
-    if why_not is None and state.stopping is not None:
-        why_not = "the workflow is stopping"
+    # Whether a command is open comes last: the record keeps it only for what was done, not for what was refused.
+    why_not = "the workflow is stopping" if state.stopping is not None else _why_not(decision, trigger.step, step)
     if why_not is None and step is not None and trigger.input is None and _may_stand(state, step):
         why_not = (
             f"step {trigger.step} may have been applied, and nothing proves that it was not: "
@@ -93,9 +92,10 @@ def supply(decision: Decision) -> Events:
     if not isinstance(trigger, SupplyOutput):
         raise TypeError(type(trigger).__name__)
     step = state.steps.get(trigger.step)
-    why_not = _why_not(decision, trigger.step, step)
-    if why_not is None and trigger.step in (PLAN_STEP, ARTIFACT_STEP):
-        why_not = "the engine's own steps take no output from outside"
+    if trigger.step in (PLAN_STEP, ARTIFACT_STEP):
+        why_not: str | None = "the engine's own steps take no output from outside"
+    else:
+        why_not = _why_not(decision, trigger.step, step)
     if why_not is not None or step is None:
         yield refuse(trigger, why_not or "")
         return

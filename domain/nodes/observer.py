@@ -14,7 +14,7 @@ from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, message_id
 from domain.nodes import approval_wait, planner
 from domain.state import State, StepState, StepStatus, Undoing, Wait, effect_key, wait_key
-from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome
+from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome, Trigger
 
 PROBE: Final = "probe"
 LATE: Final = "late outcome"
@@ -57,9 +57,15 @@ def stale(decision: Decision) -> str | None:
     if _is_live(decision, trigger):
         is_claimed = isinstance(trigger, DeadLetterCommand) and not decision.is_open(_command(decision, trigger))
         return "the command is claimed: its worker reports" if is_claimed else None
-    if isinstance(trigger, RecordOutcome) and _lapse_key(trigger) in decision.state.lapsed:
+    lost = decision.state.lapsed.get(_lapse_key(trigger)) if isinstance(trigger, RecordOutcome) else None
+    if lost is not None and not (lost.timed_out and _is_timeout(trigger)):
         return None
     return "the attempt has ended and its end is recorded"
+
+
+def _is_timeout(trigger: Trigger) -> bool:
+    failure = trigger.failure if isinstance(trigger, RecordOutcome) else None
+    return failure is not None and failure.kind is FailureClass.TIMEOUT
 
 
 def awaited(state: State, child: str) -> Wait | None:
@@ -232,13 +238,14 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
 
 def _late_effect(state: State, trigger: RecordOutcome) -> e.Undo | None:
     """The effect that a late success leaves, where it is not on the list already."""
-    undo = state.lapsed.get(_lapse_key(trigger))
+    lost = state.lapsed.get(_lapse_key(trigger))
+    undo = lost.undo if lost is not None else None
     if undo is None:
         return None
     known = state.effects.get(effect_key(undo.step, undo.generation))
     settled = state.settled.get(undo.step)
     accounted_for = settled is not None and (settled.status, settled.generation) == (StepStatus.OK, undo.generation)
-    if known is not None and known.state == "open" and (state.ended is None or accounted_for):
+    if known is not None and known.state != "undone" and (state.ended is None or accounted_for):
         return None
     return undo.model_copy(update={"output": trigger.output})
 
