@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deploy.cli.aside import describe, tell_aside
 from deploy.cli.exits import ExitCode, exit_code_of_status
-from deploy.cli.lines import Earlier, failure_words, one_line, tell
+from deploy.cli.lines import Earlier, one_line, tell
 from deploy.cli.pending import Pending, Place, at_rest, pendings, votes
 from deploy.cli.person import Answer, Person
 from deploy.cli.screen import Screen
@@ -142,25 +143,12 @@ class Drive:
                 self._screen.line(line, recorded)
             else:
                 self._screen.note(f"{recorded.originator_id} {line}")
-        self._tell_aside(recorded, "" if own else f"{recorded.originator_id} ")
+        whose = "" if own else f"{recorded.originator_id} "
+        tell_aside(self._screen, recorded, whose=whose)
+        if isinstance(recorded.event, e.ApprovalRecorded):
+            self._note_vote(recorded.originator_id, recorded.event, whose)
         if isinstance(recorded.event, e.ChildStarted) and recorded.event.child_workflow not in self._family:
             self._watch(State(recorded.event.child_workflow, head=GENESIS))
-
-    def _tell_aside(self, recorded: RecordedEvent, whose: str) -> None:
-        """Progress on stderr: what went wrong with attempts, what was refused."""
-        event = recorded.event
-        if isinstance(event, e.AttemptFailed):
-            self._screen.note(f"{whose}{event.step} attempt {event.attempt}: {failure_words(event.failure)}")
-        elif isinstance(event, e.AttemptLapsed):
-            self._screen.note(f"{whose}{event.step} attempt {event.attempt} ended without an outcome")
-        elif isinstance(event, e.DecisionRefused):
-            words = f"{event.decision} by {event.decided_by} refused: {event.reason}"
-            self._screen.note(f"{whose}{one_line(words)}", "yellow")
-        elif isinstance(event, e.ApprovalRecorded):
-            self._note_vote(recorded.originator_id, event, whose)
-        elif isinstance(event, e.ApprovalEscalated):
-            people = one_line(", ".join(event.escalate_to))
-            self._screen.note(f"{whose}{event.step}: nobody decided in time; now {people} may decide as well")
 
     def _note_vote(self, workflow_id: str, event: e.ApprovalRecorded, whose: str) -> None:
         """Say that a vote counted, where one does not decide."""
@@ -307,13 +295,3 @@ def decision_of(ballot: Ballot, answer: Answer) -> RecordDecision:
         reason=answer.reason,
         controls=answer.controls,
     )
-
-
-def describe(one: Pending) -> str:
-    """One thing waited for, and the commands that move it, for stderr."""
-    what = f"{one.workflow_id} waits: {one.step + ' ' if one.step else ''}{one.reason}"
-    detail = one_line(one.detail)
-    text = f"{what} ({detail})" if detail else what
-    if one.due_at is not None:
-        text += f", until {one.due_at:%Y-%m-%d %H:%M:%S} UTC"
-    return "\n".join([text, *(f"    {command}" for command in one.commands)])

@@ -48,8 +48,9 @@ def one_line(text: object, most: int = LINE_CHARACTERS) -> str:
 
 
 def seconds(value: float) -> str:
-    """A duration in seconds as it is printed: `2s`, `0.25s`."""
-    return f"{round(value, 3):.3f}".rstrip("0").rstrip(".") + "s"
+    """A duration as it is printed: `2s`, `1.8s`, `0.25s`; to a tenth, and below a second to a thousandth."""
+    digits = 1 if value >= 1 else 3
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") + "s"
 
 
 def outcome_word(output: Any) -> str:

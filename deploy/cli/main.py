@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Who read along has gone; what is left in the buffer must not complain at exit.
+    except (BrokenPipeError, SystemExit):
+        # Who read along has gone (typer leaves for no other reason); what is left must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.PIPE_CLOSED
     except (typer.Abort, KeyboardInterrupt):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from deploy.cli.drive import describe
+from deploy.cli.aside import describe, tell_aside
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import Earlier, Line, tell
 from deploy.cli.pending import at_rest, pendings
@@ -104,8 +104,8 @@ class Resumed:
 
     def _hear(self, recorded: RecordedEvent) -> None:
         name = recorded.originator_id
-        lines = tell(recorded, self._earlier.setdefault(name, Earlier()))
-        for line in lines:
+        tell_aside(self._screen, recorded, whose=f"{name} ")
+        for line in tell(recorded, self._earlier.setdefault(name, Earlier())):
             if name != self._speaker and line.kind != "workflow":
                 resumed = Line("workflow", f"id={name} resumed", {"id": name, "status": "resumed"})
                 self._screen.line(resumed, recorded)
