@@ -197,14 +197,15 @@ def _use_log_file(connection: sqlite3.Connection, patience_seconds: float) -> No
 
 def check_header(connection: sqlite3.Connection, path: str) -> None:
     """Refuse a file that is another program's (StoreUnavailable) or a newer Handrail's (StoreNewer)."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID:
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables or application:
-            raise StoreUnavailable(
-                f"store {path} is a SQLite database of another program; name another file, or use another --home"
-            )
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    # One statement, so one view: another process may be making the store at this moment.
+    ((application, version, tables),) = connection.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+        "FROM pragma_application_id, pragma_user_version"
+    )
+    if application != APPLICATION_ID and (tables or application):
+        raise StoreUnavailable(
+            f"store {path} is a SQLite database of another program; name another file, or use another --home"
+        )
     if version > SCHEMA_VERSION:
         raise StoreNewer(
             f"store {path} was written by a newer Handrail (store version {version}, this one knows {SCHEMA_VERSION}); "
