@@ -300,12 +300,16 @@ class StepTimedOut(Event):
 
 
 class OutcomeUnknown(Event):
-    """A `once` attempt ended without proof: it may or may not have happened. `probe` says whether it will be asked."""
+    """A `once` attempt may or may not have happened: it ended without proof, or reported against what was settled.
+
+    `probe_due_at` says when its probe is asked, if it has one; else a person settles it.
+    """
 
     step: str
     attempt: int
     reason: str
     probe_due_at: datetime | None = None
+    revoked: tuple[str, ...] = ()
 
 
 class OutcomeReconciled(Event):

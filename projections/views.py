@@ -310,6 +310,8 @@ def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
 
 
 def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, _at: datetime) -> None:
+    _revoke(row, event.revoked)
+    _close(row, event.step)
     if event.probe_due_at is not None:
         row.standing.pending[f"probe:{event.step}"] = None
     else:

@@ -147,10 +147,12 @@ def step_timed_out(state: State, event: e.StepTimedOut, _: datetime) -> None:
 
 def outcome_unknown(state: State, event: e.OutcomeUnknown, at: datetime) -> None:
     step = state.steps[event.step]
+    revoke(state, event.revoked)
+    close_waits(state, event.step)
+    state.ready.pop(event.step, None)
     step.status = StepStatus.OUTCOME_UNKNOWN
     step.unknown_attempt = event.attempt
     step.undecided = None
-    state.undecided.pop(event.step, None)
     if event.probe_due_at is not None:
         state.dues[f"probe:{event.step}"] = event.probe_due_at
     else:
@@ -192,8 +194,11 @@ def late_outcome(state: State, event: e.LateOutcomeRecorded, _: datetime) -> Non
         step is not None
         and event.status == "ok"
         and event.kind == "run"
-        and step.unknown_attempt == event.attempt
+        and step.unknown_attempt is not None
         and step.live is not None
+        and lost is not None
+        and lost.undo is not None
+        and lost.undo.generation == step.generation
     ):
         step.heard = HeardLate(event.output)
 

@@ -13,7 +13,7 @@ from domain.definitions import ActivityType
 from domain.failures import Failure, FailureClass, has_lapsed
 from domain.nodes import compensator, executor, observer
 from domain.retry import LAPSES, next_attempt
-from domain.state import UNDO, StepState
+from domain.state import UNDO, State, StepState, effect_key
 
 
 def judge(decision: Decision) -> Events:
@@ -40,7 +40,7 @@ def judge(decision: Decision) -> Events:
 def _judge_attempt(decision: Decision, step: StepState, kind: e.AttemptKind, failure: Failure) -> Events:
     state = decision.state
     declared = activity_of(decision, step)
-    if kind == "run" and declared.effect == "once" and not _proves(failure):
+    if kind == "run" and declared.effect == "once" and not _is_certain(state, step, failure):
         yield from _unknown(decision, step, declared, failure)
         return
     if state.stopping is not None:
@@ -87,9 +87,14 @@ def _delay(
     )
 
 
-def _proves(failure: Failure) -> bool:
-    """Whether a `once` attempt's end is certain: proven absent, or the activity's own answer that a rule says no."""
-    return failure.absent or failure.kind is FailureClass.REJECTED
+def _is_certain(state: State, step: StepState, failure: Failure) -> bool:
+    """Whether a `once` attempt's end leaves no doubt: the activity's own no, or proof of absence.
+
+    The proof is no proof where an earlier attempt said afterwards that it had had the effect.
+    """
+    if failure.kind is FailureClass.REJECTED:
+        return True
+    return failure.absent and effect_key(step.id, step.generation) not in state.effects
 
 
 def _unknown(decision: Decision, step: StepState, declared: ActivityType, failure: Failure) -> Events:

@@ -209,6 +209,8 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
     """An attempt given up for lost reports after all: it settles an open unknown, or joins what is to be undone."""
     state = decision.state
     step = state.steps.get(trigger.step)
+    lost = state.lapsed.get(_lapse_key(trigger))
+    generation = lost.undo.generation if lost is not None and lost.undo is not None else None
     undo = _late_effect(state, trigger) if trigger.status != "failed" else None
     yield e.LateOutcomeRecorded(
         step=trigger.step,
@@ -221,19 +223,40 @@ def _late(decision: Decision, trigger: RecordOutcome) -> Events:
     )
     if trigger.kind != "run":
         return
-    ok = trigger.status == "ok"
-    if step is not None and step.unknown_attempt == trigger.attempt:
-        proven_absent = trigger.failure is not None and trigger.failure.absent
-        if step.live is None and (ok or proven_absent):
-            yield from settle_unknown(decision, step.id, applied=ok, output=trigger.output, settled_by=LATE)
-        return  # what a success says while the probe is under way is kept until that has ended
-    if not ok:
-        return
-    if state.ended is not None and undo is not None:
+    if step is not None and step.effect == "once" and generation == step.generation:
+        yield from _late_once(decision, trigger, step, undo)
+    elif state.ended is not None and undo is not None and trigger.status == "ok":
         yield e.InterventionRequested(
             step=trigger.step,
             reason=f"attempt {trigger.attempt} succeeded after the workflow had ended: its effect stands",
         )
+
+
+def _late_once(decision: Decision, trigger: RecordOutcome, step: StepState, undo: e.Undo | None) -> Events:
+    """What a lost attempt of a `once` step says settles its unknown outcome; it may even speak against a settlement.
+
+    While a probe is under way, a success is kept until that has ended.
+    """
+    state = decision.state
+    ok = trigger.status == "ok"
+    if step.unknown_attempt is None:
+        running = step.live is not None and not decision.is_open(step.live.message_id)
+        if undo is None or running or state.stopping is not None:
+            return
+        yield e.OutcomeUnknown(
+            step=step.id,
+            attempt=trigger.attempt,
+            reason=f"attempt {trigger.attempt} reported {trigger.status} after it had been settled as not applied",
+            revoked=(step.live.message_id,) if step.live is not None else (),
+        )
+    if ok and step.live is None:
+        yield from settle_unknown(decision, step.id, applied=True, output=trigger.output, settled_by=LATE)
+    elif _proven_absent(trigger) and step.live is None and step.unknown_attempt == trigger.attempt:
+        yield from settle_unknown(decision, step.id, applied=False, output=None, settled_by=LATE)
+
+
+def _proven_absent(trigger: RecordOutcome) -> bool:
+    return trigger.failure is not None and trigger.failure.absent
 
 
 def _late_effect(state: State, trigger: RecordOutcome) -> e.Undo | None:
