@@ -116,7 +116,7 @@ async def test_an_engine_that_falls_idle_is_written_about_before_the_interval_en
 
 
 async def test_others_run_between_slices(bench: Bench) -> None:
-    log = histories(34, workflows=20)
+    log = histories(34, workflows=90)
     assert len(log) > 2 * SLICE_EVENTS
     bench.place.put(log)
     async with bench.running():
