@@ -17,8 +17,8 @@ from domain.ports import Notification
 from projections.keeper import Entry, Keeper
 
 SLICE_EVENTS: Final = 1_024
-"""Events folded before others may run. More than a turn of the engine makes: the two alternate, and with fewer the views
-would fall ever further behind."""
+"""Events folded before others may run. More than a turn of the engine makes: the two alternate, and with fewer the
+views would fall ever further behind."""
 WRITE_EVENTS: Final = 8_192
 """Events folded before they are written, when there are that many at once."""
 BUSY_INTERVAL_SECONDS: Final = 0.25
