@@ -118,6 +118,8 @@ class Holder:
         self._scope.take_new()
         await self.sweep.take_over(self._scope.ids)
         await self.timer.wake_definitions()
+        # What fell due while nobody ran is decided before anybody looks: it may no longer wait for a person.
+        await self.timer.fire()
         roles: dict[str, Role] = {
             "relay": self._run_relay,
             "timer": self.timer.run,
