@@ -29,7 +29,7 @@ class Call(BaseModel):
     """One call from inside. `of` is the key of the effect that an undo or a question is about.
 
     How the outside is to behave comes with the call: `busy` times it is not ready, `never` it refuses for good,
-    `refuse` times it proves that it did nothing.
+    `refuse` times it proves that it did nothing, `lose` times it does as asked and its answer is lost.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,6 +43,7 @@ class Call(BaseModel):
     busy: int = 0
     never: bool = False
     refuse: int = 0
+    lose: int = 0
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Entry:
     call: Call
     word: Word
     receipt: str
+    lost: bool = False
 
 
 @dataclass
@@ -64,7 +66,9 @@ class Books:
     def take(self, call: Call) -> Entry:
         """Answer a call, and remember it."""
         self.breaches += self._breaches_of(call)
-        entry = Entry(call, self._word_for(call), receipt_for(call.of or call.key))
+        word = self._word_for(call)
+        lost = self._answered(call, "applied") < call.lose
+        entry = Entry(call, word, receipt_for(call.of or call.key), word == "applied" and lost)
         self.entries.append(entry)
         return entry
 
@@ -141,7 +145,7 @@ class Books:
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Books:
         """The books that `as_json` gave."""
-        entries = [Entry(Call(**one["call"]), one["word"], one["receipt"]) for one in given["entries"]]
+        entries = [Entry(Call(**one.pop("call")), **one) for one in given["entries"]]
         return cls(entries, list(given["breaches"]))
 
 

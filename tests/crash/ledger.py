@@ -100,7 +100,7 @@ class Ledger:
         entry = world.books.take(call)
         self._file.write(json.dumps({"world": name, "word": entry.word, **call.model_dump()}) + "\n")
         self._file.flush()
-        return {"word": entry.word, "receipt": entry.receipt}
+        return {"word": "lost" if entry.lost else entry.word, "receipt": entry.receipt}
 
 
 async def main(path: Path) -> None:

@@ -54,6 +54,7 @@ def test_undoing_ends_an_effect_and_undoing_nothing_is_fine() -> None:
 
 def test_the_outside_behaves_as_it_is_told_to() -> None:
     books = Books()
+    assert [Books().take(apply(lose=lose)).lost for lose in (0, 1)] == [False, True]
     assert [books.take(apply(busy=2)).word for _ in range(3)] == ["busy", "busy", "applied"]
     assert Books().take(apply(never=True)).word == "never"
     assert [books.take(once(refuse=1)).word for _ in range(2)] == ["absent", "applied"]

@@ -1,0 +1,65 @@
+"""What a person at the command line does: looks where the workflow stands, and gives the command that moves it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from domain.ids import idempotency_key
+from domain.state import State, Wait
+from tests.crash.books import receipt_for
+from tests.crash.outside import Outside
+
+APPROVER = "alice"
+OPERATOR = "olga"
+
+
+@dataclass(frozen=True)
+class Person:
+    """The person behind one workflow."""
+
+    workflow: str
+    goal: str
+    signals: bool = False
+    """Whether somebody sends word, before it begins, that it was paid for."""
+
+    def before(self) -> tuple[tuple[str, ...], ...]:
+        """What is done before the workflow is started."""
+        paid = ("signal", "paid", self.workflow, "--by", APPROVER, "--payload", '{"at": "the counter"}')
+        return (paid,) if self.signals else ()
+
+    def begin(self) -> tuple[str, ...]:
+        """Start it; the same again goes on with it."""
+        return ("run", "--goal", self.goal, "--id", self.workflow, "--by", "rita")
+
+    def go_on(self) -> tuple[str, ...]:
+        """Have it go on after a crash."""
+        return ("resume", self.workflow)
+
+    def next_command(self, state: State | None, outside: Outside) -> tuple[str, ...] | None:
+        """What moves the workflow from where it stands; None where it has ended."""
+        if state is None:
+            return self.begin()
+        if state.ended is not None:
+            return None
+        for wait in state.people_waits():
+            return self._answer(state, wait, outside)
+        return self.go_on()
+
+    def _answer(self, state: State, wait: Wait, outside: Outside) -> tuple[str, ...]:
+        if wait.reason == "approval":
+            digest = state.ballots[wait.step].request.digest
+            return ("approve", self.workflow, "--by", APPROVER, "--step", wait.step, "--digest", digest[:12])
+        if wait.reason == "outcome_unknown":
+            return self._settle(state, wait.step, outside)
+        message = f"{self.workflow} waits for {wait.reason} of {wait.step}: {wait.detail}"
+        raise AssertionError(message)
+
+    def _settle(self, state: State, step: str, outside: Outside) -> tuple[str, ...]:
+        """Look outside, and say what is true."""
+        key = idempotency_key(self.workflow, step, "run", state.steps[step].generation)
+        applied = outside.books().stands(key)
+        if not applied:
+            outside.find_absent(self.workflow, step, key)
+        said = ("applied", "--output", json.dumps({"receipt": receipt_for(key)})) if applied else ("not-applied",)
+        return ("settle", self.workflow, "--step", step, "--by", OPERATOR, "--reason", "asked the bank", "--as", *said)
