@@ -19,7 +19,7 @@ from domain.events import Event
 from domain.facts import Facts
 from domain.failures import Failure, FailureClass
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, idempotency_key, message_id
-from domain.state import State, StepState, Undoing
+from domain.state import Live, State, StepState, Undoing
 from domain.triggers import Given, Intervention, RecordDecision, Trigger
 
 Events = Iterator[Event]
@@ -27,12 +27,16 @@ Events = Iterator[Event]
 
 @dataclass(slots=True)
 class Decision:
-    """State, trigger with what it came with, definition (None where its version is not loaded), and facts."""
+    """State, trigger with what it came with, definition (None where its version is not loaded), and facts.
+
+    `since` is the version that the decision began at: what is newer, nobody has seen yet.
+    """
 
     state: State
     given: Given
     definition: Definition | None
     facts: Facts
+    since: int = 0
 
     @property
     def at(self) -> datetime:
@@ -54,6 +58,10 @@ class Decision:
     def is_open(self, command: str) -> bool:
         """Whether nobody has claimed this command yet, so that it can be revoked."""
         return command in self.given.open_commands
+
+    def is_running(self, live: Live) -> bool:
+        """Whether somebody may be at work on the attempt: not where its command is open, or of this very decision."""
+        return live.version <= self.since and not self.is_open(live.message_id)
 
     def revocable(self) -> tuple[str, ...]:
         """The live commands that nobody has claimed yet."""

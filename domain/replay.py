@@ -132,6 +132,8 @@ def _definition_for(
         return None
     if isinstance(trigger, StartWorkflow):
         return definitions.find(trigger.definition, trigger.definition_version)
+    if isinstance(trigger, ForkWorkflow):
+        return definitions.find(str(trigger.state["definition"]), str(trigger.state["definition_version"]))
     return definitions.find(state.definition, state.definition_version)
 
 

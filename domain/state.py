@@ -63,7 +63,10 @@ class StepStatus(StrEnum):
 
 @dataclass(slots=True)
 class Live:
-    """An attempt under way: its command was scheduled, and neither outcome nor lapse nor revocation has ended it."""
+    """An attempt under way: its command was scheduled, and neither outcome nor lapse nor revocation has ended it.
+
+    `version` is that of the event that scheduled it.
+    """
 
     message_id: str
     kind: AttemptKind
@@ -71,6 +74,7 @@ class Live:
     activity: str
     scheduled_at: datetime
     expires_at: datetime
+    version: int = 0
 
 
 @dataclass(slots=True)

@@ -74,7 +74,7 @@ class Workflow:
         before = len(self._pending)
         first_version = state.version + 1
         stamped = stamp(state.workflow_id, given.at, given.cause, given.actor, first_version)
-        decision = Decision(state, given, definition, facts)
+        decision = Decision(state, given, definition, facts, state.version)
         ignored = self._why_ignored(decision)
         if ignored is None:
             self._check_definition(trigger, definition)

@@ -12,7 +12,7 @@ from domain.state import UNDO, Effect, HeardLate, Live, Lost, State, StepState, 
 
 
 def step_scheduled(state: State, event: e.StepScheduled, at: datetime) -> None:
-    live = Live(event.message_id, event.kind, event.attempt, event.activity, at, event.expires_at)
+    live = Live(event.message_id, event.kind, event.attempt, event.activity, at, event.expires_at, state.version + 1)
     state.numbers[event.step] = event.attempt
     state.attempts += 1
     if event.kind == "compensate":

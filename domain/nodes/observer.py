@@ -240,7 +240,7 @@ def _late_once(decision: Decision, trigger: RecordOutcome, step: StepState, undo
     state = decision.state
     ok = trigger.status == "ok"
     if step.unknown_attempt is None:
-        running = step.live is not None and not decision.is_open(step.live.message_id)
+        running = step.live is not None and decision.is_running(step.live)
         if undo is None or running or state.stopping is not None:
             return
         yield e.OutcomeUnknown(
