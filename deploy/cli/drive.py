@@ -164,7 +164,6 @@ class Drive:
         self._withdraw()
         if self._question is not None and self._question.done():
             await self._answered(self._question)
-            return None
         state = self.state
         if state.ended is not None:
             return exit_code_of_status(state.ended)
