@@ -1,0 +1,1 @@
+"""The rules of the domain, each as a given-when-then test."""
