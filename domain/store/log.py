@@ -102,7 +102,7 @@ class LogFollower:
         self._log = log
         self._poll_seconds = poll.total_seconds()
         self._buffered = buffered
-        self._buffer: deque[Notification] = deque()
+        self._runs: deque[Sequence[Notification]] = deque()
         self._must_read = True
         self._read_at: int | None = None
         self._woken = asyncio.Event()
@@ -111,14 +111,16 @@ class LogFollower:
     @property
     def waiting(self) -> int:
         """How many events are known to be there and not handed out yet."""
-        return len(self._buffer)
+        return sum(max(0, run[-1].position - max(self.position, run[0].position - 1)) for run in self._runs)
 
     def offer(self, notifications: Sequence[Notification]) -> None:
-        """Take what this process has just saved, in the order of the log."""
-        if len(self._buffer) < self._buffered:
-            self._buffer.extend(notifications)
-        else:
+        """Take what this process has just saved, one event or more, in the order of the log; the sequence is kept."""
+        if self._runs and self._runs[-1][-1].position - self.position >= self._buffered:
             self._must_read = True
+        elif notifications[-1].position - notifications[0].position + 1 == len(notifications):
+            self._runs.append(notifications)
+        else:  # the database left gaps
+            self._runs.extend([notification] for notification in notifications)
         self._woken.set()
 
     def look_again(self) -> None:
@@ -164,20 +166,24 @@ class LogFollower:
             yield batch
 
     def _from_buffer(self, limit: int) -> list[Notification]:
-        buffer = self._buffer
-        while buffer and buffer[0].position <= self.position:
-            buffer.popleft()
+        """What was offered right behind the position: whole runs at a time, which costs next to nothing an event."""
+        runs = self._runs
         batch: list[Notification] = []
-        expected = self.position + 1
-        while buffer and buffer[0].position == expected and len(batch) < limit:
-            batch.append(buffer.popleft())
-            expected += 1
-        if batch:
-            self.position = expected - 1
+        while runs and len(batch) < limit:
+            run = runs[0]
+            begin = self.position + 1 - run[0].position
+            if begin < 0:  # something is missing before it
+                break
+            part = run[begin : begin + limit - len(batch)]
+            if begin + len(part) >= len(run):
+                runs.popleft()
+            if part:
+                batch += part
+                self.position = part[-1].position
         return batch
 
     def _may_be_more(self) -> bool:
-        return self._must_read or bool(self._buffer) or self._log.data_version() != self._read_at
+        return self._must_read or bool(self._runs) or self._log.data_version() != self._read_at
 
     async def _wait(self) -> None:
         """Until something is offered, or it is time to ask the database."""
