@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import sys
@@ -70,7 +69,8 @@ def _tell(error: Exception, given: Sequence[str]) -> ExitCode:
     if os.environ.get(DEBUG_VARIABLE) and not isinstance(error, typer.TyperException):
         traceback.print_exception(error)
     if isinstance(error, typer.TyperException):
-        complain(f"{error.format_message()}{_help_hint(given)}")
+        said = error.format_message().replace("Value error, ", "").rstrip(".")
+        complain(f"{said} (see `{_help(given)}`)")
         return ExitCode.REFUSED
     if isinstance(error, HandrailError):
         complain(str(error))
@@ -82,20 +82,20 @@ def _tell(error: Exception, given: Sequence[str]) -> ExitCode:
     return ExitCode.INTERNAL
 
 
-def _help_hint(given: Sequence[str]) -> str:
-    """Where the help of the command is that was meant."""
+def _help(given: Sequence[str]) -> str:
+    """The command that shows the help of the command that was meant."""
     known = {command.name for command in app.registered_commands}
     command = next((word for word in given if word in known), None)
-    return f" (see `{PROGRAM} {command} --help`)" if command else f" (see `{PROGRAM} --help`)"
+    return " ".join(filter(None, (PROGRAM, command, "--help")))
 
 
 def _kept(error: Exception, given: Sequence[str]) -> str:
     """Keep the traceback in a file of the home; the words that say where."""
     home = _home_among(given)
     if home.is_dir():
-        with contextlib.suppress(OSError):
-            log_to(home)
-            logging.getLogger("handrail.cli").error("internal error", exc_info=error)
+        log_to(home)
+        logging.getLogger("handrail.cli").error("internal error", exc_info=error)
+        if (home / LOG_FOLDER / LOG_FILE).is_file():
             return f"; {home / LOG_FOLDER / LOG_FILE} tells more"
     return f"; run it again with {DEBUG_VARIABLE}=1 to see more"
 

@@ -12,10 +12,12 @@ a young store, whose log file still grows, slower.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -143,10 +145,16 @@ class StoreFile(SQLiteDatastore):
             self._connection = None
             connection.close()
 
+    def _location(self) -> str:
+        """What SQLite opens. Without a folder to share memory in, it reads a database only if told that it rests."""
+        if not self.read_only:
+            return self.path
+        return f"file:{quote(self.path)}?{'immutable=1' if _nobody_can_write(self.path) else 'mode=ro'}"
+
     def _open(self) -> sqlite3.Connection:
         if self._closed:
             raise StoreUnavailable(f"store {self.path} was closed; open it again")
-        location = f"file:{quote(self.path)}?mode=ro" if self.read_only else self.path
+        location = self._location()
         connection: sqlite3.Connection | None = None
         try:
             connection = sqlite3.connect(
@@ -174,6 +182,11 @@ class StoreFile(SQLiteDatastore):
             raise
         self._connection = connection
         return connection
+
+
+def _nobody_can_write(path: str) -> bool:
+    """Whether the store's folder is closed to us and no log file is left in it: then what is there stays as it is."""
+    return not os.access(Path(path).parent, os.W_OK) and not Path(f"{path}-wal").exists()
 
 
 def _use_log_file(connection: sqlite3.Connection, patience_seconds: float) -> None:

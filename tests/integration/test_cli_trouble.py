@@ -131,11 +131,11 @@ def test_a_corrupt_event_stops_its_own_workflow_only(handrail: CommandLine, data
     assert statuses["wf_003"] == "completed"
 
 
-def test_an_event_of_an_unknown_kind(handrail: CommandLine, database: Path) -> None:
+def test_an_event_that_was_given_another_name(handrail: CommandLine, database: Path) -> None:
     change(
         database, "UPDATE stored_events SET topic = 'Marvel' WHERE originator_id = 'wf_002' AND originator_version = 2"
     )
-    told(handrail("history", "wf_002"), 4, "wf_002", "Marvel")
+    told(handrail("history", "wf_002"), 4, "workflow wf_002 event 2")
 
 
 def test_a_backup_is_a_store(handrail: CommandLine, database: Path) -> None:
