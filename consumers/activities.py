@@ -167,7 +167,8 @@ class ActivityRunner:
                 attempt.timer.cancel()
             self._leave_room(attempt)
             if ending is not None:
-                await self._record(attempt, ending)
+                # What was given up is recorded already, and its claim completed: this comes as a late outcome.
+                await self._record(attempt, ending, late=attempt.reported)
         except asyncio.CancelledError:
             # The process ends: the claim is left, and nothing is recorded.
             if attempt.stop is None:
@@ -257,12 +258,12 @@ class ActivityRunner:
             return
         _log.warning("%s %s", attempt.command.message_id, (attempt.stop or Stop.TIMED_OUT).value)
         ending = self._ending_of_stop(attempt, attempt.stop)
-        report = self._loop.create_task(self._record(attempt, ending))
+        report = self._loop.create_task(self._record(attempt, ending, late=False))
         attempt.reported = True
         self._reports.add(report)
         report.add_done_callback(self._reports.discard)
 
-    async def _record(self, attempt: Attempt, ending: Ending) -> None:
+    async def _record(self, attempt: Attempt, ending: Ending, *, late: bool) -> None:
         command, finished_at = attempt.command, self._clock()
         trigger = RecordOutcome(
             step=command.step,
@@ -278,8 +279,7 @@ class ActivityRunner:
             started_at=attempt.started_at,
             finished_at=finished_at,
         )
-        # What was given up is recorded already, and its claim completed: this comes after, as a late outcome.
-        fence = None if attempt.reported else command.message_id
+        fence = None if late else command.message_id
         request = Request(command.workflow_id, trigger, finished_at, command.message_id, self._worker, completes=fence)
         await self._decide(request)
 

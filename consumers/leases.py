@@ -28,22 +28,21 @@ class LeaseKeeper:
         """Nothing is renewed before `run`."""
         self._claims = claims
         self._runner = runner
-        self._renewed_at = 0.0
+        self._time = asyncio.get_running_loop().time
+        self._renewed_at = self._time()
 
     async def run(self) -> None:
-        """Renew until cancelled."""
-        loop = asyncio.get_running_loop()
+        """Renew until cancelled; where that fails, try ten times as often."""
         every = self._claims.lease_seconds / 3
-        self._renewed_at = loop.time()
         while True:
-            await asyncio.sleep(every if self._renewed_at + every >= loop.time() else every / 10)
+            renewed = self._time() - self._renewed_at < every
+            await asyncio.sleep(every if renewed else every / 10)
             self.renew()
 
     def renew(self) -> None:
         """Renew once; stop what is lost, or what soon might be."""
-        loop = asyncio.get_running_loop()
         # Taken before the statement: the lease that it grants runs from then at the earliest.
-        now = loop.time()
+        now = self._time()
         running = set(self._runner.running)
         if not running:
             self._renewed_at = now
@@ -52,7 +51,7 @@ class LeaseKeeper:
             held = self._claims.renew()
         except StoreError as error:
             _log.warning("claims could not be renewed: %s", error)
-            if now - self._renewed_at > self._claims.lease_seconds * (1 - MARGIN) - self._claims.lease_seconds / 30:
+            if now - self._renewed_at >= self._claims.lease_seconds * (1 - MARGIN):
                 self._runner.lose(running)
             return
         self._renewed_at = now

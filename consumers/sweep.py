@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol, cast
 
 from consumers.claims import ClaimedRow, Claims, OpenRow, Scope
-from domain.errors import HandrailError
+from domain.errors import HandrailError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.ids import Kind, parse_message_id
 from domain.ports import Clock, Decider, Request
@@ -29,7 +29,7 @@ ENGINE: Final = "engine"
 class Reissue(Protocol):
     """Sends open commands on their way again."""
 
-    async def __call__(self, rows: Sequence[OpenRow]) -> Iterable[str]:
+    async def __call__(self, rows: Sequence[OpenRow], /) -> Iterable[str]:
         """The message ids that are on their way now; fewer than given where the transport is full."""
         ...
 
@@ -66,7 +66,8 @@ class Sweep:
         running, only = set(self._running()), self._scope()
         run_out = [row for row in self._claims.run_out(ROWS_A_SWEEP, only) if row.message_id not in running]
         await self._lapse(run_out, "its lease ended")
-        await self._wake(self._claims.expired(self._clock().timestamp(), ROWS_A_SWEEP, only))
+        expired = self._claims.expired(self._clock().timestamp(), ROWS_A_SWEEP, only)
+        await self.wake((row.workflow_id for row in expired), "expired")
         await self.issue_again()
 
     async def issue_again(self, *, horizon_seconds: float = 0.0) -> None:
@@ -94,15 +95,15 @@ class Sweep:
         await self._decide(requests)
         reached("sweep.after")
 
-    async def _wake(self, rows: Sequence[OpenRow]) -> None:
+    async def wake(self, workflow_ids: Iterable[str], cause: str) -> None:
+        """Have workflows look where they stand."""
         at = self._clock()
-        workflows = dict.fromkeys(row.workflow_id for row in rows)
-        await self._decide([Request(workflow, Wake(), at, "expired", ENGINE) for workflow in workflows])
+        await self._decide([Request(workflow, Wake(), at, cause, ENGINE) for workflow in dict.fromkeys(workflow_ids)])
 
     async def _decide(self, requests: Sequence[Request]) -> None:
         answers = await asyncio.gather(*map(self._decider.decide, requests), return_exceptions=True)
         for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, HandrailError):
+            if isinstance(answer, HandrailError) and not isinstance(answer, StoreUnavailable):
                 _log.warning("%s: %s", request.cause, answer)
             elif isinstance(answer, BaseException):
                 raise answer

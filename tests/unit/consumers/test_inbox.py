@@ -1,0 +1,228 @@
+"""The inbox's rows follow from a turn's decisions; whatever is not as expected rolls the whole turn back."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from consumers.inbox import InboxCompanion, in_chunks, receive
+from domain.chain import GENESIS
+from domain.errors import FenceMissed, WorkflowConflict
+from domain.events import STORED, Event, StepScheduled, WorkflowPaused
+from domain.ports import Command, Decided, Receipt, Request
+from domain.recorded import record, stamp
+from domain.state import State
+from domain.store.application import WorkflowStore
+from domain.triggers import Wake
+from tests.unit.consumers.stage import BEGINNING, LEASE_SECONDS, OWNER, DatabaseClock, open_inbox, put, rows
+
+
+@pytest.fixture
+def clock() -> DatabaseClock:
+    return DatabaseClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: DatabaseClock) -> Iterator[WorkflowStore]:
+    opened = open_inbox(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+class Free:
+    """A starter with so much room."""
+
+    def __init__(self, room: int = 100) -> None:
+        self.room = room
+        self.started: list[Command] = []
+
+    def rooms(self) -> "Free":
+        return Free(self.room)
+
+    def take_for(self, state: State, activity: str) -> bool:
+        self.room -= 1
+        return self.room >= 0
+
+    def start(self, commands: Sequence[Command]) -> None:
+        self.started += commands
+
+
+def scheduled(workflow_id: str, *, effect: str = "idempotent", attempt: int = 1) -> StepScheduled:
+    return StepScheduled(
+        step="a",
+        kind="run",
+        attempt=attempt,
+        message_id=f"{workflow_id}/a/run/{attempt}",
+        activity="act",
+        queue="default",
+        input={"x": 1},
+        expires_at=BEGINNING + timedelta(hours=1),
+        effect=effect,  # type: ignore[arg-type]
+        key=f"{workflow_id}/a/run",
+    )
+
+
+def decided(
+    workflow_id: str,
+    *events: Event,
+    completes: str | None = None,
+    lapses: str | None = None,
+    receipt: Receipt | None = None,
+) -> Decided:
+    request = Request(workflow_id, Wake(), BEGINNING, "test", "test", completes, lapses, receipt)
+    state = State(workflow_id, definition="d", definition_version="1", requested_by="alice")
+    stamped = stamp(workflow_id, BEGINNING, "test", "test", 1)
+    recorded = tuple(record(event, stamped, number, GENESIS) for number, event in enumerate(events, 1))
+    return Decided(request, state, recorded)
+
+
+def save(store: WorkflowStore, companion: InboxCompanion, *turn: Decided) -> None:
+    along = companion.along(turn)
+    with store.transaction() as cursor:
+        for each in along:
+            each.run(cursor)
+    companion.committed(turn)
+
+
+def companion(starter: Free | None = None) -> InboxCompanion:
+    made = InboxCompanion(OWNER, lease_seconds=LEASE_SECONDS)
+    made.starter = starter
+    return made
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def test_where_nothing_runs_a_scheduled_command_is_open(store: WorkflowStore) -> None:
+    inbox = companion()
+    save(store, inbox, decided("wf_1", scheduled("wf_1")))
+    assert rows(store) == {"wf_1": ("open", None)}
+    with store.reading() as cursor:
+        assert inbox.open_among(cursor, ["wf_1/a/run/1", "wf_2/a/run/1"]) == {"wf_1/a/run/1"}
+        ((version, queue, expires_at),) = cursor.query("SELECT version, queue, expires_at FROM inbox")
+    assert (version, queue) == (1, "default")
+    assert expires_at == (BEGINNING + timedelta(hours=1)).timestamp()
+
+
+def test_where_there_is_room_it_is_claimed_at_once_and_started(store: WorkflowStore, clock: DatabaseClock) -> None:
+    starter = Free(room=1)
+    inbox = companion(starter)
+    save(store, inbox, decided("wf_1", scheduled("wf_1")), decided("wf_2", scheduled("wf_2")))
+    assert rows(store) == {"wf_1": ("claimed", OWNER), "wf_2": ("open", None)}
+    assert store.query("SELECT lease_until FROM inbox WHERE state = 'claimed'") == [(clock.at + LEASE_SECONDS,)]
+    (command,) = starter.started
+    assert (command.message_id, command.definition, command.requested_by) == ("wf_1/a/run/1", "d", "alice")
+    assert (command.idempotency_key, command.claimed, dict(command.input)) == ("wf_1/a/run", True, {"x": 1})
+    assert inbox.started_here == {"wf_1/a/run/1"}
+
+
+def test_a_once_activity_is_never_claimed_before_somebody_is_about_to_run_it(store: WorkflowStore) -> None:
+    starter = Free()
+    save(store, companion(starter), decided("wf_1", scheduled("wf_1", effect="once")))
+    assert rows(store) == {"wf_1": ("open", None)}
+    assert starter.started == []
+
+
+def test_a_turn_that_failed_starts_nothing(store: WorkflowStore) -> None:
+    starter = Free()
+    inbox = companion(starter)
+    inbox.along([decided("wf_1", scheduled("wf_1"))])
+    inbox.along([decided("wf_2", scheduled("wf_2"))])
+    inbox.committed([decided("wf_2", scheduled("wf_2"))])
+    assert [command.workflow_id for command in starter.started] == ["wf_2"]
+
+
+def test_a_completion_hits_only_its_owners_claim(store: WorkflowStore) -> None:
+    mine = put(store, "wf_1", "claimed", OWNER, lease_until=0.0)
+    theirs = put(store, "wf_2", "claimed", "there-2", lease_until=9e9)
+    inbox = companion()
+    with pytest.raises(FenceMissed) as missed:
+        save(store, inbox, decided("wf_1", completes=mine), decided("wf_2", completes=theirs))
+    assert missed.value.message_ids == (theirs,)
+    assert rows(store) == {"wf_1": ("claimed", OWNER), "wf_2": ("claimed", "there-2")}
+    # However late its lease: nobody has lapsed it, so it is still this owner's.
+    save(store, inbox, decided("wf_1", completes=mine))
+    assert rows(store)["wf_1"] == ("done", OWNER)
+    with pytest.raises(FenceMissed):
+        save(store, inbox, decided("wf_1", completes=mine))
+
+
+@pytest.mark.parametrize("state", ["open", "done", "lapsed", "revoked"])
+def test_only_a_claim_lapses(store: WorkflowStore, state: str) -> None:
+    claimed, other = put(store, "wf_1", "claimed", "there-2"), put(store, "wf_2", state)
+    with pytest.raises(FenceMissed) as missed:
+        save(store, companion(), decided("wf_1", lapses=claimed), decided("wf_2", lapses=other))
+    assert missed.value.message_ids == (other,)
+    save(store, companion(), decided("wf_1", lapses=claimed))
+    assert rows(store)["wf_1"] == ("lapsed", "there-2")
+
+
+@pytest.mark.parametrize("state", ["claimed", "done", "lapsed", "revoked"])
+def test_only_what_is_open_is_revoked(store: WorkflowStore, state: str) -> None:
+    opened, other = put(store, "wf_1"), put(store, "wf_2", state, OWNER)
+    pause = WorkflowPaused(by="bob", reason="wait", revoked=(opened, other))
+    with pytest.raises(FenceMissed) as missed:
+        save(store, companion(), decided("wf_1", pause))
+    assert missed.value.message_ids == (other,)
+    save(store, companion(), decided("wf_1", WorkflowPaused(by="bob", reason="wait", revoked=(opened,))))
+    assert rows(store)["wf_1"] == ("revoked", None)
+
+
+def test_what_a_turn_schedules_a_later_decision_of_it_may_revoke(store: WorkflowStore) -> None:
+    pause = WorkflowPaused(by="bob", reason="wait", revoked=("wf_1/a/run/1",))
+    save(store, companion(), decided("wf_1", scheduled("wf_1")), decided("wf_1", pause))
+    assert rows(store) == {"wf_1": ("revoked", None)}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in STORED.values() if "revoked" in kind.model_fields])
+def test_every_event_that_revokes_does(kind: type[Event], store: WorkflowStore) -> None:
+    opened = put(store, "wf_1")
+    event = kind.model_construct(revoked=(opened,))
+    paused = decided("wf_1", WorkflowPaused(by="bob", reason="wait"))
+    changed = dataclasses.replace(paused.events[0], event=event)
+    save(store, companion(), dataclasses.replace(paused, events=(changed,)))
+    assert rows(store)["wf_1"] == ("revoked", None)
+
+
+def test_a_turn_without_anything_to_write_writes_nothing() -> None:
+    assert companion().along([decided("wf_1")]) == ()
+
+
+def test_a_large_turn_is_written_whole(store: WorkflowStore) -> None:
+    names = [put(store, f"wf_{number}", "claimed", OWNER) for number in range(600)]
+    save(store, companion(), *(decided(name.split("/", 1)[0], completes=name) for name in names))
+    assert {state for state, _ in rows(store).values()} == {"done"}
+
+
+# --- other messages -------------------------------------------------------------------------------------------------
+
+
+def test_a_receipt_makes_a_repeat_a_repeat(store: WorkflowStore) -> None:
+    receipt = Receipt("goal-1", "goal", "digest")
+    save(store, companion(), decided("wf_1", receipt=receipt))
+    with pytest.raises(FenceMissed) as missed:
+        save(store, companion(), decided("wf_1", receipt=receipt))
+    assert missed.value.message_ids == ("goal-1",)
+
+
+def test_a_message_received_with_another_body_is_a_conflict(store: WorkflowStore) -> None:
+    with store.transaction() as cursor:
+        assert receive(cursor, "signal-1", "signal", "one")
+        assert not receive(cursor, "signal-1", "signal", "one")
+        with pytest.raises(WorkflowConflict, match="signal-1 was received before with another body"):
+            receive(cursor, "signal-1", "signal", "two")
+
+
+# --- statements -----------------------------------------------------------------------------------------------------
+
+
+@given(st.sets(st.text(min_size=1, max_size=5), max_size=700))
+def test_chunks_hold_all_ids_in_few_sizes(names: set[str]) -> None:
+    chunks = [(chunk, places) for chunk, places in in_chunks(names)]
+    assert {name for chunk, _ in chunks for name in chunk} == names
+    assert {len(chunk) for chunk, _ in chunks} <= {1, 4, 16, 64, 256}
+    assert all(places.count("?") == len(chunk) for chunk, places in chunks)

@@ -1,0 +1,112 @@
+"""The lease keeper: renews, stops what was lost, and stops everything before a lease that it cannot renew runs out."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumers.claims import Claims
+from consumers.leases import LeaseKeeper
+from domain.definitions import activity
+from domain.errors import StoreUnavailable
+from domain.store.application import WorkflowStore
+from tests.unit.consumers.stage import OWNER, DatabaseClock, Workshop, open_inbox, put
+
+
+@activity(effect="pure", name="a")
+async def hang(given: dict[str, Any]) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.fixture
+def clock() -> DatabaseClock:
+    return DatabaseClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: DatabaseClock) -> Iterator[WorkflowStore]:
+    opened = open_inbox(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+class Kept:
+    """Two attempts under way, whose claims are kept."""
+
+    def __init__(self, store: WorkflowStore, lease_seconds: float = 30.0) -> None:
+        self.shop = Workshop(hang)
+        self.commands = [self.shop.command("a", name) for name in ("wf_1", "wf_2")]
+        for command in self.commands:
+            put(store, command.workflow_id, "claimed", OWNER, lease_until=0.0)
+        self.shop.runner.start(self.commands)
+        self.claims = Claims(store, OWNER, lease_seconds=lease_seconds)
+        self.keeper = LeaseKeeper(self.claims, self.shop.runner)
+
+    @property
+    def running(self) -> list[str]:
+        return [attempt.command.workflow_id for attempt in self.shop.runner.running.values() if attempt.stop is None]
+
+    async def end(self) -> None:
+        await self.shop.runner.close(grace_seconds=0)
+
+
+async def test_every_claim_is_renewed(store: WorkflowStore, clock: DatabaseClock) -> None:
+    kept = Kept(store)
+    await asyncio.sleep(0)
+    kept.keeper.renew()
+    assert store.query("SELECT DISTINCT lease_until FROM inbox") == [(clock.at + 30,)]
+    assert kept.running == ["wf_1", "wf_2"]
+    await kept.end()
+
+
+async def test_an_attempt_whose_claim_was_lapsed_is_stopped(store: WorkflowStore) -> None:
+    kept = Kept(store)
+    await asyncio.sleep(0)
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET state = 'lapsed' WHERE workflow_id = 'wf_2'")
+    kept.keeper.renew()
+    assert kept.running == ["wf_1"]
+    await kept.shop.over(kept.commands[1:])
+    assert kept.shop.decisions.requests == []
+    await kept.end()
+
+
+async def test_what_cannot_be_renewed_is_stopped_before_the_lease_ends(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(store)
+    await asyncio.sleep(0)
+    now = 1_000.0
+    monkeypatch.setattr(kept.keeper, "_time", lambda: now)
+    kept.keeper.renew()
+
+    def unavailable() -> frozenset[str]:
+        raise StoreUnavailable("locked")
+
+    monkeypatch.setattr(kept.claims, "renew", unavailable)
+    now += 20.0
+    kept.keeper.renew()
+    assert kept.running == ["wf_1", "wf_2"]
+    now += 4.0
+    kept.keeper.renew()
+    assert kept.running == []
+    assert now - 1_000.0 < kept.claims.lease_seconds
+    await kept.end()
+
+
+async def test_with_nothing_under_way_nothing_is_written(store: WorkflowStore, clock: DatabaseClock) -> None:
+    put(store, "wf_1", "claimed", OWNER, lease_until=5.0)
+    LeaseKeeper(Claims(store, OWNER, lease_seconds=30.0), Workshop(hang).runner).renew()
+    assert store.query("SELECT lease_until FROM inbox") == [(5.0,)]
+
+
+async def test_it_renews_by_itself(store: WorkflowStore, clock: DatabaseClock) -> None:
+    kept = Kept(store, lease_seconds=0.03)
+    task = asyncio.create_task(kept.keeper.run())
+    async with asyncio.timeout(10):
+        while store.query("SELECT min(lease_until) FROM inbox") == [(0.0,)]:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0)
+    task.cancel()
+    await kept.end()

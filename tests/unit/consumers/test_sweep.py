@@ -1,0 +1,148 @@
+"""The sweep: lapses, expiries and commands nobody claimed become triggers, each once."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from consumers.claims import Claims, OpenRow, Scope
+from consumers.sweep import ROWS_A_SWEEP, Sweep
+from domain.errors import FenceMissed, StoreUnavailable, WorkflowUnknown
+from domain.store.application import WorkflowStore
+from domain.triggers import LapseAttempt, Wake
+from tests.unit.consumers.stage import (
+    BEGINNING,
+    LEASE_SECONDS,
+    OWNER,
+    DatabaseClock,
+    Decisions,
+    open_inbox,
+    put,
+)
+
+
+class Swept:
+    """A sweep with everything around it."""
+
+    def __init__(self, store: WorkflowStore) -> None:
+        self.decisions = Decisions()
+        self.running: set[str] = set()
+        self.scope: Scope = None
+        self.room = 10_000
+        self.issued: list[str] = []
+        self.sweep = Sweep(
+            claims=Claims(store, OWNER, lease_seconds=LEASE_SECONDS),
+            decider=self.decisions,
+            clock=lambda: BEGINNING,
+            running=lambda: self.running,
+            scope=lambda: self.scope,
+            reissue=self.reissue,
+        )
+
+    async def reissue(self, found: Sequence[OpenRow]) -> list[str]:
+        taken = [row.message_id for row in found[: self.room]]
+        self.room -= len(taken)
+        self.issued += taken
+        return taken
+
+
+@pytest.fixture
+def clock() -> DatabaseClock:
+    return DatabaseClock()
+
+
+@pytest.fixture
+def store(tmp_path: Path, clock: DatabaseClock) -> Iterator[WorkflowStore]:
+    opened = open_inbox(tmp_path, clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def swept(store: WorkflowStore) -> Swept:
+    return Swept(store)
+
+
+async def test_a_claim_past_its_lease_becomes_a_lapse_with_its_row(store: WorkflowStore, swept: Swept) -> None:
+    name = put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
+    put(store, "wf_2", "claimed", "there-2", lease_until=9e9)
+    await swept.sweep.once()
+    (request,) = swept.decisions.requests
+    assert request.trigger == LapseAttempt(step="a", kind="run", attempt=1, owner="there-2", reason="its lease ended")
+    assert (request.workflow_id, request.lapses, request.completes, request.at) == ("wf_1", name, None, BEGINNING)
+
+
+async def test_what_runs_here_does_not_lapse_however_late_its_lease(store: WorkflowStore, swept: Swept) -> None:
+    swept.running = {put(store, "wf_1", "claimed", OWNER, lease_until=0.0)}
+    await swept.sweep.once()
+    assert swept.decisions.requests == []
+    swept.running = set()
+    await swept.sweep.once()
+    assert len(swept.decisions.requests) == 1
+
+
+async def test_an_expired_command_wakes_its_workflow_once(store: WorkflowStore, swept: Swept) -> None:
+    put(store, "wf_1", expires_at=BEGINNING.timestamp(), issue_after=9e9)
+    put(store, "wf_2", expires_at=(BEGINNING + timedelta(seconds=1)).timestamp(), issue_after=9e9)
+    await swept.sweep.once()
+    assert [(one.workflow_id, one.trigger) for one in swept.decisions.requests] == [("wf_1", Wake())]
+
+
+async def test_what_nobody_claims_is_issued_again_page_by_page(store: WorkflowStore, swept: Swept) -> None:
+    for number in range(ROWS_A_SWEEP + 5):
+        put(store, f"wf_{number}", issue_after=1.0)
+    await swept.sweep.once()
+    assert len(set(swept.issued)) == len(swept.issued) == ROWS_A_SWEEP + 5
+    await swept.sweep.once()
+    assert len(swept.issued) == ROWS_A_SWEEP + 5
+
+
+async def test_what_the_transport_has_no_room_for_stays_due(store: WorkflowStore, swept: Swept) -> None:
+    for number in range(5):
+        put(store, f"wf_{number}", issue_after=1.0)
+    swept.room = 3
+    await swept.sweep.once()
+    assert len(swept.issued) == 3
+    swept.room = 10
+    await swept.sweep.once()
+    assert len(set(swept.issued)) == 5
+
+
+async def test_a_new_holder_lapses_what_others_claimed_and_issues_all_that_is_open(
+    store: WorkflowStore, swept: Swept, clock: DatabaseClock
+) -> None:
+    put(store, "wf_1", "claimed", "there-2", lease_until=9e9)
+    opened = put(store, "wf_2", issue_after=clock.at + 3_000)
+    await swept.sweep.take_over(None)
+    (request,) = swept.decisions.requests
+    assert isinstance(request.trigger, LapseAttempt)
+    assert request.trigger.reason == "its process is gone"
+    assert swept.issued == [opened]
+
+
+async def test_outside_its_scope_a_sweep_touches_nothing(store: WorkflowStore, swept: Swept) -> None:
+    for state, owner in (("claimed", "there-2"), ("open", None)):
+        put(store, f"wf_{state}", state, owner, lease_until=0.0, expires_at=0.0)
+    swept.scope = {"wf_mine"}
+    await swept.sweep.take_over(swept.scope)
+    await swept.sweep.once()
+    assert (swept.decisions.requests, swept.issued) == ([], [])
+
+
+@pytest.mark.parametrize("error", [FenceMissed("was first"), WorkflowUnknown("no such")], ids=repr)
+async def test_what_one_workflow_refuses_holds_up_no_other(
+    store: WorkflowStore, swept: Swept, error: FenceMissed | WorkflowUnknown
+) -> None:
+    put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
+    put(store, "wf_2", "claimed", "there-2", lease_until=0.0)
+    swept.decisions.errors = [error]
+    await swept.sweep.once()
+    assert len(swept.decisions.requests) == 2
+
+
+async def test_trouble_with_the_store_ends_the_sweep(store: WorkflowStore, swept: Swept) -> None:
+    put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
+    swept.decisions.errors = [StoreUnavailable("full")]
+    with pytest.raises(StoreUnavailable):
+        await swept.sweep.once()
