@@ -195,14 +195,15 @@ def _needs_approval(decision: Decision, trigger: RecordOutcome) -> Events:
 
 
 def _unasked(trigger: RecordOutcome, decision: Decision) -> Failure:
-    if decision.state.stopping is not None:
-        words = "an approval was asked for, but the workflow is stopping"
-        return make_failure(trigger.step, FailureClass.REJECTED, words, type_name="NeedsApproval")
+    """Why an approval cannot be asked for, as the failure of the attempt that asked."""
+    kind, name = FailureClass.INVALID, "NeedsApproval"
     words = f"an attempt of kind {trigger.kind!r} may not ask for an approval"
-    if decision.definition is None:
+    if trigger.kind == "run" and decision.state.stopping is not None:
+        kind, words = FailureClass.REJECTED, "an approval was asked for, but the workflow is stopping"
+    elif trigger.kind == "run":
+        kind, name = FailureClass.TRANSIENT, "DefinitionMissing"
         words = "an approval was asked for while the workflow's definition is not loaded"
-        return make_failure(trigger.step, FailureClass.TRANSIENT, words, type_name="DefinitionMissing")
-    return make_failure(trigger.step, FailureClass.INVALID, words, type_name="NeedsApproval")
+    return make_failure(trigger.step, kind, words, type_name=name)
 
 
 def _late(decision: Decision, trigger: RecordOutcome) -> Events:
