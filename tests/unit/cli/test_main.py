@@ -1,0 +1,133 @@
+"""The program itself: help, usage, and what becomes of errors nobody expected."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.cli import given
+from deploy.cli.exits import ExitCode, exit_code_of, exit_code_of_status
+from deploy.cli.main import app, main
+from domain import errors
+
+COMMANDS = (
+    "run approve reject signal resume list show history retry skip supply settle extend pause unpause cancel "
+    "definitions schema backup new"
+).split()
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HANDRAIL_HOME", "HANDRAIL_STORE", "HANDRAIL_MODULES", "HANDRAIL_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_command_is_there() -> None:
+    assert sorted(command.name or "" for command in app.registered_commands) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples_and_knows_json(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Examples:" in out
+    assert f"handrail {command}" in out
+    assert "--json" in out
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_help_lists_all_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(f" {command} " in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["aprove"], "Did you mean 'approve'"),
+        (["run"], "Missing option '--goal' (see `handrail run --help`)"),
+        (["run", "--goal", "x", "--bogus"], "No such option: --bogus"),
+        (["run", "--goal"], "--goal"),
+        (["run", "--goal", "x", "--control", "c"], "--approve-as"),
+        (["approve", "wf_001"], "Missing option '--by'"),
+        (["approve"], "ID"),
+        (["approve", "wf_001", "--by", ""], "--by is empty"),
+        (["reject", "wf_001", "--by", "ann"], "Missing option '--reason'"),
+        (["reject", "wf_001", "--by", "ann", "--reason", " "], "--reason is empty"),
+        (["extend", "wf_001", "--attempts", "0"], "--attempts"),
+        (["extend", "wf_001", "--attempts", "many"], "--attempts"),
+        (["settle", "wf_001", "--step", "s", "--as", "maybe"], "'applied', 'not-applied'"),
+        (["list", "--status", "odd"], "choose one of planning"),
+        (["list"], "there is no Handrail data in .handrail"),
+        (["show", "wf_001"], "there is no Handrail data"),
+        (["resume"], "there is no Handrail data"),
+        (["approve", "wf_001", "--by", "ann"], "there is no Handrail data"),
+        (["retry", "wf_001", "--step", "s", "--input", "[1]"], "--input: holds an array"),
+        (["supply", "wf_001", "--step", "s", "--output", "{"], "--output: is not JSON"),
+        (["new", "class"], "cannot be called 'class'"),
+        (["new", "json"], "cannot be called 'json'"),
+        (["new", "handrail"], "cannot be called 'handrail'"),
+        (["new", "../up"], "is no project's name"),
+        (["definitions", "--module", "no.such.module"], "no.such.module"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("handrail: ")
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def unexpected(_: str) -> str:
+    raise ZeroDivisionError("nobody thought of that")
+
+
+def test_an_unexpected_error_is_one_line_and_its_traceback_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(given, "read_goal", unexpected)
+    home = tmp_path / "home"
+    home.mkdir()
+    assert main(["run", "--goal", "x", "--home", str(home)]) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert "ZeroDivisionError: nobody thought of that" in err
+    assert str(home / "logs" / "handrail.log") in err
+    assert "Traceback" in (home / "logs" / "handrail.log").read_text()
+
+
+def test_without_a_home_it_says_how_to_see_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(given, "read_goal", unexpected)
+    assert main(["run", "--goal", "x"]) == 4
+    err = capsys.readouterr().err
+    assert "HANDRAIL_DEBUG=1" in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_debugs_sees_the_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(given, "read_goal", unexpected)
+    monkeypatch.setenv("HANDRAIL_DEBUG", "1")
+    assert main(["run", "--goal", "x"]) == 4
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_every_error_has_its_exit_code() -> None:
+    kinds = [
+        kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HandrailError)
+    ]
+    for kind in kinds:
+        expected = ExitCode.REFUSED if issubclass(kind, errors.Refused) else ExitCode.INTERNAL
+        assert exit_code_of(kind("x")) is expected
+    assert exit_code_of_status("completed") is ExitCode.COMPLETED
+    assert {exit_code_of_status(status) for status in ("failed", "cancelled", "compensated")} == {ExitCode.ENDED}
