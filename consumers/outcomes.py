@@ -25,7 +25,7 @@ Status = Literal["ok", "failed", "needs_approval", "denied"]
 MOST_PROPOSED_CONTROLS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ending:
     """How an attempt ended: the parts of RecordOutcome that the activity decides."""
 
@@ -41,7 +41,7 @@ def validated_input(declared: ActivityType, given: Any, redactor: Redactor) -> t
     Nothing ran, so nothing can have happened: the failure is proof of absence.
     """
     try:
-        return declared.input_adapter.validate_python(given), None
+        return declared.input_adapter.validator.validate_python(given), None
     except ValidationError:
         pass
     except Exception as error:  # noqa: BLE001 - an author's validator may raise anything
@@ -91,8 +91,10 @@ def timed_out(declared: ActivityType, reason: str, *, absent: bool = False) -> E
 
 
 def _recorded_output(declared: ActivityType, value: Any, redactor: Redactor) -> Any:
+    # The adapter's own methods do the same, with twenty more arguments to hand through.
     adapter = declared.output_adapter
-    output = adapter.dump_python(adapter.validate_python(value), mode="json", by_alias=True, warnings="error")
+    valid = adapter.validator.validate_python(value)
+    output = adapter.serializer.to_python(valid, mode="json", by_alias=True, warnings="error")
     if redactor.active:
         output = redactor.payload(output)
     check_payload(output, "output")

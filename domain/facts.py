@@ -148,7 +148,7 @@ class Authored:
 
 
 def _checked(resolved: Any, step: str) -> dict[str, Any]:
-    if not isinstance(resolved, Mapping):
+    if type(resolved) is not dict and not isinstance(resolved, Mapping):
         raise FactFailed(f"input of step {step!r}: must be an object, is {type(resolved).__name__}")
     plain = dict(resolved)
     try:

@@ -54,8 +54,12 @@ def _fault(value: Any, level: int) -> Fault | None:
     return check(value, level)
 
 
+_LEAVES: Final = frozenset({str, bool, type(None)})
+"""Types that need no look: strings are checked when the whole is encoded."""
+
+
 def _sound(_: Any, __: int) -> None:
-    """Strings are checked when the whole is encoded; null and booleans need no check."""
+    """Find no fault in a leaf."""
 
 
 def _fault_in_integer(value: int, _: int) -> Fault | None:
@@ -70,6 +74,8 @@ def _fault_in_list(value: Sequence[Any], level: int) -> Fault | None:
     if level >= PAYLOAD_LEVELS:
         return "", f"nested deeper than {PAYLOAD_LEVELS} levels"
     for number, part in enumerate(value):
+        if type(part) in _LEAVES:
+            continue
         fault = _fault(part, level + 1)
         if fault is not None:
             return f"[{number}]{fault[0]}", fault[1]
@@ -82,6 +88,8 @@ def _fault_in_object(value: Mapping[Any, Any], level: int) -> Fault | None:
     for key, part in value.items():
         if type(key) is not str:
             return "", f"the key {str(key)[:80]!r} is no string"
+        if type(part) in _LEAVES:
+            continue
         fault = _fault(part, level + 1)
         if fault is not None:
             return f".{key}{fault[0]}", fault[1]

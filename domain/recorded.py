@@ -83,6 +83,11 @@ class Stamp:
     end: str
 
 
+def _instant(moment: datetime) -> str:
+    """An instant as ISO 8601; in UTC, the same text in half the time."""
+    return f"{moment.replace(tzinfo=None).isoformat()}+00:00" if moment.tzinfo is UTC else moment.isoformat()
+
+
 def stamp(workflow_id: str, timestamp: datetime, cause: str, actor: str, decision: int) -> Stamp:
     """What all events of the decision that begins with version `decision` say in their headers."""
     return Stamp(
@@ -92,7 +97,7 @@ def stamp(workflow_id: str, timestamp: datetime, cause: str, actor: str, decisio
         actor,
         decision,
         f'{{"workflow":"{workflow_id}","version":',
-        f'"at":"{timestamp.isoformat()}","cause":{_encode_text(cause)},"actor":{_encode_text(actor)},'
+        f'"at":"{_instant(timestamp)}","cause":{_encode_text(cause)},"actor":{_encode_text(actor)},'
         f'"engine":"{ENGINE}","decision":{decision}}}',
     )
 
