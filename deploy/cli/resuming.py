@@ -7,8 +7,8 @@ wait for people cost one query, and none of them is loaded.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from deploy.cli.aside import describe, tell_aside
 from deploy.cli.exits import ExitCode
@@ -54,6 +54,7 @@ class Resumed:
         self._touched: dict[str, None] = {}
         self._speaker = ""
         self._failed = False
+        self._reading: asyncio.Task[list[Notification]] | None = None
 
     async def go(self) -> ExitCode:
         """Follow the log until nothing moves by itself."""
@@ -62,7 +63,7 @@ class Resumed:
         self._trouble = asyncio.create_task(self._hear_trouble())
         try:
             while True:
-                batch = await self._next(follower)
+                batch = await self._next(follower, QUIET_SECONDS)
                 for notification in batch:
                     self._hear(notification.event)
                 if batch:
@@ -72,30 +73,28 @@ class Resumed:
                 if not self._moving():
                     return self._sum_up()
                 # What moves says so in the log: until then there is nothing to look at.
-                for notification in await self._heard(follower.next_batch(BATCH)):
+                for notification in await self._next(follower):
                     self._hear(notification.event)
         finally:
             self._trouble.cancel()
+            if self._reading is not None:
+                self._reading.cancel()
             follower.close()
             store.unfollow(follower)
 
-    async def _next(self, follower: LogFollower) -> Sequence[Notification]:
-        try:
-            async with asyncio.timeout(QUIET_SECONDS):
-                return await self._heard(follower.next_batch(BATCH))
-        except TimeoutError:
-            return ()
+    async def _next(self, follower: LogFollower, seconds: float | None = None) -> Sequence[Notification]:
+        """The next batch, or nothing where none comes in time; raises the trouble that the runtime is in.
 
-    async def _heard(self, batch: Coroutine[Any, Any, list[Notification]]) -> list[Notification]:
-        """The next batch, unless the runtime is in trouble first."""
-        task = asyncio.ensure_future(batch)
-        try:
-            await asyncio.wait((task, self._trouble), return_when=asyncio.FIRST_COMPLETED)
-            if self._trouble.done():
-                self._trouble.result()
-            return task.result()
-        finally:
-            task.cancel()
+        Whoever waits no longer leaves the reading to the next who does: a batch that was taken must not get lost.
+        """
+        reading = self._reading = self._reading or asyncio.create_task(follower.next_batch(BATCH))
+        await asyncio.wait((reading, self._trouble), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if self._trouble.done():
+            self._trouble.result()
+        if not reading.done():
+            return ()
+        self._reading = None
+        return reading.result()
 
     async def _hear_trouble(self) -> None:
         """Raise the trouble that the runtime gets into. No workflow has this id; who follows one hears of trouble."""
