@@ -144,8 +144,9 @@ def _import(name: str) -> ModuleType:
                 f"module {name!r} is not there: run where it can be imported from, or set PYTHONPATH"
             ) from error
         raise DefinitionInvalid(f"module {name!r} needs {missing!r}, which is not installed") from error
-    except Exception as error:
-        raise DefinitionInvalid(f"module {name!r}: {type(error).__name__}: {error}{_line(error)}") from error
+    except (Exception, SystemExit) as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise DefinitionInvalid(f"module {name!r}: {words}{_line(error)}") from error
 
 
 def _line(error: BaseException) -> str:

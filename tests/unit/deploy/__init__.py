@@ -1,0 +1,1 @@
+"""Tests of what puts the parts together: loading, settings, artifacts, secrets, the lock."""

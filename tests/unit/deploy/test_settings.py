@@ -1,0 +1,58 @@
+"""Settings: option before environment before file before default."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy.settings import Settings, load_settings
+from domain.errors import InputInvalid
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"HANDRAIL_{name.upper()}", raising=False)
+    monkeypatch.delenv("HANDRAIL_SETTINGS", raising=False)
+    return tmp_path
+
+
+def test_the_nearer_place_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_settings().lease_seconds == 30
+    (folder / "handrail.toml").write_text("lease_seconds = 40\nthreads = 4\nsweep_seconds = 2.5\n")
+    monkeypatch.setenv("HANDRAIL_LEASE_SECONDS", "50")
+    settings = load_settings()
+    assert (settings.lease_seconds, settings.threads, settings.sweep_seconds) == (50, 4, 2.5)
+    assert Settings(lease_seconds=60).lease_seconds == 60
+
+
+def test_the_file_may_be_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "mine.toml").write_text("threads = 3\n")
+    monkeypatch.setenv("HANDRAIL_SETTINGS", "mine.toml")
+    assert load_settings().threads == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("threads = 0", "setting threads"),
+        ("threads = 'many'", "setting threads"),
+        ("thread = 4", "setting thread "),
+        ("threads =", "cannot be read"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(folder: Path, text: str, words: str) -> None:
+    (folder / "handrail.toml").write_text(text)
+    with pytest.raises(InputInvalid, match=words) as error:
+        load_settings()
+    assert "\n" not in str(error.value)
+
+
+def test_other_programs_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_SOMETHING_ELSE", "x")
+    assert load_settings() == Settings()
+
+
+def test_every_setting_has_a_unit_or_is_a_number_of_things() -> None:
+    counted = {"attempts_at_once", "threads", "deliveries_held", "workflows_held"}
+    assert {name for name in Settings.model_fields if not name.endswith("_seconds")} == counted
