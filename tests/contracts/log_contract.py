@@ -96,6 +96,22 @@ class LogContract(ABC):
         Writer(other, "b").write(2)
         assert positions(follower.take()) == [1, 2]
 
+    def test_what_others_save_while_it_reads_is_found(
+        self, store: WorkflowStore, other: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        follower = store.follow(0)
+        select_log = store.recorder.select_log
+
+        def meanwhile(after: int, limit: int) -> object:
+            found = select_log(after, limit)
+            monkeypatch.undo()
+            Writer(other, "b").write()
+            return found
+
+        monkeypatch.setattr(store.recorder, "select_log", meanwhile)
+        assert follower.take() == []
+        assert positions(follower.take()) == [1]
+
     def test_others_events_between_ours_are_not_skipped(self, store: WorkflowStore, other: WorkflowStore) -> None:
         follower = store.follow(0)
         follower.take()

@@ -39,11 +39,17 @@ def wide(name: str, width: int) -> Definition:
     return Definition(name, steps=steps, parallel=width)
 
 
+def goal(text: str = "count", *, definition: str = "chain", deadline_at: datetime | None = None) -> StartWorkflow:
+    return StartWorkflow(
+        goal=text, definition=definition, definition_version="1", requested_by="ann", deadline_at=deadline_at
+    )
+
+
 class Loaded:
     """The definitions that the stage knows."""
 
     def __init__(self) -> None:
-        known = (chain("chain", 3), chain("long", 150), wide("wide", 4))
+        known = (chain("chain", 3), chain("long", 300), wide("wide", 4))
         self.known = {definition.name: definition for definition in known}
 
     def find(self, name: str, version: str) -> Definition | None:
@@ -133,8 +139,7 @@ class Stage:
         return Request(workflow_id, trigger, self.tick(), cause, "ann", **more)
 
     def start(self, workflow_id: str, definition: str = "chain") -> Request:
-        trigger = StartWorkflow(goal="count", definition=definition, definition_version="1", requested_by="ann")
-        return self.ask(workflow_id, trigger, f"goal/{workflow_id}")
+        return self.ask(workflow_id, goal(definition=definition), f"goal/{workflow_id}")
 
     def outcome(self, command: Command, *, output: Any = None, completes: bool = True) -> Request:
         trigger = RecordOutcome(

@@ -3,15 +3,13 @@
 `Stage` is a process; two stages on one database are two processes.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from domain.errors import (
     DecisionFault,
-    EventCorrupt,
     FenceMissed,
     StoreUnavailable,
     VersionConflict,
@@ -21,15 +19,10 @@ from domain.errors import (
 from domain.faultpoints import arm
 from domain.ids import local_workflow_id
 from domain.state import Status
-from domain.store.application import WorkflowStore
 from domain.store.deciding import LAPSED_OTHERWISE, RECEIVED_BEFORE
-from domain.triggers import PauseWorkflow, ResumeWorkflow, StartWorkflow
-from tests.contracts.stage import Note, Stage
-
-SECOND_EVENT = "originator_id = 'wf_2' AND originator_version = 2"
-ANOTHER_S_STATE = "SELECT state FROM stored_events WHERE originator_id = 'wf_3' AND originator_version = 2"
-PAUSE = PauseWorkflow(by="ann", reason="lunch")
-RESUME = ResumeWorkflow(by="ann", reason="back")
+from domain.store.shelf import Held
+from tests.contracts.stage import BEGINNING, Note, Stage, goal
+from tests.contracts.staged import PAUSE, RESUME, Staged, Stages
 
 
 class Fuse:
@@ -47,32 +40,7 @@ class Fuse:
                 raise self.error
 
 
-class StoreContract(ABC):
-    @abstractmethod
-    def opened(self, place: Any, **options: Any) -> WorkflowStore:
-        """A store on the test's database: each call is as another process."""
-
-    @abstractmethod
-    @pytest.fixture
-    def place(self) -> Any:
-        """Where the test's database is."""
-
-    @pytest.fixture
-    def stages(self, place: Any) -> Iterator["Stages"]:
-        stages = Stages(self, place)
-        yield stages
-        arm(None)
-        stages.close()
-
-    @pytest.fixture
-    def stage(self, stages: "Stages") -> Stage:
-        return stages.open("one")
-
-    @pytest.fixture
-    def other(self, stages: "Stages", stage: Stage) -> Stage:
-        """A second process; the inbox knows it by the same owner, so that either may complete a command."""
-        return stages.open("one")
-
+class StoreContract(Staged):
     # --- deciding and reading
 
     def test_what_was_decided_is_what_is_read(self, stage: Stage, other: Stage) -> None:
@@ -135,16 +103,24 @@ class StoreContract(ABC):
 
     def test_a_refusal_is_one_request_s_own(self, stage: Stage) -> None:
         stage.begin("wf_1")
-        another = StartWorkflow(goal="else", definition="chain", definition_version="1", requested_by="ann")
-        turn = stage.decide(stage.start("wf_2"), stage.ask("wf_1", another), stage.start("wf_3"))
+        turn = stage.decide(stage.start("wf_2"), stage.ask("wf_1", goal("else")), stage.start("wf_3"))
         assert [type(decided.error) for decided in turn] == [type(None), WorkflowConflict, type(None)]
         assert stage.store.workflow_ids() == ["wf_1", "wf_2", "wf_3"]
 
     def test_a_workflow_goes_on_after_a_refusal_in_the_same_turn(self, stage: Stage) -> None:
-        another = StartWorkflow(goal="else", definition="chain", definition_version="1", requested_by="ann")
-        turn = stage.decide(stage.start("wf_1"), stage.ask("wf_1", another), stage.ask("wf_1", PAUSE))
+        turn = stage.decide(stage.start("wf_1"), stage.ask("wf_1", goal("else")), stage.ask("wf_1", PAUSE))
         assert [type(decided.error) for decided in turn] == [type(None), WorkflowConflict, type(None)]
         assert stage.names("wf_1")[-1] == "WorkflowPaused"
+
+    def test_a_refusal_leaves_nothing_of_what_was_decided_on_the_way(self, stage: Stage) -> None:
+        """The deadline is over, which is decided first; then the request is refused, and the deadline's events too."""
+        stage.done(stage.ask("wf_1", goal(deadline_at=BEGINNING + timedelta(milliseconds=2))))
+        stage.tick()
+        turn = stage.decide(stage.ask("wf_1", goal("else")), stage.ask("wf_1", PAUSE))
+        assert [type(decided.error) for decided in turn] == [WorkflowConflict, type(None)]
+        names = stage.names("wf_1")
+        assert names.count("StoppingBegan") == 1
+        assert len(names) == turn[1].state.version
 
     def test_a_request_that_cannot_be_decided_holds_up_no_other(self, stage: Stage) -> None:
         turn = stage.decide(stage.start("wf_1"), stage.start("wf_2", "broken"), stage.start("wf_3"))
@@ -177,6 +153,26 @@ class StoreContract(ABC):
         assert decided.state.paused
         assert stage.begun.taken() == []
         assert stage.checked("wf_1")[-1].event == decided.events[-1].event
+
+    def test_what_others_decide_while_it_is_read_is_not_missed(
+        self, stage: Stage, other: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage.begin("wf_1")
+        select_since = stage.store.recorder.select_since
+        cold = other.store.shelf
+
+        def meanwhile(wanted: Any) -> Any:
+            found = select_since(wanted)
+            monkeypatch.undo()
+            stage.done(stage.ask("wf_1", PAUSE))
+            return found
+
+        monkeypatch.setattr(other.store.recorder, "select_since", meanwhile)
+        for paused in (False, True):
+            taken = cold.take(["wf_1"])["wf_1"]
+            assert isinstance(taken, Held)
+            assert taken.workflow.state.paused is paused
+            cold.keep([taken])
 
     def test_who_comes_second_decides_again(self, stage: Stage, other: Stage) -> None:
         commands = stage.begin("wf_1")
@@ -262,7 +258,7 @@ class StoreContract(ABC):
         assert decided.ignored == RECEIVED_BEFORE
         assert other.names("wf_1").count("WorkflowPaused") == 1
 
-    def test_a_command_claimed_while_it_is_revoked_is_waited_for(self, stages: "Stages") -> None:
+    def test_a_command_claimed_while_it_is_revoked_is_waited_for(self, stages: Stages) -> None:
         stage = stages.open("one", claims=False)
         stage.done(stage.start("wf_1"))
         (message,) = stage.row_states()
@@ -276,7 +272,7 @@ class StoreContract(ABC):
         assert list(decided.state.live) == [message]
         assert stage.row_states() == {message: "claimed"}
 
-    def test_a_command_nobody_claimed_is_revoked(self, stages: "Stages") -> None:
+    def test_a_command_nobody_claimed_is_revoked(self, stages: Stages) -> None:
         stage = stages.open("one", claims=False)
         stage.done(stage.start("wf_1"))
         (message,) = stage.row_states()
@@ -313,6 +309,7 @@ class StoreContract(ABC):
     def test_a_success_whose_answer_was_lost_is_found(self, stage: Stage, error: Exception) -> None:
         commands = stage.begin("wf_1", "wf_2")
         follower = stage.store.follow(stage.store.newest())
+        assert follower.take() == []
         arm(Fuse("commit.after", error))
         turn = stage.done(*[stage.outcome(command) for command in commands])
         assert [decided.request.completes is None for decided in turn] == [False, False]
@@ -342,123 +339,3 @@ class StoreContract(ABC):
             stage.decide(stage.outcome(command))
         stage.done(stage.outcome(command))
         assert stage.checked("wf_1")
-
-    # --- memory
-
-    def test_memory_is_bounded(self, stages: "Stages") -> None:
-        stage = stages.open("one", workflows_held=2)
-        commands = stage.begin(*[f"wf_{number}" for number in range(10)])
-        assert len(stage.store.shelf) == 2
-        for command in commands:
-            stage.go_on([command])
-        assert len(stage.store.shelf) == 2
-        assert {len(stage.checked(f"wf_{number}")) for number in range(10)} == {len(stage.checked("wf_0"))}
-
-    def test_unknown_workflows_take_no_memory(self, stage: Stage) -> None:
-        stage.decide(*[stage.ask(f"wf_{number}", PAUSE) for number in range(50)])
-        assert len(stage.store.shelf) == 0
-
-    # --- snapshots and keys
-
-    def test_a_long_workflow_is_loaded_from_its_snapshot(self, stage: Stage, other: Stage) -> None:
-        stage.finish(stage.begin("wf_1", definition="long"))
-        ((version,),) = stage.store.query("SELECT originator_version FROM stored_snapshots")
-        whole = stage.checked("wf_1")
-        assert len(whole) > version > 200
-        state = other.store.load("wf_1")
-        assert state == other.store.load("wf_1", upto=len(whole))
-        assert (state.version, state.head) == (len(whole), whole[-1].digest)
-
-    def test_it_goes_on_from_its_snapshot(self, stage: Stage, other: Stage) -> None:
-        commands = stage.begin("wf_1", definition="long")
-        while not stage.store.query("SELECT 1 FROM stored_snapshots"):
-            commands = stage.go_on(commands)
-        other.finish(commands)
-        assert other.store.load("wf_1").status is Status.COMPLETED
-        assert other.checked("wf_1")
-
-    @pytest.mark.parametrize(
-        "spoiled",
-        [
-            "state = 'x'",
-            "topic = 'State@0.older'",
-            "originator_version = originator_version - 1",
-            "state = replace(CAST(state AS TEXT), substr(CAST(state AS TEXT), instr(CAST(state AS TEXT), "
-            "'\"head\":\"') + 8, 64), '{}')".format("0" * 64),
-        ],
-    )
-    def test_a_snapshot_that_does_not_fit_is_passed_over(self, stage: Stage, other: Stage, spoiled: str) -> None:
-        commands = stage.begin("wf_1", definition="long")
-        while not stage.store.query("SELECT 1 FROM stored_snapshots"):
-            commands = stage.go_on(commands)
-        commands = stage.go_on(commands)
-        with stage.store.transaction() as cursor:
-            assert cursor.execute(f"UPDATE stored_snapshots SET {spoiled}") == 1
-        whole = stage.checked("wf_1")
-        assert other.store.load("wf_1").head == whole[-1].digest
-        other.go_on(commands)
-        assert other.checked("wf_1")
-
-    def test_a_workflow_has_one_key_for_its_life(self, stage: Stage, other: Stage) -> None:
-        stage.begin("wf_1", "wf_2")
-        keys: dict[str, str] = stage.rows("workflow_keys")
-        assert len(set(keys.values())) == 2
-        assert {len(bytes.fromhex(key)) for key in keys.values()} == {32}
-        other.done(other.ask("wf_1", PAUSE))
-        assert stage.rows("workflow_keys") == keys
-        loaded = other.store.shelf.take(["wf_1"])["wf_1"]
-        assert getattr(loaded, "workflow").key.hex() == keys["wf_1"]  # noqa: B009 - it is no StoreError
-
-    # --- what is damaged
-
-    @pytest.mark.parametrize(
-        "damage",
-        [
-            f"UPDATE stored_events SET state = 'x' WHERE {SECOND_EVENT}",
-            f"UPDATE stored_events SET topic = 'Unheard' WHERE {SECOND_EVENT}",
-            f"DELETE FROM stored_events WHERE {SECOND_EVENT}",
-            f"UPDATE stored_events SET state = ({ANOTHER_S_STATE}) WHERE {SECOND_EVENT}",
-        ],
-    )
-    def test_a_broken_event_stops_its_workflow_only(self, stage: Stage, other: Stage, damage: str) -> None:
-        commands = stage.begin("wf_1", "wf_2", "wf_3")
-        with stage.store.transaction() as cursor:
-            assert cursor.execute(damage) == 1
-        turn = other.decide(*[other.outcome(command) for command in commands])
-        assert [decided.error is None for decided in turn] == [True, False, True]
-        message = str(turn[1].error)
-        assert "wf_2" in message
-        assert "\n" not in message
-
-    def test_a_changed_payload_is_found_when_the_chain_is_checked(self, stage: Stage) -> None:
-        stage.begin("wf_1")
-        with stage.store.transaction() as cursor:
-            changed = cursor.execute(
-                'UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), \'"goal":"count"\', '
-                '\'"goal":"steal"\') AS BLOB) WHERE originator_version = 1'
-            )
-            assert changed == 1
-        assert stage.store.read("wf_1")[0].event.model_dump()["goal"] == "steal"
-        with pytest.raises(EventCorrupt, match="wf_1 event 1"):
-            stage.store.read("wf_1", verified=True)
-
-
-class Stages:
-    """The processes of one test."""
-
-    def __init__(self, contract: StoreContract, place: Any) -> None:
-        self._contract = contract
-        self._place = place
-        self._open: list[Stage] = []
-
-    def open(self, owner: str, **options: Any) -> Stage:
-        def opened(**more: Any) -> WorkflowStore:
-            return self._contract.opened(self._place, **more)
-
-        stage = Stage(opened, owner, **options)
-        self._open.append(stage)
-        return stage
-
-    def close(self) -> None:
-        for stage in self._open:
-            stage.store.close()
