@@ -98,7 +98,7 @@ FIXED = Definition(
     approvals=APPROVALS,
     gates=GATES,
     artifact=write,
-    attempts_budget=7,
+    attempts_budget=4,
     parallel=2,
 )
 PLANNED = Definition(
