@@ -135,6 +135,17 @@ class LogContract(ABC):
             seen += batch
         assert seen == everything(store)
 
+    def test_positions_that_the_database_left_out_are_not_waited_for(self, store: WorkflowStore) -> None:
+        follower = store.follow(0)
+        rows = [store.mapper.to_row(recorded("a", version)) for version in range(1, 5)]
+        store.recorder.insert_rows(rows[:3])
+        with store.transaction() as cursor:
+            assert cursor.execute("DELETE FROM stored_events WHERE originator_version = 2") == 1
+        assert positions(follower.take()) == [1, 3]
+        store.recorder.insert_rows(rows[3:])
+        follower.offer(everything(store))
+        assert positions(follower.take()) == [4]
+
     def test_a_rolled_back_save_is_not_followed(self, store: WorkflowStore) -> None:
         follower = store.follow(0)
         writer = Writer(store, "a")

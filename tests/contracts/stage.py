@@ -49,7 +49,7 @@ class Loaded:
     """The definitions that the stage knows."""
 
     def __init__(self) -> None:
-        known = (chain("chain", 3), chain("long", 300), wide("wide", 4))
+        known = (chain("chain", 3), wide("wide", 4))
         self.known = {definition.name: definition for definition in known}
 
     def find(self, name: str, version: str) -> Definition | None:

@@ -3,7 +3,6 @@
 `Stage` is a process; two stages on one database are two processes.
 """
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from domain.errors import (
     DecisionFault,
     FenceMissed,
+    InputInvalid,
     StoreUnavailable,
     VersionConflict,
     WorkflowConflict,
@@ -21,7 +21,8 @@ from domain.ids import local_workflow_id
 from domain.state import Status
 from domain.store.deciding import LAPSED_OTHERWISE, RECEIVED_BEFORE
 from domain.store.shelf import Held
-from tests.contracts.stage import BEGINNING, Note, Stage, goal
+from domain.workflow import Outcome, Workflow
+from tests.contracts.stage import Note, Stage, goal
 from tests.contracts.staged import PAUSE, RESUME, Staged, Stages
 
 
@@ -54,6 +55,7 @@ class StoreContract(Staged):
         stage.finish(stage.begin("wf_1"))
         assert stage.store.load("wf_1").status is Status.COMPLETED
         assert set(stage.row_states().values()) == {"done"}
+        assert len(stage.store.shelf) == 0, "what is over is not kept in memory"
 
     def test_a_turn_holds_many_workflows(self, stage: Stage) -> None:
         names = [f"wf_{number}" for number in range(300)]
@@ -112,15 +114,22 @@ class StoreContract(Staged):
         assert [type(decided.error) for decided in turn] == [type(None), WorkflowConflict, type(None)]
         assert stage.names("wf_1")[-1] == "WorkflowPaused"
 
-    def test_a_refusal_leaves_nothing_of_what_was_decided_on_the_way(self, stage: Stage) -> None:
-        """The deadline is over, which is decided first; then the request is refused, and the deadline's events too."""
-        stage.done(stage.ask("wf_1", goal(deadline_at=BEGINNING + timedelta(milliseconds=2))))
-        stage.tick()
-        turn = stage.decide(stage.ask("wf_1", goal("else")), stage.ask("wf_1", PAUSE))
-        assert [type(decided.error) for decided in turn] == [WorkflowConflict, type(None)]
-        names = stage.names("wf_1")
-        assert names.count("StoppingBegan") == 1
-        assert len(names) == turn[1].state.version
+    def test_a_refusal_leaves_nothing_of_what_was_decided_on_the_way(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stage.begin("wf_1")
+        handle = Workflow.handle
+
+        def refuse(workflow: Workflow, *given: Any) -> Outcome:
+            handle(workflow, *given)
+            monkeypatch.undo()
+            raise InputInvalid("no")
+
+        monkeypatch.setattr(Workflow, "handle", refuse)
+        turn = stage.decide(stage.ask("wf_1", PAUSE), stage.ask("wf_1", PAUSE))
+        assert [type(decided.error) for decided in turn] == [InputInvalid, type(None)]
+        assert stage.names("wf_1").count("WorkflowPaused") == 1
+        assert turn[1].state.version == len(stage.checked("wf_1"))
 
     def test_a_request_that_cannot_be_decided_holds_up_no_other(self, stage: Stage) -> None:
         turn = stage.decide(stage.start("wf_1"), stage.start("wf_2", "broken"), stage.start("wf_3"))
