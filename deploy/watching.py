@@ -87,14 +87,17 @@ class Watchers:
 
     async def run(self, follower: PatientFollower) -> None:
         """Hear of what is committed, by others too, until the follower is closed."""
-        watches = self._watches
+        recent, watches = self._recent, self._watches
         while batch := await follower.next_batch():
-            if not watches:
-                continue
             for notification in batch:
                 recorded = notification.event
-                for watch in watches.get(recorded.originator_id, ()):
-                    watch.hear(recorded.originator_id, recorded.originator_version, worth_a_look=True)
+                workflow_id, version = recorded.originator_id, recorded.originator_version
+                known = recent.get(workflow_id)
+                if known is not None and known.version < version:
+                    # Somebody else has decided: what is at hand is old.
+                    del recent[workflow_id]
+                for watch in watches.get(workflow_id, ()):
+                    watch.hear(workflow_id, version, worth_a_look=True)
 
     def fail(self, trouble: HandrailError) -> None:
         """Tell everyone who waits that the runtime is in trouble."""
@@ -139,7 +142,12 @@ class Watchers:
         children = _children_of(state)
         for child in children:
             self._add(child, watch)
-        return any(self._rests(child, watch) for child in self._loaded(children))
+        # A child that is still to be asked to stop does not rest, whatever it waits for.
+        return any(
+            self._rests(child, watch)
+            for child in self._loaded(children)
+            if state.stopping is None or child.stopping is not None
+        )
 
     def _loaded(self, workflow_ids: Iterable[str]) -> Iterator[State]:
         for workflow_id in workflow_ids:
@@ -166,7 +174,7 @@ class Watchers:
 
 def _may_rest(state: State) -> bool:
     """Whether a workflow is over, or nothing of it is under way; a look at what it waits for says the rest."""
-    return state.ended is not None or (not state.live and (state.paused or state.blocked))
+    return state.ended is not None or state.blocked or (state.paused and not state.live)
 
 
 def _children_of(state: State) -> list[str]:

@@ -67,6 +67,7 @@ BEGINNING: Final = datetime(2030, 1, 1, 9, 0, tzinfo=UTC)
 """When a rehearsal begins, unless it is told otherwise."""
 
 _Answer = TypeVar("_Answer")
+_NOT_OPEN: Final = "the rehearsal is not open: use it within `async with Rehearsal(…) as rehearsal`"
 
 
 class Clock:
@@ -119,7 +120,7 @@ class Rehearsal:
         self._deliver_twice = deliver_twice
         self._settings = settings if settings is not None else Settings(sweep_seconds=0.05, closing_grace_seconds=1.0)
         self._patience_seconds = patience_seconds
-        self._folder = None if home is not None else tempfile.TemporaryDirectory(prefix="handrail-")
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._home = home
         self._runtime: Runtime | None = None
         self._number = 0
@@ -127,6 +128,8 @@ class Rehearsal:
 
     async def __aenter__(self) -> Self:
         """Open the engine in its folder."""
+        if self._home is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="handrail-")
         arm(self._crashes.reached)
         await self._surviving(self._open)
         return self
@@ -207,13 +210,15 @@ class Rehearsal:
     def runtime(self) -> Runtime:
         """The engine, as long as it lives."""
         if self._runtime is None:
-            raise Refused("the rehearsal is not open: use it within `async with Rehearsal(…) as rehearsal`")
+            raise Refused(_NOT_OPEN)
         return self._runtime
 
     @property
     def home(self) -> Path:
         """The folder that the rehearsal takes place in."""
-        return self._home if self._home is not None else Path(self._folder.name if self._folder else "")
+        if self._home is None and self._folder is None:
+            raise Refused(_NOT_OPEN)
+        return Path(self._folder.name) if self._folder is not None else Path(self._home or "")
 
     @property
     def state(self) -> State:
