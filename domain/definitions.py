@@ -224,7 +224,8 @@ def _adapter(annotation: Any, place: str) -> TypeAdapter[Any]:
     try:
         return TypeAdapter(annotation)
     except Exception as error:
-        raise DefinitionInvalid(f"{place}: pydantic cannot validate {annotation!r}: {error}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DefinitionInvalid(f"{place}: pydantic cannot validate {annotation!r}: {reason}") from error
 
 
 def _without_answers(annotation: Any) -> Any:

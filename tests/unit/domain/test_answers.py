@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from domain import events as e
 from domain.policies import ApprovalPolicy
 from domain.state import Status, StepStatus
@@ -9,7 +11,7 @@ from tests.unit.domain.recipes import act, define, policy, reserve
 from tests.unit.domain.scenario import Scenario, given
 
 
-def screened(**parts: object) -> Scenario:
+def screened(**parts: Any) -> Scenario:
     """An activity that asked for a person, with its evidence."""
     scenario = given(define(reserve("screen"), act("tell"), approvals=[policy(), policy("board")]))
     return scenario.needs_approval("screen", evidence={"score": 71}, **parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from domain import events as e
 from domain.definitions import Step
@@ -15,9 +16,9 @@ from tests.unit.domain.scenario import BEGINNING, TRANSIENT, Scenario, given
 MINUTE = timedelta(minutes=1)
 
 
-def asked(**options: object) -> Scenario:
+def asked(**options: Any) -> Scenario:
     """A workflow that waits for an approval of its only step."""
-    parts = {"deadline": 10 * MINUTE, "escalate_after": 5 * MINUTE, "escalate_to": ("chief",)} | options
+    parts: dict[str, Any] = {"deadline": 10 * MINUTE, "escalate_after": 5 * MINUTE, "escalate_to": ("chief",)} | options
     return given(define(Step("look", act("look"), approval="default"), approvals=[policy(**parts)]))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -17,12 +18,12 @@ from tests.unit.domain.scenario import BUG, NOT_APPLIED, PERMANENT, TRANSIENT, S
 UNPROVEN = [TRANSIENT, PERMANENT, BUG, failure(FailureClass.TIMEOUT), failure(FailureClass.INVALID)]
 
 
-def lost(**options: object) -> Scenario:
+def lost(**options: Any) -> Scenario:
     """A payment whose attempt was lost, with a probe."""
     return given(define(pay(probe="ask", **options), act("tell"))).lapses("pay")
 
 
-def probed(**options: object) -> Scenario:
+def probed(**options: Any) -> Scenario:
     """A payment whose attempt was lost, and whose probe is under way."""
     return lost(**options).later(5).wakes().then(e.StepScheduled)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from domain import events as e
@@ -16,7 +18,7 @@ from tests.unit.domain.scenario import NOT_APPLIED, PERMANENT, Scenario, failure
 TIMED_OUT = failure(FailureClass.TIMEOUT, "took too long")
 
 
-def side_by_side(**options: object) -> Scenario:
+def side_by_side(**options: Any) -> Scenario:
     """Two steps under way at once, both with effects."""
     return given(define(Step("left", reserve("left"), after=()), Step("right", reserve("right"), after=()), **options))
 
