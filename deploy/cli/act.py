@@ -31,6 +31,8 @@ def act(
     session = Session(home, module, as_json=as_json)
     session.must_exist()
 
+    before = session.standing(workflow_id)
+
     async def work() -> ExitCode:
         async with session.runtime([workflow_id], drive=not detach) as runtime:
             state = runtime.store.load(workflow_id)
@@ -43,7 +45,7 @@ def act(
             if detach:
                 session.screen.note(f"saved; `{session.place.command('resume', workflow_id)}` goes on")
                 return session.leave(state, decided.events, decided.state)
-            return await session.drive(runtime, state)
+            return await session.drive(runtime, before)
 
     return session.run(work())
 

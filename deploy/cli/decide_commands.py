@@ -127,6 +127,12 @@ def _decide(
     )
 
 
+def last_decided(state: State) -> str | None:
+    """The step whose approval was decided or expired last, where it can be told; None where none was asked for."""
+    asked = [name for name, step in state.steps.items() if step.rounds]
+    return next(reversed([*asked, *state.grants]), None)
+
+
 def decision_on(state: State, answer: object, *, step: str | None, digest: str | None) -> RecordDecision:
     """The trigger of a decision on the approval that is meant; raises InputInvalid where none can be meant.
 
@@ -147,7 +153,7 @@ def decision_on(state: State, answer: object, *, step: str | None, digest: str |
         raise InputInvalid(f"several steps of {name} wait for an approval: name one with --step: {steps}")
     ballot = next(iter(state.ballots.values()), None) if step is None else state.ballots.get(step)
     if ballot is None:
-        closed = step if step is not None else next(reversed(state.grants), None)
+        closed = step if step is not None else last_decided(state)
         known = closed is not None and (closed in state.steps or closed in state.settled)
         if step is not None and not known:
             raise InputInvalid(f"{name} has no step {step!r}: `handrail show {name}` lists its steps")

@@ -21,8 +21,8 @@ from deploy.cli import (
 )
 from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
-from deploy.cli.place import DEBUG_VARIABLE, DEFAULT_HOME, HOME_VARIABLE
-from deploy.cli.screen import PROGRAM, complain
+from deploy.cli.place import DEBUG_VARIABLE, DEFAULT_HOME, HOME_VARIABLE, PROGRAM
+from deploy.cli.screen import complain
 from domain.errors import HandrailError
 
 app = typer.Typer(

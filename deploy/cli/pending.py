@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from domain.state import PEOPLE_REASONS, Ballot, State, StepStatus, Wait, goes_on
+from domain.state import PEOPLE_REASONS, Ballot, State, StepStatus, Wait
 
 WHO: Final = "WHO"
 """Stands in a command for the name of whoever decides."""
@@ -20,10 +20,11 @@ class Place:
 
     home: str | None = None
     modules: tuple[str, ...] = ()
+    program: str = "handrail"
 
     def command(self, *words: str) -> str:
         """A command line of ours, quoted for the shell."""
-        given = ["handrail", *words]
+        given = [self.program, *words]
         if self.home is not None:
             given += ["--home", self.home]
         for module in self.modules:
@@ -46,14 +47,16 @@ class Pending:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "commands": list(self.commands)}
+        moments = {name: None if at is None else at.isoformat() for name, at in self._moments()}
+        return {**asdict(self), **moments, "commands": list(self.commands)}
+
+    def _moments(self) -> Iterable[tuple[str, datetime | None]]:
+        return ("since", self.since), ("due_at", self.due_at)
 
 
 def at_rest(state: State) -> bool:
     """Whether nothing is under way: no attempt, no retry, no probe to come; what is left is waited for."""
-    if state.live:
-        return False
-    return state.paused or (bool(state.waits) and not goes_on(state.waits, state.dues))
+    return state.blocked or (state.paused and not state.live)
 
 
 def pendings(state: State, place: Place) -> list[Pending]:
@@ -129,7 +132,7 @@ def _commands(state: State, wait: Wait, place: Place, *, several: bool) -> Itera
     elif wait.reason == "budget":
         yield place.command("extend", name, "--attempts", "10", "--reason", "TEXT")
     elif wait.reason == "definition":
-        yield Place(place.home, (*place.modules, "MODULE")).command("resume", name)
+        yield replace(place, modules=(*place.modules, "MODULE")).command("resume", name)
     elif wait.reason == "signal":
         yield place.command("signal", wait.name or "", wait.correlation or "", "--payload", "@FILE.json")
     elif wait.reason == "child":

@@ -6,12 +6,15 @@ Option > environment > default. `--home` together with `HANDRAIL_STORE` is an er
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from domain.errors import InputInvalid
 
+PROGRAM: Final = "handrail"
 HOME_VARIABLE: Final = "HANDRAIL_HOME"
 STORE_VARIABLE: Final = "HANDRAIL_STORE"
 MODULES_VARIABLE: Final = "HANDRAIL_MODULES"
@@ -53,3 +56,9 @@ def modules_of(options: Sequence[str], environment: Mapping[str, str] = os.envir
     """The modules to load: those of the options, or else those of the environment, separated by commas."""
     given = options or environment.get(MODULES_VARIABLE, "").split(",")
     return tuple(dict.fromkeys(name.strip() for one in given for name in one.split(",") if name.strip()))
+
+
+def program_name() -> str:
+    """How this program is called from here: by its name, or by its path where the name leads nowhere."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == PROGRAM and shutil.which(PROGRAM) is None else PROGRAM

@@ -39,8 +39,12 @@ def resume(
     if workflow_id is None:
         return session.run(resume_all(session))
 
+    before = session.standing(workflow_id)
+    if before.ended is not None:
+        session.screen.note(f"{workflow_id} is over already: {before.ended}")
+
     async def work() -> ExitCode:
         async with session.runtime([workflow_id]) as runtime:
-            return await session.drive(runtime, runtime.store.load(workflow_id))
+            return await session.drive(runtime, before)
 
     return session.run(work())

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+from deploy.cli.place import PROGRAM
 
 if TYPE_CHECKING:
     from deploy.cli.lines import Line
     from domain.recorded import RecordedEvent
-
-PROGRAM: Final = "handrail"
 
 
 class Screen:

@@ -12,7 +12,7 @@ from deploy.cli.lines import Earlier, tell
 from deploy.cli.logs import log_to
 from deploy.cli.pending import Place, pendings
 from deploy.cli.person import Person, at_terminal
-from deploy.cli.place import existing_home, home_of, modules_of
+from deploy.cli.place import existing_home, home_of, modules_of, program_name
 from deploy.cli.screen import Screen
 from domain.recorded import RecordedEvent
 from domain.state import State
@@ -29,7 +29,7 @@ class Session:
         """Nothing is opened yet; raises InputInvalid where options and environment do not go together."""
         self.home = home_of(home)
         self.modules = modules_of(modules or [])
-        self.place = Place(home, tuple(modules or ()))
+        self.place = Place(home, tuple(modules or ()), program_name())
         self.screen = Screen(as_json=as_json)
         self._home_option = home
         self._drive: Drive | None = None
@@ -73,6 +73,14 @@ class Session:
             yield opened
         finally:
             opened.close()
+
+    def standing(self, workflow_id: str) -> State:
+        """Where a workflow stands before anything runs here: what is decided on opening is printed like the rest.
+
+        Raises WorkflowUnknown.
+        """
+        with self.store() as store:
+            return store.load(workflow_id)
 
     async def drive(self, runtime: Runtime, state: State, advance: Advance | None = None) -> ExitCode:
         """Follow a workflow to its next rest, and sum it up where that was asked for."""

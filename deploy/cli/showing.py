@@ -162,6 +162,9 @@ def _wait_lines(state: State, one: Pending) -> Iterator[str]:
 
 def _plan_lines(state: State) -> Iterator[str]:
     plan = compensation_plan(state)
+    if state.ended is not None:
+        # What stands is no plan any more: nothing will undo it.
+        plan = [one for one in plan if one.state != "open"]
     if not plan:
         return
     yield "undone" if state.ended is not None else "compensation plan"

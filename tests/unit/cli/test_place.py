@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.pending import Place
-from deploy.cli.place import existing_home, home_of, modules_of
+from deploy.cli.place import existing_home, home_of, modules_of, program_name
 from domain.errors import InputInvalid
 
 
@@ -50,3 +50,16 @@ def test_a_command_leads_to_the_same_place_and_is_quoted() -> None:
     assert Place().command("approve", "wf_001", "--by", "WHO") == "handrail approve wf_001 --by WHO"
     place = Place("my data", ("my.flows",))
     assert place.command("resume") == "handrail resume --home 'my data' --module my.flows"
+
+
+def test_the_program_is_called_as_it_can_be_called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.argv", [".venv/bin/handrail", "list"])
+    assert program_name() == ".venv/bin/handrail"
+    assert Place(program=program_name()).command("list") == ".venv/bin/handrail list"
+    monkeypatch.setattr("sys.argv", ["deploy/cli/__main__.py"])
+    assert program_name() == "handrail"
+    found = tmp_path / "handrail"
+    found.touch(mode=0o755)
+    monkeypatch.setattr("sys.argv", [str(found)])
+    assert program_name() == "handrail"
