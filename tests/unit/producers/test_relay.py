@@ -1,0 +1,332 @@
+"""The relay: carries on what the log says, in its order; its position moves only when all of a batch is done."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumers.inbox import receive
+from domain.errors import DefinitionUnknown, FenceMissed, HandrailError, StoreUnavailable, WorkflowUnknown
+from domain.events import (
+    ChildStarted,
+    Event,
+    StepScheduled,
+    StoppingBegan,
+    Undo,
+    WaitTimedOut,
+    WorkflowCancelled,
+    WorkflowCompensated,
+    WorkflowCompleted,
+    WorkflowFailed,
+    WorkflowForked,
+    WorkflowStarted,
+)
+from domain.messages import command_of
+from domain.ports import Command, Notification
+from domain.recorded import RecordedEvent
+from domain.store.application import WorkflowStore
+from domain.store.positions import MovePosition, position_of
+from domain.triggers import CancelWorkflow, EndChild, StartWorkflow
+from producers.facts import KnownWorkflows, WorkflowFacts, facts_of
+from producers.memory import MemorySender
+from producers.relay import RELAY, Relay
+from producers.signals import SIGNALS_SCHEMA, Signals
+from tests.unit.producers.stage import BEGINNING, Decisions, notification, open_store, recorded
+
+
+def started(workflow_id: str = "wf_1", parent: str | None = None) -> RecordedEvent:
+    event = WorkflowStarted(
+        goal="g",
+        definition="d",
+        definition_version="2",
+        input={},
+        requested_by="alice",
+        parent_workflow=parent,
+        parent_step="inner" if parent else None,
+    )
+    return recorded(event, workflow_id)
+
+
+def scheduled(workflow_id: str = "wf_1", *, step: str = "a") -> StepScheduled:
+    return StepScheduled(
+        step=step,
+        kind="run",
+        attempt=1,
+        message_id=f"{workflow_id}/{step}/run/1",
+        activity="act",
+        queue="default",
+        input={"x": 1},
+        expires_at=BEGINNING + timedelta(hours=1),
+        key=f"{workflow_id}/{step}/run",
+    )
+
+
+class Followed:
+    """A follower that hands out what it was given."""
+
+    def __init__(self, *batches: Sequence[Notification]) -> None:
+        self.position = 0
+        self._batches = list(batches)
+        self.done = asyncio.Event()
+
+    async def next_batch(self, limit: int = 500) -> list[Notification]:
+        if not self._batches:
+            self.done.set()
+            await asyncio.Event().wait()
+        batch = list(self._batches.pop(0))
+        self.position = batch[-1].position
+        return batch
+
+
+class World:
+    """A relay, and everything that lies around it."""
+
+    def __init__(self, store: WorkflowStore, *batches: Sequence[Notification], room: int = 100) -> None:
+        self.store = store
+        self.decisions = Decisions()
+        self.sent: list[Command] = []
+        self.room = room
+        self.here: set[str] = set()
+        self.not_driven: set[str] = set()
+        self.stopped: list[str] = []
+        self.refusal: HandrailError | None = None
+        self.parents = {"wf_1": None, "wf_1.inner": "wf_1"}
+        self.follower = Followed(*batches)
+        self.known = KnownWorkflows(lambda name: started(name, self.parents.get(name)))
+        self.relay = Relay(
+            follower=self.follower,
+            sender=MemorySender(self.put),
+            decider=self.decisions,
+            signals=Signals(store, self.decisions, lambda: BEGINNING, receive),
+            known=self.known,
+            outside=self,
+            clock=lambda: BEGINNING,
+        )
+
+    def put(self, commands: Sequence[Command]) -> int:
+        taken = list(commands)[: self.room]
+        self.sent += taken
+        return len(taken)
+
+    def drives(self, one: Notification) -> bool:
+        return one.event.originator_id not in self.not_driven
+
+    def started_here(self, message_id: str) -> bool:
+        return message_id in self.here
+
+    def command(self, one: RecordedEvent, facts: WorkflowFacts) -> Command:
+        assert isinstance(one.event, StepScheduled)
+        return command_of(one.event, one.originator_id, facts)
+
+    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow:
+        if self.refusal is not None:
+            raise self.refusal
+        return StartWorkflow(
+            goal=event.goal,
+            definition=event.definition,
+            definition_version="1",
+            requested_by=facts.requested_by,
+            parent_workflow=parent,
+            parent_step=event.step,
+        )
+
+    def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
+        self.stopped.append(workflow_id)
+
+    def move(self, before: int, after: int) -> None:
+        self.store.run(MovePosition(RELAY, before, after), point="position")
+
+    def position(self) -> int:
+        with self.store.reading() as cursor:
+            return position_of(cursor, RELAY)
+
+    async def carry(self) -> None:
+        """Run until everything at hand is carried on."""
+        task = asyncio.create_task(self.relay.run())
+        done = asyncio.create_task(self.follower.done.wait())
+        async with asyncio.timeout(10):
+            await asyncio.wait([task, done], return_when=asyncio.FIRST_COMPLETED)
+        done.cancel()
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[WorkflowStore]:
+    opened = open_store(tmp_path, SIGNALS_SCHEMA)
+    yield opened
+    opened.close()
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+async def test_commands_go_out_unless_they_were_started_here_or_are_not_driven(store: WorkflowStore) -> None:
+    batch = [notification(n, scheduled(f"wf_{n}"), f"wf_{n}") for n in (1, 2, 3)]
+    world = World(store, batch)
+    world.here = {"wf_1/a/run/1"}
+    world.not_driven = {"wf_2"}
+    await world.carry()
+    (command,) = world.sent
+    assert (command.message_id, command.definition, command.definition_version) == ("wf_3/a/run/1", "d", "2")
+    assert (command.requested_by, command.idempotency_key, dict(command.input)) == ("alice", "wf_3/a/run", {"x": 1})
+
+
+async def test_a_full_transport_stops_nobody(store: WorkflowStore) -> None:
+    batch = [notification(n, scheduled(f"wf_{n}"), f"wf_{n}") for n in (1, 2, 3)]
+    world = World(store, batch, room=1)
+    await world.carry()
+    assert len(world.sent) == 1
+    world.relay.write_position()
+    assert world.position() == 3
+
+
+# --- position -------------------------------------------------------------------------------------------------------
+
+
+async def test_the_position_moves_when_all_of_a_batch_is_done(store: WorkflowStore) -> None:
+    batch = [notification(7, child_started())]
+    world = World(store, batch)
+    world.decisions.errors = [StoreUnavailable("locked"), StoreUnavailable("locked")]
+    await world.carry()
+    assert world.decisions.asked == [("wf_1.inner", "StartWorkflow")] * 3
+    assert world.position() == 0
+    world.relay.write_position()
+    world.relay.write_position()
+    assert world.position() == 7
+
+
+async def test_a_relay_that_was_overtaken_steps_down(store: WorkflowStore) -> None:
+    world = World(store, [notification(5, scheduled())])
+    await world.carry()
+    store.run(MovePosition(RELAY, 0, 3))
+    with pytest.raises(FenceMissed, match="no longer at 0"):
+        world.relay.write_position()
+
+
+async def test_the_position_is_written_by_itself_after_a_while(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.relay.POSITION_EVERY_SECONDS", 0.001)
+    world = World(store, [notification(5, scheduled())])
+    task = asyncio.create_task(world.relay.run())
+    async with asyncio.timeout(10):
+        while world.position() != 5:  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0)
+    task.cancel()
+
+
+# --- children -------------------------------------------------------------------------------------------------------
+
+
+def child_started() -> ChildStarted:
+    return ChildStarted(step="inner", child_workflow="wf_1.inner", definition="c", goal="g", input={})
+
+
+async def test_a_child_is_started_for_its_parents_requester(store: WorkflowStore) -> None:
+    world = World(store, [notification(1, child_started(), version=4)])
+    await world.carry()
+    (request,) = world.decisions.requests
+    assert isinstance(request.trigger, StartWorkflow)
+    assert (request.workflow_id, request.cause, request.trigger.requested_by) == ("wf_1.inner", "wf_1/4", "alice")
+    assert (request.trigger.parent_workflow, request.trigger.parent_step) == ("wf_1", "inner")
+
+
+@pytest.mark.parametrize("where", ["before it is asked", "by the child itself"])
+async def test_a_child_that_cannot_be_started_is_told_to_its_parent(store: WorkflowStore, where: str) -> None:
+    world = World(store, [notification(1, child_started())])
+    if where == "before it is asked":
+        world.refusal = DefinitionUnknown("there is no definition 'c'")
+    else:
+        world.decisions.errors = [DefinitionUnknown("there is no definition 'c'")]
+    await world.carry()
+    told = world.decisions.requests[-1]
+    assert isinstance(told.trigger, EndChild)
+    assert (told.workflow_id, told.trigger.step, told.trigger.status) == ("wf_1", "inner", "failed")
+    assert told.trigger.reason == "invalid: it could not be started: there is no definition 'c'"
+
+
+UNDO = Undo(step="a", activity="act", compensation="undo", key="wf_1.inner/a/run")
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "output", "reason"),
+    [
+        (WorkflowCompleted(output={"x": 1}, effects=(UNDO,)), "completed", {"x": 1}, ""),
+        (WorkflowFailed(reason="no", effects=(UNDO,)), "failed", None, "no"),
+        (WorkflowCancelled(reason="stop", effects=(UNDO,)), "cancelled", None, "stop"),
+        (WorkflowCompensated(reason="undone", compensated=(), effects=(UNDO,)), "compensated", None, "undone"),
+    ],
+    ids=["completed", "failed", "cancelled", "compensated"],
+)
+async def test_a_childs_end_is_told_to_its_parent_once(
+    store: WorkflowStore, event: Event, status: str, output: Any, reason: str
+) -> None:
+    world = World(store, [notification(1, event, "wf_1"), notification(2, event, "wf_1.inner")])
+    await world.carry()
+    (request,) = world.decisions.requests
+    assert isinstance(request.trigger, EndChild)
+    assert request.trigger.model_dump(exclude={"type"}) == {
+        "step": "inner",
+        "child_workflow": "wf_1.inner",
+        "status": status,
+        "output": output,
+        "reason": reason,
+        "effects": (UNDO.model_dump(),),
+    }
+    assert request.workflow_id == "wf_1"
+    assert request.receipt is not None
+    assert request.receipt.message_id == "wf_1.inner/ended/inner"
+
+
+async def test_a_stopping_parent_asks_its_children_in_the_order_of_the_log(store: WorkflowStore) -> None:
+    stop = StoppingBegan(why="cancelled", reason="enough", compensate=False, children=("wf_1.inner",))
+    late = WaitTimedOut(step="x", reason="child", due_at=BEGINNING, then="fail", child_workflow="wf_1.other")
+    world = World(store, [notification(1, child_started()), notification(2, stop), notification(3, late)])
+    world.decisions.errors = [None, WorkflowUnknown("never began")]
+    await world.carry()
+    assert world.decisions.asked == [
+        ("wf_1.inner", "StartWorkflow"),
+        ("wf_1.inner", "CancelWorkflow"),
+        ("wf_1.other", "CancelWorkflow"),
+    ]
+    cancel = world.decisions.requests[1].trigger
+    assert isinstance(cancel, CancelWorkflow)
+    assert (cancel.compensate, cancel.by) == (False, "engine")
+    assert world.stopped == ["wf_1"]
+
+
+# --- facts ----------------------------------------------------------------------------------------------------------
+
+
+def test_facts_are_remembered_for_as_many_as_fit() -> None:
+    read: list[str] = []
+
+    def first(name: str) -> RecordedEvent:
+        read.append(name)
+        return started(name)
+
+    known = KnownWorkflows(first, most=2)
+    known.note(started("wf_1", "wf_0"))
+    assert known.of("wf_1").parent_workflow == "wf_0"
+    for name in ("wf_2", "wf_3", "wf_3", "wf_1"):
+        known.of(name)
+    assert read == ["wf_2", "wf_3", "wf_1"]
+
+
+def test_a_fork_has_its_sources_definition_and_no_parent() -> None:
+    fork = WorkflowForked(
+        source="wf_1",
+        source_version=3,
+        source_digest="x",
+        state={"definition": "d", "definition_version": "7", "parent_workflow": "wf_0", "parent_step": "s"},
+        requested_by="bob",
+    )
+    assert facts_of(recorded(fork)) == WorkflowFacts("d", "7", "bob")
+    with pytest.raises(TypeError, match="does not begin"):
+        facts_of(recorded(scheduled()))
