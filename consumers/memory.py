@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from consumers.activities import ActivityRunner
@@ -33,12 +33,16 @@ Line = tuple[str, str, str]
 
 
 class MemoryConsumer:
-    """Takes step commands in, claims their rows, has their attempts run. `drained` hears when there is room again."""
+    """Takes step commands in, claims their rows, has their attempts run. `drained` hears when there is room again.
+
+    `missing` hears of workflows whose commands nobody here can run, since their definition is not loaded.
+    """
 
     def __init__(self, claims: Claims, runner: ActivityRunner, *, most: int = DELIVERIES_HELD) -> None:
         """Hold nothing yet."""
         self.counts: Counter[Delivered] = Counter()
         self.drained: Callable[[], None] = _nothing
+        self.missing: Callable[[Collection[str]], None] = _nobody
         self._claims = claims
         self._runner = runner
         self._most = most
@@ -121,6 +125,7 @@ class MemoryConsumer:
             if self._runner.activities.find(*line) is None:
                 for command in waiting:
                     self._settle(command, Delivered.DEFINITION_MISSING)
+                self.missing({command.workflow_id for command in waiting})
                 self._waiting -= len(waiting)
                 waiting.clear()
             while waiting and len(batch) < CLAIMS_A_TURN and rooms.take(*line):
@@ -148,3 +153,7 @@ class MemoryConsumer:
 
 def _nothing() -> None:
     """Do nothing: nobody waits for room."""
+
+
+def _nobody(_: Collection[str]) -> None:
+    """Hear of it, and do nothing."""

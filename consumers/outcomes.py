@@ -17,7 +17,7 @@ from consumers.redaction import Redactor
 from domain.definitions import ActivityType
 from domain.errors import ActivityAnswer, Denied, InputInvalid, NeedsApproval
 from domain.failures import MESSAGE_CHARACTERS, Failure, FailureClass, failure_from_exception, make_failure
-from domain.payloads import check_payload
+from domain.payloads import check_finite, check_payload, holds_null
 from domain.triggers import Answer
 
 Status = Literal["ok", "failed", "needs_approval", "denied"]
@@ -95,6 +95,9 @@ def _recorded_output(declared: ActivityType, value: Any, redactor: Redactor) -> 
     adapter = declared.output_adapter
     valid = adapter.validator.validate_python(value)
     output = adapter.serializer.to_python(valid, mode="json", by_alias=True, warnings="error")
+    if holds_null(output):
+        # JSON has null where the value had NaN or an infinity: what is no number must not pass for what is not there.
+        check_finite(adapter.serializer.to_python(valid, by_alias=True), "output")
     if redactor.active:
         output = redactor.payload(output)
     check_payload(output, "output")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Final
 
@@ -82,6 +82,7 @@ class Holder:
         claims = Claims(store, owner, lease_seconds=settings.lease_seconds)
         self.consumer = MemoryConsumer(claims, self.runner, most=settings.deliveries_held)
         self.consumer.drained = self._drained
+        self.consumer.missing = self._missing
         self.sender = MemorySender(self.consumer.put)
         self._keeper = LeaseKeeper(claims, self.runner)
         self._outside = RelaySurroundings(
@@ -108,6 +109,7 @@ class Holder:
         self._leases: asyncio.Task[None] | None = None
         self._swept = asyncio.Event()
         self._horizon_seconds = 0.0
+        self._unknown: set[str] = set()
 
     async def begin(self) -> None:
         """Take over what former holders have left behind, and run. Raises StoreError where the store cannot be used."""
@@ -193,12 +195,20 @@ class Holder:
             if new:
                 await self.sweep.take_over(new)
                 self.timer.look_again()
+            if self._unknown:
+                unknown, self._unknown = self._unknown, set()
+                await self.sweep.wake(sorted(unknown), "definition missing")
             if self._horizon_seconds:
                 horizon, self._horizon_seconds = self._horizon_seconds, 0.0
                 await self.sweep.issue_again(horizon_seconds=horizon)
             await self.sweep.once()
 
     def _sweep_now(self) -> None:
+        self._swept.set()
+
+    def _missing(self, workflow_ids: Collection[str]) -> None:
+        """Nobody here can run what these workflows have scheduled: they are to say what they wait for."""
+        self._unknown.update(workflow_ids)
         self._swept.set()
 
     def _drained(self) -> None:

@@ -42,6 +42,32 @@ def check_payload(value: Any, what: str, *, most_bytes: int = PAYLOAD_BYTES) -> 
         raise InputInvalid(f"{what}: {exact} bytes, at most {most_bytes}; write an artifact and pass its reference")
 
 
+def holds_null(value: Any) -> bool:
+    """Whether a payload holds a null, or is one."""
+    if type(value) is dict:
+        return any(holds_null(part) for part in value.values())
+    if type(value) is list:
+        return any(holds_null(part) for part in value)
+    return value is None
+
+
+def check_finite(value: Any, what: str) -> None:
+    """Raise InputInvalid, naming `what` and the place, where a value that is to become JSON holds NaN or an infinity.
+
+    For what pydantic has dumped for Python: JSON would hold null there without a word.
+    """
+    if isinstance(value, float):
+        fault = _fault_in_float(value, 0)
+        if fault is not None:
+            raise InputInvalid(f"{what}: {fault[1]}")
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            check_finite(part, f"{what}.{key}")
+    elif isinstance(value, list | tuple | set | frozenset):
+        for number, part in enumerate(value):
+            check_finite(part, f"{what}[{number}]")
+
+
 Fault = tuple[str, str]
 """Where in a value, and why."""
 

@@ -152,6 +152,7 @@ class StepState:
     last_failure: Failure | None = None
     gate: str | None = None
     gate_approval: str | None = None
+    gate_reason: str = ""
     rounds: int = 0
     granted_digest: str | None = None
     unknown_attempt: int | None = None
@@ -300,8 +301,15 @@ class State:
 
     @property
     def blocked(self) -> bool:
-        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come."""
-        return bool(self.waits) and not self.live and not (self.dues and goes_on(self.waits, self.dues))
+        """Whether there are waits and nothing else is under way: no attempt, no backoff, no probe to come.
+
+        Without the definition nobody runs what is scheduled, so that nothing is under way.
+        """
+        if not self.waits:
+            return False
+        if self.live:
+            return ":definition" in self.waits
+        return not (self.dues and goes_on(self.waits, self.dues))
 
     @property
     def next_due(self) -> datetime | None:

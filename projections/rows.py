@@ -37,6 +37,15 @@ class Standing:
     undoing_from: str | None = None
     ended: str | None = None
 
+    @property
+    def blocked(self) -> bool:
+        """Whether there are waits and nothing else is under way, as in State.blocked."""
+        if not self.waits:
+            return False
+        if self.live:
+            return ":definition" in self.waits
+        return not goes_on(self.waits, self.pending)
+
 
 @dataclass(slots=True)
 class StepRow:
@@ -107,7 +116,7 @@ class WorkflowRow:
             return Status.COMPENSATING
         if standing.stopping:
             return Status.STOPPING
-        if standing.waits and not standing.live and not goes_on(standing.waits, standing.pending):
+        if standing.blocked:
             return Status.BLOCKED
         if standing.finalizing:
             return Status.FINALIZING

@@ -43,7 +43,8 @@ def act(
             if decided.ignored is not None:
                 session.screen.note(f"nothing to do: {decided.ignored}")
             if detach:
-                session.screen.note(f"saved; `{session.place.command('resume', workflow_id)}` goes on")
+                verb = "unpause" if decided.state.paused else "resume"
+                session.screen.note(f"saved; `{session.place.command(verb, workflow_id)}` goes on")
                 return session.leave(state, decided.events, decided.state)
             return await session.drive(runtime, before)
 

@@ -19,7 +19,7 @@ from deploy.cli.person import Answer, Person
 from deploy.cli.screen import Screen
 from domain import events as e
 from domain.chain import GENESIS
-from domain.errors import HandrailError
+from domain.errors import HandrailError, WorkflowUnknown
 from domain.evolve import evolve
 from domain.recorded import RecordedEvent
 from domain.state import Ballot, State
@@ -105,8 +105,18 @@ class Drive:
     # --- following ----------------------------------------------------------------------------------------------
 
     def _watch(self, state: State) -> None:
+        """Follow a workflow from this state on, and the children that it waits for there."""
         self._family[state.workflow_id] = _Member(state)
         self._tasks.append(asyncio.create_task(self._listen(state.workflow_id, state.version)))
+        for wait in state.waits.values():
+            if wait.reason == "child" and wait.name and wait.name not in self._family:
+                self._watch(self._child(wait.name))
+
+    def _child(self, workflow_id: str) -> State:
+        try:
+            return self._engine.store.load(workflow_id)
+        except WorkflowUnknown:  # it has been asked for, and has not begun
+            return State(workflow_id, head=GENESIS)
 
     async def _listen(self, workflow_id: str, after: int) -> None:
         try:

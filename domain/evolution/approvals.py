@@ -14,6 +14,7 @@ def policy_evaluated(state: State, event: e.PolicyEvaluated, _: datetime) -> Non
     step = state.steps[event.step]
     step.gate = event.verdict
     step.gate_approval = event.approval
+    step.gate_reason = event.reason
 
 
 def approval_requested(state: State, event: e.ApprovalRequested, at: datetime) -> None:

@@ -84,7 +84,8 @@ def attempt(decision: Decision, step: StepState) -> Events:
         )
         return
     if step.gate == "deny":
-        failure = make_failure(declared.name, FailureClass.REJECTED, "denied by policy", type_name="PolicyDenied")
+        words = step.gate_reason or "denied by policy"
+        failure = make_failure(declared.name, FailureClass.REJECTED, words, type_name="PolicyDenied")
         yield from fail_step(decision, step.id, failure)
         return
     policy_name = policy_gate.approval_needed(decision, step)
@@ -98,8 +99,9 @@ def attempt(decision: Decision, step: StepState) -> Events:
             policy_version=policy.version,
         )
         if step.granted_digest != digest:
+            reason = step.gate_reason if step.gate == "require_approval" else ""
             yield from approval_wait.request(
-                decision, step, policy, origin="gate", step_input=step_input, reason="manual approval"
+                decision, step, policy, origin="gate", step_input=step_input, reason=reason or "manual approval"
             )
             return
     yield from schedule_attempt(decision, step, declared, "run", step_input, action=digest)

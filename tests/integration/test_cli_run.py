@@ -42,21 +42,21 @@ def test_a_block_without_a_terminal_says_which_command_approves_and_that_command
     blocked = handrail("run", "--goal", VENDOR, "--by", "ada")
     assert blocked.out == "".join(SIX_LINES.splitlines(keepends=True)[:3])
     assert blocked.code == 3
-    assert "handrail approve wf_001 --by WHO" in blocked.err
-    assert "not by ada" in blocked.err
+    assert "handrail approve wf_001 --by WHO" in blocked.errors
+    assert "not by ada" in blocked.errors
     approved = handrail("approve", "wf_001", "--by", "grace")
     assert approved.out == "".join(SIX_LINES.splitlines(keepends=True)[3:])
-    assert (approved.code, approved.err) == (0, "")
+    assert (approved.code, approved.errors) == (0, "")
 
 
 def test_goal_words_choose_the_definition_and_others_are_listed(handrail: CommandLine) -> None:
     assert handrail("run", "--goal", "  GREET! ").code == 0
     unknown = handrail("run", "--goal", "make tea")
     assert unknown.code == 2
-    assert "no definition fits the goal 'make tea'" in unknown.err
-    assert "'greet'" in unknown.err
-    assert "'vendor onboarding review'" in unknown.err
-    assert unknown.err.count("\n") == 1
+    assert "no definition fits the goal 'make tea'" in unknown.errors
+    assert "'greet'" in unknown.errors
+    assert "'vendor onboarding review'" in unknown.errors
+    assert unknown.errors.count("\n") == 1
     chosen = handrail("run", "--goal", "make tea", "--definition", "greet")
     assert chosen.lines == ["[workflow] id=wf_002 started", "[step] say=hello", "[artifact] result.json"]
 
@@ -84,8 +84,8 @@ def test_a_retry_keeps_running_and_tells_why_on_stderr(handrail: CommandLine) ->
         "[retry] call attempt=3",
     ]
     assert ended.lines[3:] == ["[step] call=hello"]
-    assert "call attempt 1: transient: try 1 of three [31mred" in ended.err
-    assert "\x1b" not in ended.err
+    assert "call attempt 1: transient: try 1 of three [31mred" in ended.errors
+    assert "\x1b" not in ended.errors
 
 
 def test_a_failure_undoes_what_was_done(handrail: CommandLine) -> None:
@@ -112,7 +112,7 @@ def test_an_activity_that_returns_nonsense_fails_its_step(handrail: CommandLine)
     ended = handrail("run", "--goal", "nonsense")
     assert ended.code == 1
     assert ended.lines[1].startswith("[step] talk=failed(invalid: ")
-    assert "Traceback" not in ended.out + ended.err
+    assert "Traceback" not in ended.out + ended.errors
 
 
 def test_waits_for_a_time_go_by(handrail: CommandLine) -> None:
@@ -132,9 +132,9 @@ def test_the_same_id_again_goes_on_and_never_starts_a_second(handrail: CommandLi
     ):
         refused = handrail("run", "--id", "order-7", *change)
         assert refused.code == 2
-        assert named in refused.err
-        assert "order-7" in refused.err
-        assert refused.err.count("\n") == 1
+        assert named in refused.errors
+        assert "order-7" in refused.errors
+        assert refused.errors.count("\n") == 1
     done = handrail("run", "--goal", "asking", "--id", "order-7", "--input", "word=tea", "--approve-as", "ann")
     assert done.code == 0
     assert done.lines[-2:] == ["[resume] approval_received", "[step] say=tea"]
@@ -145,7 +145,7 @@ def test_the_same_id_again_goes_on_and_never_starts_a_second(handrail: CommandLi
 def test_detach_saves_and_another_process_drives(handrail: CommandLine) -> None:
     detached = handrail("run", "--goal", "greet", "--detach")
     assert (detached.code, detached.lines) == (0, ["[workflow] id=wf_001 started"])
-    assert "handrail resume wf_001" in detached.err
+    assert "handrail resume wf_001" in detached.errors
     assert handrail("show", "wf_001", "--json").document["status"] != "completed"
     resumed = handrail("resume", "wf_001")
     assert (resumed.code, resumed.lines) == (0, ["[step] say=hello", "[artifact] result.json"])
@@ -173,7 +173,7 @@ def test_json_of_a_block_says_what_would_move_it(handrail: CommandLine) -> None:
 def test_decisions_in_advance_need_as_many_as_the_policy(handrail: CommandLine) -> None:
     alone = handrail("run", "--goal", "council", "--approve-as", "ann")
     assert alone.code == 3
-    assert "1 of 2 from ann, bob, cyd" in alone.err
+    assert "1 of 2 from ann, bob, cyd" in alone.errors
     both = handrail("run", "--goal", "council", "--approve-as", "ann", "--approve-as", "bob", "--control", "slowly")
     assert both.code == 0
     assert both.lines == [
@@ -188,7 +188,7 @@ def test_decisions_in_advance_need_as_many_as_the_policy(handrail: CommandLine) 
 def test_a_decision_in_advance_that_does_not_count_is_refused(handrail: CommandLine) -> None:
     ended = handrail("run", "--goal", "council", "--by", "ann", "--approve-as", "ann")
     assert ended.code == 2
-    assert "approve by ann refused" in ended.err
+    assert "approve by ann refused" in ended.errors
     names = [event["name"] for event in handrail("history", "wf_001").objects]
     assert "DecisionRefused" in names
     assert "ApprovalRecorded" not in names
@@ -198,8 +198,8 @@ def test_a_child_that_waits_for_a_person_blocks_its_parent(handrail: CommandLine
     blocked = handrail("run", "--goal", "parent")
     assert blocked.code == 3
     assert blocked.lines == ["[workflow] id=wf_001 started", "[step] child=waiting(child wf_001.child)"]
-    assert "handrail approve wf_001.child --by WHO" in blocked.err
-    assert "wf_001.child [step] big=blocked(a large sum)" in blocked.err
+    assert "handrail approve wf_001.child --by WHO" in blocked.errors
+    assert "wf_001.child [step] big=blocked(a large sum)" in blocked.errors
     approved = handrail("run", "--goal", "parent", "--approve-as", "ann")
     assert approved.code == 0
     assert approved.lines[2:] == ["[resume] child_completed", "[step] child=hello", "[step] say=hello"]
@@ -210,14 +210,14 @@ def test_an_interrupt_while_working_is_an_interrupt_and_resume_goes_on(handrail:
     assert process.stdout is not None
     assert process.stdout.readline() == "[workflow] id=wf_001 started\n"
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=LIMIT_SECONDS)
-    assert process.returncode == 130, err
-    assert "Traceback" not in err
+    out, errors = process.communicate(timeout=LIMIT_SECONDS)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
     assert out == ""
     awaited.write()
     resumed = handrail("resume", "wf_001")
     assert resumed.code == 0
-    assert resumed.lines[0] == "[step] wait=heard"
+    assert resumed.lines[:2] == ["[retry] wait attempt=2 in=0s", "[step] wait=heard"]
 
 
 def test_an_interrupt_while_it_waits_is_a_wait(handrail: CommandLine) -> None:
@@ -228,9 +228,9 @@ def test_an_interrupt_while_it_waits_is_a_wait(handrail: CommandLine) -> None:
     assert process.stdout.readline() == "[step] letter=waiting(signal letter box-1)\n"
     assert "waits: letter signal" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=LIMIT_SECONDS)
+    _, errors = process.communicate(timeout=LIMIT_SECONDS)
     assert process.returncode == 3
-    assert "handrail signal letter box-1" in err
+    assert "handrail signal letter box-1" in errors
 
 
 def test_killed_and_resumed(handrail: CommandLine, awaited: Pipe) -> None:
@@ -248,7 +248,7 @@ def test_killed_and_resumed(handrail: CommandLine, awaited: Pipe) -> None:
         "[step] wait=heard",
         f"[step] say={awaited.path}",
     ]
-    assert "wait attempt 1 ended without an outcome" in everything.err
+    assert "wait attempt 1 ended without an outcome" in everything.errors
 
 
 def test_a_second_process_prints_the_same_lines_and_takes_over(handrail: CommandLine, awaited: Pipe) -> None:
@@ -262,8 +262,8 @@ def test_a_second_process_prints_the_same_lines_and_takes_over(handrail: Command
     first.kill()
     first.communicate(timeout=LIMIT_SECONDS)
     awaited.write()
-    out, err = second.communicate(timeout=LIMIT_SECONDS)
-    assert second.returncode == 0, err
+    out, errors = second.communicate(timeout=LIMIT_SECONDS)
+    assert second.returncode == 0, errors
     assert out.splitlines() == [
         "[workflow] id=job started",
         "[retry] wait attempt=2 in=0s",
