@@ -11,43 +11,46 @@ Engine steps (`_plan`, `_artifact`) count for the workflow's status and have no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 
 from domain import events as e
 from domain.errors import HandrailError
 from domain.events import Event
-from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.plan import PlannedStep
 from domain.recorded import RecordedEvent
-from domain.state import UNDER_WAY, Status, StepStatus
+from domain.state import Status
+from projections.moves import (
+    AWAITING_APPROVAL,
+    COMPENSATED,
+    COMPENSATING,
+    FAILED,
+    OK,
+    OUTCOME_UNKNOWN,
+    PLANNED,
+    REASON_CHARACTERS,
+    RETRY_WAIT,
+    SCHEDULED,
+    SKIPPED,
+    TIMED_OUT,
+    WAITING,
+    back_to_planned,
+    close_waits,
+    failure_text,
+    put,
+    revoke,
+    settle,
+    step_row,
+)
 from projections.rows import UNDO, Standing, StepRow, WorkflowRow
 
 GOAL_CHARACTERS: Final = 200
-REASON_CHARACTERS: Final = 500
-
-_STEP_WAITS: Final = ("approval", "signal", "time", "child", "outcome_unknown", "intervention")
 
 
 class ViewBroken(HandrailError):
     """A history that the views cannot fold."""
-
-
-# Plain texts, as the rows hold them: the database driver takes a detour for every subclass of str.
-_AWAITING_APPROVAL: Final = StepStatus.AWAITING_APPROVAL.value
-_COMPENSATED: Final = StepStatus.COMPENSATED.value
-_COMPENSATING: Final = StepStatus.COMPENSATING.value
-_FAILED: Final = StepStatus.FAILED.value
-_OK: Final = StepStatus.OK.value
-_OUTCOME_UNKNOWN: Final = StepStatus.OUTCOME_UNKNOWN.value
-_PLANNED: Final = StepStatus.PLANNED.value
-_RETRY_WAIT: Final = StepStatus.RETRY_WAIT.value
-_SCHEDULED: Final = StepStatus.SCHEDULED.value
-_SKIPPED: Final = StepStatus.SKIPPED.value
-_TIMED_OUT: Final = StepStatus.TIMED_OUT.value
-_WAITING: Final = StepStatus.WAITING.value
 
 
 def fold(row: WorkflowRow, recorded: RecordedEvent) -> None:
@@ -69,69 +72,6 @@ _WITH_STEP: Final = frozenset(kind for kind in e.STORED.values() if "step" in ki
 def mentioned_step(event: Event) -> str | None:
     """The step whose row folding this event most likely needs, or None."""
     return event.step or None if type(event) in _WITH_STEP else None  # type: ignore[attr-defined]  # these have it
-
-
-# --- shared moves ---------------------------------------------------------------------------------------------------
-
-
-def _step(row: WorkflowRow, name: str) -> StepRow | None:
-    """The row of a step, marked as changed; None for the engine's own."""
-    if name.startswith("_"):
-        return None
-    row.changed[name] = None
-    return row.steps[name]
-
-
-def _put(row: WorkflowRow, name: str, status: str) -> StepRow | None:
-    """Give a step its status; where its effect is being undone: the one that it has apart from that."""
-    step = _step(row, name)
-    if step is not None:
-        if row.standing.undoing == name and status != _COMPENSATING:
-            row.standing.undoing_from = status
-        else:
-            step.status = status
-    return step
-
-
-def _close(row: WorkflowRow, name: str) -> None:
-    """Nothing is awaited by this step any more, and no retry or probe of it is to come."""
-    standing = row.standing
-    if standing.waits:
-        for reason in _STEP_WAITS:
-            standing.waits.pop(f"{name}:{reason}", None)
-    if standing.pending:
-        for due in UNDER_WAY:
-            standing.pending.pop(f"{due}{name}", None)
-
-
-def _revoke(row: WorkflowRow, message_ids: Iterable[str]) -> list[str]:
-    """End the attempts of these commands; the steps (or UNDO) they were of."""
-    live = row.standing.live
-    gone = set(message_ids)
-    keys = [key for key, message_id in live.items() if message_id in gone] if gone else []
-    for key in keys:
-        del live[key]
-    return keys
-
-
-def _back_to_planned(row: WorkflowRow, keys: Iterable[str]) -> None:
-    for key in keys:
-        if key != UNDO and not key.startswith("_") and row.steps[key].status != _OUTCOME_UNKNOWN:
-            _put(row, key, _PLANNED)
-
-
-def _settle(row: WorkflowRow, name: str, at: datetime, status: str) -> StepRow | None:
-    row.standing.live.pop(name, None)
-    _close(row, name)
-    step = _put(row, name, status)
-    if step is not None:
-        row.settled_count += 1
-        step.finished_at = at
-    return step
-
-
-def _failure(failure: Failure) -> str:
-    return f"{failure.kind.value}: {failure.message}"[:REASON_CHARACTERS]
 
 
 def _nothing(_row: WorkflowRow, _event: Event, _at: datetime) -> None:
@@ -195,7 +135,7 @@ def _plan_requested(row: WorkflowRow, _event: e.PlanRequested, _at: datetime) ->
 def _plan_proposed(row: WorkflowRow, event: e.PlanProposed, _at: datetime) -> None:
     standing = row.standing
     standing.live.pop(PLAN_STEP, None)
-    _close(row, PLAN_STEP)
+    close_waits(row, PLAN_STEP)
     standing.planning = standing.plan_asked = False
     for planned in event.steps:
         _add(row, StepRow(planned.id, row.step_count, _kind(planned), planned.activity))
@@ -213,21 +153,21 @@ def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, _at: datet
     if event.origin == "activity":
         row.standing.live.pop(event.step, None)
     row.standing.waits[f"{event.step}:approval"] = None
-    _put(row, event.step, _AWAITING_APPROVAL)
+    put(row, event.step, AWAITING_APPROVAL)
 
 
 def _approval_granted(row: WorkflowRow, event: e.ApprovalGranted, _at: datetime) -> None:
-    _close(row, event.step)
-    _put(row, event.step, _PLANNED)
+    close_waits(row, event.step)
+    put(row, event.step, PLANNED)
 
 
 def _approval_rejected(row: WorkflowRow, event: e.ApprovalRejected, _at: datetime) -> None:
-    _close(row, event.step)
+    close_waits(row, event.step)
 
 
 def _approval_expired(row: WorkflowRow, event: e.ApprovalExpired, _at: datetime) -> None:
     if event.then != "grant":
-        _close(row, event.step)
+        close_waits(row, event.step)
 
 
 # --- attempts -------------------------------------------------------------------------------------------------------
@@ -247,7 +187,7 @@ def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
         standing.pending.pop(f"probe:{event.step}", None)
         return
     standing.pending.pop(f"retry:{event.step}", None)
-    step = _put(row, event.step, _SCHEDULED)
+    step = put(row, event.step, SCHEDULED)
     if step is not None:
         step.attempts += 1
         step.generation = event.generation
@@ -255,7 +195,7 @@ def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
 
 
 def _succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:
-    step = _settle(row, event.step, at, _OK)
+    step = settle(row, event.step, at, OK)
     if step is not None:
         step.failure = None
         step.worker = event.worker
@@ -268,9 +208,9 @@ def _attempt_failed(row: WorkflowRow, event: e.AttemptFailed, _at: datetime) -> 
         row.standing.live.pop(UNDO, None)
         return
     row.standing.live.pop(event.step, None)
-    step = _step(row, event.step)
+    step = step_row(row, event.step)
     if step is not None:
-        step.failure = _failure(event.failure)
+        step.failure = failure_text(event.failure)
         step.worker = event.worker
         step.started_at = event.started_at or step.started_at
 
@@ -287,64 +227,64 @@ def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, _at: datetime) -
         pending[f"probe:{event.step}"] = None
     else:
         pending[f"retry:{event.step}"] = None
-        _put(row, event.step, _RETRY_WAIT)
+        put(row, event.step, RETRY_WAIT)
 
 
 def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
     row.standing.live.pop(event.step, None)
-    _close(row, event.step)
-    step = _put(row, event.step, _FAILED)
+    close_waits(row, event.step)
+    step = put(row, event.step, FAILED)
     if step is not None:
-        step.failure = _failure(event.failure)
+        step.failure = failure_text(event.failure)
         step.finished_at = at
 
 
 def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
-    _revoke(row, event.revoked)
+    revoke(row, event.revoked)
     if event.kind == "probe":
         return
-    _close(row, event.step)
-    step = _put(row, event.step, _TIMED_OUT)
+    close_waits(row, event.step)
+    step = put(row, event.step, TIMED_OUT)
     if step is not None:
         step.finished_at = at
 
 
 def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, _at: datetime) -> None:
-    _revoke(row, event.revoked)
-    _close(row, event.step)
+    revoke(row, event.revoked)
+    close_waits(row, event.step)
     if event.probe_due_at is not None:
         row.standing.pending[f"probe:{event.step}"] = None
     else:
         row.standing.waits[f"{event.step}:outcome_unknown"] = None
-    _put(row, event.step, _OUTCOME_UNKNOWN)
+    put(row, event.step, OUTCOME_UNKNOWN)
 
 
 def _reconciled(row: WorkflowRow, event: e.OutcomeReconciled, _at: datetime) -> None:
     row.standing.live.pop(event.step, None)
-    _close(row, event.step)
+    close_waits(row, event.step)
     if not event.applied:
-        _put(row, event.step, _PLANNED)
+        put(row, event.step, PLANNED)
 
 
 def _dead_lettered(row: WorkflowRow, event: e.CommandDeadLettered, _at: datetime) -> None:
-    _revoke(row, event.revoked)
+    revoke(row, event.revoked)
 
 
 def _skipped(row: WorkflowRow, event: e.StepSkipped, at: datetime) -> None:
     if event.step.startswith("_"):
         row.standing.live.pop(event.step, None)
-        _close(row, event.step)
+        close_waits(row, event.step)
         row.standing.planning = False
         if event.step == PLAN_STEP:
             row.standing.plan_asked = False
         return
-    _settle(row, event.step, at, _SKIPPED)
+    settle(row, event.step, at, SKIPPED)
 
 
 def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetime) -> None:
     if event.step == ARTIFACT_STEP:
         row.standing.live.pop(ARTIFACT_STEP, None)
-        _close(row, ARTIFACT_STEP)
+        close_waits(row, ARTIFACT_STEP)
 
 
 # --- waits and children ---------------------------------------------------------------------------------------------
@@ -353,7 +293,7 @@ def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetim
 def _wait_started(row: WorkflowRow, event: e.WaitStarted, _at: datetime) -> None:
     row.standing.waits[f"{event.step}:{event.reason}"] = None
     if event.step:
-        _put(row, event.step, _WAITING)
+        put(row, event.step, WAITING)
 
 
 def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: datetime) -> None:
@@ -365,7 +305,7 @@ def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: 
 
 def _child_started(row: WorkflowRow, event: e.ChildStarted, _at: datetime) -> None:
     row.standing.waits[f"{event.step}:child"] = None
-    _put(row, event.step, _WAITING)
+    put(row, event.step, WAITING)
 
 
 def _child_ended(row: WorkflowRow, event: e.ChildEnded, _at: datetime) -> None:
@@ -383,20 +323,20 @@ def _intervention_requested(row: WorkflowRow, event: e.InterventionRequested, _a
 
 def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, _at: datetime) -> None:
     standing = row.standing
-    _revoke(row, event.revoked)
+    revoke(row, event.revoked)
     standing.waits.pop(f"{event.step}:intervention", None)
     if event.act == "extend":
         standing.waits.pop(":budget", None)
     elif event.act == "retry" and standing.undoing != event.step:
-        _close(row, event.step)
-        step = _put(row, event.step, _PLANNED)
+        close_waits(row, event.step)
+        step = put(row, event.step, PLANNED)
         if step is not None and (event.input is not None or step.kind == "child"):
             step.generation += 1
 
 
 def _paused(row: WorkflowRow, event: e.WorkflowPaused, _at: datetime) -> None:
     row.standing.paused = True
-    _back_to_planned(row, _revoke(row, event.revoked))
+    back_to_planned(row, revoke(row, event.revoked))
 
 
 def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None:
@@ -411,7 +351,7 @@ def _stopping(row: WorkflowRow, event: e.StoppingBegan, _at: datetime) -> None:
     standing.stopping = True
     standing.paused = standing.planning = standing.finalizing = False
     row.reason = event.reason[:REASON_CHARACTERS]
-    _back_to_planned(row, _revoke(row, event.revoked))
+    back_to_planned(row, revoke(row, event.revoked))
     standing.waits = {key: None for key in standing.waits if key.endswith((":outcome_unknown", ":child"))}
     standing.pending = {key: None for key in standing.pending if key.startswith("probe:")}
 
@@ -425,7 +365,7 @@ def _compensation_scheduled(row: WorkflowRow, event: e.CompensationScheduled, _a
     step = _effect_of(row, event.step)
     if step is not None:
         row.standing.undoing_from = step.status
-        _put(row, event.step, _COMPENSATING)
+        put(row, event.step, COMPENSATING)
 
 
 def _effect_of(row: WorkflowRow, name: str) -> StepRow | None:
@@ -445,7 +385,7 @@ def _compensated(row: WorkflowRow, event: e.StepCompensated, _at: datetime) -> N
     if _effect_of(row, event.step) is not None:
         # An effect that a person accepted as it is leaves the step what it was.
         kept = standing.undoing_from if event.accepted_by is not None else None
-        _put(row, event.step, kept or _COMPENSATED)
+        put(row, event.step, kept or COMPENSATED)
 
 
 def _ended(status: Status) -> Callable[[WorkflowRow, Any, datetime], None]:

@@ -21,7 +21,7 @@ class Ended:
 
     code: int
     out: str
-    err: str
+    errors: str
 
     @property
     def lines(self) -> list[str]:

@@ -63,7 +63,7 @@ def test_show_says_where_it_stands_and_what_would_move_it(three: CommandLine) ->
 def test_the_options_of_a_hint_lead_to_the_same_place(handrail: CommandLine) -> None:
     blocked = handrail("run", "--goal", "asking", "--home", "my data", "--module", "tests.integration.recipes")
     command = "handrail approve wf_001 --by WHO --home 'my data' --module tests.integration.recipes"
-    assert command in blocked.err
+    assert command in blocked.errors
 
 
 def test_history_is_every_event_and_proves_itself(three: CommandLine) -> None:
@@ -103,7 +103,7 @@ def test_a_new_project_runs_with_the_printed_commands_and_passes_its_test(handra
     assert run.startswith("cd first-steps && handrail run ")
     _, arguments = run.split("handrail ", 1)
     ran = project(*shlex.split(arguments))
-    assert ran.code == 3, ran.err
+    assert ran.code == 3, ran.errors
     assert ran.lines == ["[workflow] id=wf_001 started", "[step] look_up=blocked(unknown guest)"]
     approved = project("approve", "wf_001", "--by", "ann", "--module", "first_steps")
     assert approved.lines == ["[resume] approval_received", "[step] greet=greeted"]
@@ -115,8 +115,8 @@ def test_a_new_project_runs_with_the_printed_commands_and_passes_its_test(handra
     )  # fmt: skip
     assert tested.returncode == 0, tested.stdout
     again = handrail("new", "first-steps")
-    assert (again.code, again.err.count("\n")) == (2, 1)
-    assert "is there already" in again.err
+    assert (again.code, again.errors.count("\n")) == (2, 1)
+    assert "is there already" in again.errors
 
 
 def test_help_is_quick(handrail: CommandLine) -> None:

@@ -21,10 +21,10 @@ def refused(ended: Ended, *words: str) -> None:
     """One line on stderr that names the thing, and exit code 2."""
     assert ended.code == 2, ended
     assert ended.out == ""
-    assert ended.err.count("\n") == 1, ended.err
-    assert ended.err.startswith("handrail: ")
+    assert ended.errors.count("\n") == 1, ended.errors
+    assert ended.errors.startswith("handrail: ")
     for word in words:
-        assert word in ended.err
+        assert word in ended.errors
 
 
 # --- approve, reject ------------------------------------------------------------------------------------------------
@@ -54,7 +54,7 @@ def test_the_requester_may_not_approve_under_four_eyes(handrail: CommandLine) ->
     refused(handrail("approve", "wf_001", "--by", "zoe"), "zoe may not decide")
     counted = handrail("approve", "wf_001", "--by", "bob")
     assert counted.code == 3
-    assert "1 of 2" in counted.err
+    assert "1 of 2" in counted.errors
     refused(handrail("approve", "wf_001", "--by", "bob"), "already decided")
     assert handrail("approve", "wf_001", "--by", "cyd").lines == ["[resume] approval_received", "[step] say=hello"]
 
@@ -71,7 +71,7 @@ def test_a_digest_is_quoted_by_its_beginning_and_another_one_is_refused(handrail
 
 def test_a_step_is_named_where_several_wait(handrail: CommandLine) -> None:
     blocked = handrail("run", "--goal", "twice")
-    assert "handrail approve wf_001 --by WHO --step right" in blocked.err
+    assert "handrail approve wf_001 --by WHO --step right" in blocked.errors
     refused(handrail("approve", "wf_001", "--by", "ann"), "--step", "left, right")
     refused(
         handrail("approve", "wf_001", "--by", "ann", "--step", "middle"), "no step 'middle'", "handrail show wf_001"
@@ -112,7 +112,7 @@ def test_a_bug_waits_for_an_operator_who_skips(handrail: CommandLine) -> None:
     assert blocked.lines[-2] == "[step] fall=failed(bug: nobody expected this)"
     assert blocked.lines[-1].startswith("[step] fall=blocked(")
     for verb in ("retry", "skip", "supply", "cancel"):
-        assert f"handrail {verb} wf_001" in blocked.err
+        assert f"handrail {verb} wf_001" in blocked.errors
     skipped = handrail("skip", "wf_001", "--step", "fall", "--by", "olga", "--reason", "not needed")
     assert skipped.code == 0
     assert skipped.lines == ["[resume] skip_requested", "[step] fall=skipped", "[step] say=hello"]
@@ -142,7 +142,7 @@ def test_an_unknown_outcome_is_settled(handrail: CommandLine, said: str, code: i
     blocked = handrail("run", "--goal", "unknown")
     assert blocked.code == 3
     assert "[step] pay=outcome_unknown(" in blocked.lines[-1]
-    assert "handrail settle wf_001 --step pay --as applied" in blocked.err
+    assert "handrail settle wf_001 --step pay --as applied" in blocked.errors
     assert "idempotency key  wf_001/pay/run" in handrail("show", "wf_001").out
     settled = handrail("settle", "wf_001", "--step", "pay", "--as", said, "--by", "olga", "--reason", "seen")
     assert settled.code == code
@@ -153,7 +153,7 @@ def test_a_budget_is_extended(handrail: CommandLine) -> None:
     blocked = handrail("run", "--goal", "budget")
     assert blocked.code == 3
     assert blocked.lines[-1].startswith("[workflow] id=wf_001 blocked(all 2 attempts")
-    assert "handrail extend wf_001 --attempts" in blocked.err
+    assert "handrail extend wf_001 --attempts" in blocked.errors
     extended = handrail("extend", "wf_001", "--attempts", "5", "--by", "olga")
     assert extended.code == 0
     assert extended.lines[0] == "[resume] budget_extended"
@@ -166,7 +166,7 @@ def test_pause_holds_and_unpause_goes_on(handrail: CommandLine) -> None:
     assert handrail("pause", "wf_001", "--by", "olga").code == 0
     held = handrail("resume", "wf_001")
     assert (held.code, held.out) == (3, "")
-    assert "handrail unpause wf_001" in held.err
+    assert "handrail unpause wf_001" in held.errors
     on = handrail("unpause", "wf_001", "--by", "olga")
     assert on.lines == ["[workflow] id=wf_001 unpaused", "[step] say=hello", "[artifact] result.json"]
     assert on.code == 0
@@ -204,15 +204,15 @@ def test_a_signal_drives_on_who_waits_for_it(handrail: CommandLine) -> None:
     assert waiting.stdout.readline() == "[step] letter=waiting(signal letter box-1)\n"
     sent = handrail("signal", "letter", "box-1", "--payload", '{"word": "signalled"}', "--by", "post")
     assert sent.lines == ["[resume] signal_received", "[step] say=hello"]
-    out, err = waiting.communicate(timeout=LIMIT_SECONDS)
-    assert waiting.returncode == 0, err
+    out, errors = waiting.communicate(timeout=LIMIT_SECONDS)
+    assert waiting.returncode == 0, errors
     assert out.splitlines() == ["[resume] signal_received", "[step] say=hello"]
 
 
 def test_a_signal_that_nobody_waits_for_is_kept(handrail: CommandLine) -> None:
     kept = handrail("signal", "letter", "box-1")
     assert (kept.code, kept.out) == (0, "")
-    assert "kept" in kept.err
+    assert "kept" in kept.errors
     ended = handrail("run", "--goal", "signal")
     assert ended.code == 0
     assert ended.lines[-2:] == ["[resume] signal_received", "[step] say=hello"]
@@ -230,7 +230,7 @@ def test_resume_of_everything_waits_for_people_only(handrail: CommandLine) -> No
         "[resume] time_reached",
     ):
         assert line in ended.lines
-    assert "handrail approve wf_001 --by WHO" in ended.err
+    assert "handrail approve wf_001 --by WHO" in ended.errors
     statuses = {row["workflow_id"]: row["status"] for row in handrail("list", "--json").document}
     assert statuses == {"wf_001": "blocked", "wf_002": "completed", "wf_003": "compensated", "wf_004": "completed"}
     again = handrail("resume", "--json")

@@ -18,9 +18,9 @@ OVERRIDING = (1, 2)  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: what lets root 
 
 def told(ended: Ended, code: int, *words: str) -> None:
     assert ended.code == code, ended
-    assert "Traceback" not in ended.out + ended.err
-    complaints = [line for line in ended.err.splitlines() if line.startswith("handrail: ")]
-    assert len(complaints) == 1, ended.err
+    assert "Traceback" not in ended.out + ended.errors
+    complaints = [line for line in ended.errors.splitlines() if line.startswith("handrail: ")]
+    assert len(complaints) == 1, ended.errors
     for word in words:
         assert word in complaints[0]
 
@@ -83,7 +83,7 @@ def test_a_read_only_home_refuses_what_would_change_it(handrail: CommandLine, re
 def test_a_read_only_home_can_be_looked_at(handrail: CommandLine, read_only: Path) -> None:
     listed = limited(handrail, bound_by_permissions, "list", "--json")
     assert [row["workflow_id"] for row in listed.document] == ["wf_001", "wf_002"]
-    assert "may be behind" in listed.err
+    assert "may be behind" in listed.errors
     shown = limited(handrail, bound_by_permissions, "show", "wf_002")
     assert shown.lines[0] == "wf_002  blocked"
     assert limited(handrail, bound_by_permissions, "history", "wf_002").code == 0

@@ -51,7 +51,7 @@ def test_the_readers_own_workflow_runs_as_it_stands(tmp_path: Path) -> None:
     for (program, *arguments), lines in commands:
         assert program == "handrail"
         ended = handrail(*arguments)
-        assert ended.lines == lines, ended.err
+        assert ended.lines == lines, ended.errors
 
 
 def test_every_command_is_in_the_table() -> None:

@@ -77,11 +77,11 @@ def test_bad_usage_is_one_line_and_exit_code_2(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(arguments) == 2
-    out, err = capsys.readouterr()
+    out, errors = capsys.readouterr()
     assert out == ""
-    assert err.count("\n") == 1
-    assert err.startswith("handrail: ")
-    assert words in err
+    assert errors.count("\n") == 1
+    assert errors.startswith("handrail: ")
+    assert words in errors
     assert list(tmp_path.iterdir()) == []
 
 
@@ -96,11 +96,11 @@ def test_an_unexpected_error_is_one_line_and_its_traceback_a_log(
     home = tmp_path / "home"
     home.mkdir()
     assert main(["run", "--goal", "x", "--home", str(home)]) == 4
-    out, err = capsys.readouterr()
+    out, errors = capsys.readouterr()
     assert out == ""
-    assert err.count("\n") == 1
-    assert "ZeroDivisionError: nobody thought of that" in err
-    assert str(home / "logs" / "handrail.log") in err
+    assert errors.count("\n") == 1
+    assert "ZeroDivisionError: nobody thought of that" in errors
+    assert str(home / "logs" / "handrail.log") in errors
     assert "Traceback" in (home / "logs" / "handrail.log").read_text()
 
 
@@ -109,9 +109,9 @@ def test_without_a_home_it_says_how_to_see_more(
 ) -> None:
     monkeypatch.setattr(given, "read_goal", unexpected)
     assert main(["run", "--goal", "x"]) == 4
-    err = capsys.readouterr().err
-    assert "HANDRAIL_DEBUG=1" in err
-    assert "Traceback" not in err
+    errors = capsys.readouterr().err
+    assert "HANDRAIL_DEBUG=1" in errors
+    assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 
 
