@@ -17,6 +17,7 @@ import os
 import socket
 import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,7 @@ from typing import Any, Final, Self
 
 from consumers.redaction import Redactor
 from deploy import faults
+from deploy.collecting import fewer_collections
 from deploy.holding import Holder
 from deploy.loading import LoadedDefinitions, check_input, load
 from deploy.lock import HomeLock
@@ -96,6 +98,7 @@ class Runtime:
         self._scope: Scope | None = None
         self._holder: Holder | None = None
         self._standing_by: asyncio.Task[None] | None = None
+        self._while_open = ExitStack()
 
     # --- opening and closing ----------------------------------------------------------------------------------------
 
@@ -103,6 +106,7 @@ class Runtime:
         """Open the home, and take it over if nobody holds it. Raises StoreUnavailable or StoreNewer."""
         faults.arm_from_environment()
         opened = self._open = OpenHome(self.home, self._owner, self.definitions, self.settings, self._clock)
+        self._while_open.enter_context(fewer_collections())
         try:
             opened.begin()
             self._scope = Scope(self._asked_scope, opened.watchers.family)
@@ -131,6 +135,7 @@ class Runtime:
         self._holder = self._open = None
         await asyncio.gather(*tasks, return_exceptions=True)
         self._lock.release()
+        self._while_open.close()
 
     async def _shut(self, *, hurry: bool) -> None:
         try:
@@ -144,6 +149,7 @@ class Runtime:
         finally:
             self._holder = self._open = None
             self._lock.release()
+            self._while_open.close()
 
     async def _take_over(self) -> bool:
         """Become the holder, if nobody is."""
