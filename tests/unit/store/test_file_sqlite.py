@@ -14,6 +14,7 @@ import pytest
 from domain.errors import HandrailError, InputInvalid, StoreError, StoreNewer, StoreUnavailable
 from domain.faultpoints import arm
 from domain.ports import Command
+from domain.store import connection_sqlite
 from domain.store.application import WorkflowStore
 from domain.store.connection_sqlite import APPLICATION_ID, StoreFile
 from domain.store.opening import open_sqlite_store, sqlite_settings
@@ -122,6 +123,59 @@ def test_a_folder_is_no_store(opened: Opened, path: Path) -> None:
 def test_an_empty_file_becomes_a_store(opened: Opened, path: Path) -> None:
     path.touch()
     opened().begin("wf_1")
+
+
+class StoodClock:
+    """Stands where the `time` module is: pauses take no time, and call back."""
+
+    def __init__(self, then: Callable[[int], object], step: float = 0.0) -> None:
+        self._then = then
+        self._step = step
+        self.now = 0.0
+        self.pauses = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        self.now += self._step
+        return self.now
+
+    def sleep(self, _seconds: float) -> None:
+        self.pauses += 1
+        self._then(self.pauses)
+
+
+@pytest.fixture
+def looked_at(path: Path) -> Iterator[sqlite3.Connection]:
+    """Another process reads a new file: switching to the log file fails for as long as it does."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    other.execute("BEGIN")
+    other.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    yield other
+    other.close()
+
+
+def test_whoever_is_about_to_make_the_store_is_waited_for(
+    path: Path, looked_at: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def leave(pauses: int) -> None:
+        if pauses == 3:
+            looked_at.close()
+
+    clock = StoodClock(leave)
+    monkeypatch.setattr(connection_sqlite, "time", clock)
+    file = StoreFile(str(path), lock_timeout_seconds=0)
+    assert file.connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert clock.pauses == 3
+    file.close()
+
+
+def test_but_not_for_ever(path: Path, looked_at: sqlite3.Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_sqlite, "time", StoodClock(lambda _: None, step=1.0))
+    with pytest.raises(StoreUnavailable, match="locked by another process"):
+        _ = StoreFile(str(path), lock_timeout_seconds=0).connection
 
 
 def test_a_newer_store_is_refused(opened: Opened, path: Path) -> None:
