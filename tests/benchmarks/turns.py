@@ -3,8 +3,8 @@
     python -m tests.benchmarks.turns [--in-flight 50] [--seconds 5] [--cold]
 
 Chains of five steps whose attempts end at once, claimed by the transaction that schedules them, with the real inbox;
-one turn decides whatever has ended. With `--in-flight 1` it is the latency of a single commit; with `--cold` no workflow
-is held in memory, and each turn folds its own from the store.
+one turn decides whatever has ended. With `--in-flight 1` it is the latency of a single commit; with `--cold` no
+workflow is held in memory, and each turn folds its own from the store.
 """
 
 from __future__ import annotations
