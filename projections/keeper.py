@@ -19,6 +19,7 @@ from typing import Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
+from domain.recorded import RecordedEvent
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
 from projections.sql import POSITION, Forget, ViewsAlong, load_parked, load_steps, load_workflows
@@ -91,13 +92,24 @@ class Keeper:
 
     def take(self, entries: Sequence[Entry]) -> None:
         """Fold what follows the position."""
-        self._fetch(entries)
-        for entry in entries:
+        rows, changed = self._rows, self._changed
+        for number, entry in enumerate(entries):
             if isinstance(entry, Unreadable):
                 self._park(entry.workflow_id, entry.position, entry.error)
+                continue
+            recorded = entry.event
+            workflow_id = recorded.originator_id
+            row = rows.get(workflow_id) or self._row_for(recorded, entries, number)
+            if row is None:
+                continue
+            try:
+                fold(row, recorded)
+            except ViewBroken as error:
+                self._park(workflow_id, entry.position, str(error))
             else:
-                self._fold(entry)
-            self.position = entry.position
+                changed[workflow_id] = None
+        if entries:
+            self.position = entries[-1].position
 
     def write(self) -> bool:
         """Write what changed, and the position. False: somebody else was first, and all is forgotten."""
@@ -126,21 +138,19 @@ class Keeper:
             Forget().run(cursor)
         self.begin()
 
-    def _fold(self, notification: Notification) -> None:
-        recorded = notification.event
+    def _row_for(self, recorded: RecordedEvent, entries: Sequence[Entry], number: int) -> WorkflowRow | None:
+        """The row of a workflow that is not at hand; None for one that is parked, or is now for want of a row."""
         workflow_id = recorded.originator_id
         if workflow_id in self._parked:
-            return
+            return None
+        if recorded.originator_version == 1:
+            return self._hold(WorkflowRow(workflow_id))
+        self._fetch(entries[number:])
         row = self._rows.get(workflow_id)
         if row is None:
-            self._park(workflow_id, notification.position, f"there is no row for event {recorded.originator_version}")
-            return
-        try:
-            fold(row, recorded)
-        except ViewBroken as error:
-            self._park(workflow_id, notification.position, str(error))
-            return
-        self._changed[workflow_id] = None
+            missing = f"there is no row for event {recorded.originator_version}"
+            self._park(workflow_id, entries[number].position, missing)
+        return row
 
     def _park(self, workflow_id: str, position: int, error: str) -> None:
         if workflow_id in self._parked:
@@ -152,34 +162,34 @@ class Keeper:
         self._changed.pop(workflow_id, None)
 
     def _fetch(self, entries: Iterable[Entry]) -> None:
-        """Read the rows that folding needs and that are not at hand: two queries a few hundred of them."""
+        """Read the rows that folding these needs and that are not at hand: two queries a few hundred of them."""
         cold: dict[str, None] = {}
         steps: dict[tuple[str, str], None] = {}
+        begun: set[str] = set()
         for entry in entries:
             if isinstance(entry, Unreadable):
                 continue
             recorded = entry.event
             workflow_id = recorded.originator_id
-            if workflow_id in self._rows:
-                continue
             if recorded.originator_version == 1:
-                self._hold(WorkflowRow(workflow_id))
-            elif workflow_id not in self._parked:
-                cold[workflow_id] = None
-                step = mentioned_step(recorded.event)
-                if step is not None:
-                    steps[workflow_id, step] = None
-        if not cold:
-            return
+                begun.add(workflow_id)
+            if workflow_id in self._rows or workflow_id in self._parked or workflow_id in begun:
+                continue
+            cold[workflow_id] = None
+            step = mentioned_step(recorded.event)
+            if step is not None:
+                steps[workflow_id, step] = None
         with self._database.reading() as cursor:
             for row in load_workflows(cursor.query, list(cold)).values():
                 self._hold(row)
             for workflow_id, step_row in load_steps(cursor.query, list(steps)):
-                self._rows[workflow_id].steps[step_row.step] = step_row
+                if workflow_id in self._rows:
+                    self._rows[workflow_id].steps[step_row.step] = step_row
 
-    def _hold(self, row: WorkflowRow) -> None:
+    def _hold(self, row: WorkflowRow) -> WorkflowRow:
         row.steps.ask = partial(self._ask, row.workflow_id)
         self._rows[row.workflow_id] = row
+        return row
 
     def _ask(self, workflow_id: str, step: str) -> StepRow | None:
         with self._database.reading() as cursor:

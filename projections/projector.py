@@ -1,8 +1,9 @@
 """The task that keeps the views: follows the log, and yields to the engine.
 
-While the engine is idle a row is written as soon as its event is there. While it is busy the projector writes at most
-once in `busy_interval_seconds`, which also means that a row which changed ten times is written once; it folds in
-slices and lets others run between them. Whatever stops it costs nothing but lag: the next one goes on at the position.
+While the engine is idle a row is written as soon as its event is there. While it is busy (it says so, or the last write
+had many events) the projector writes at most once in `busy_interval_seconds`, which also means that a row which changed
+ten times is written once; it folds in slices and lets others run between them. Whatever stops it costs nothing but
+lag: the next one goes on at the position.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ views would fall ever further behind."""
 WRITE_EVENTS: Final = 8_192
 """Events folded before they are written, when there are that many at once."""
 BUSY_INTERVAL_SECONDS: Final = 0.25
+CROWD_EVENTS: Final = 64
+"""A write of so many events at once says that the engine is busy, whatever it says itself."""
 POLL_SECONDS: Final = 0.025
 """How often a busy engine is looked at."""
 TROUBLE_SECONDS: Final = 1.0
@@ -93,6 +96,7 @@ class Projector:
         self._pause = pause
         self._interval = busy_interval_seconds
         self._last_write = float("-inf")
+        self._last_count = 0
 
     async def run(self) -> None:
         """Follow until the follower is closed. Trouble with the store is waited out."""
@@ -142,6 +146,7 @@ class Projector:
                 break
             await self._pause(0)
             entries = self._follower.take(SLICE_EVENTS)
+        self._last_count = folded
         self._write(noticed)
         return True
 
@@ -164,7 +169,7 @@ class Projector:
 
     async def _give_way(self) -> None:
         """Return when the engine is idle, or when the last write is long enough ago."""
-        while self._busy():
+        while self._last_count >= CROWD_EVENTS or self._busy():
             left = self._last_write + self._interval - self._now()
             if left <= 0:
                 return

@@ -15,6 +15,15 @@ UNDO: Final = "~undo"
 SETTLED: Final = frozenset(status.value for status in (StepStatus.OK, StepStatus.SKIPPED, StepStatus.COMPENSATED))
 """Statuses of steps that later events mention seldom: their rows need not stay in memory."""
 
+# Plain texts, as the rows hold them: the database driver takes a detour for every subclass of str.
+_PAUSED: Final = Status.PAUSED.value
+_COMPENSATING: Final = Status.COMPENSATING.value
+_STOPPING: Final = Status.STOPPING.value
+_BLOCKED: Final = Status.BLOCKED.value
+_FINALIZING: Final = Status.FINALIZING.value
+_PLANNING: Final = Status.PLANNING.value
+_EXECUTING: Final = Status.EXECUTING.value
+
 
 @dataclass(slots=True)
 class Standing:
@@ -111,15 +120,15 @@ class WorkflowRow:
         if standing.ended is not None:
             return standing.ended
         if standing.paused:
-            return Status.PAUSED
+            return _PAUSED
         if standing.compensating:
-            return Status.COMPENSATING
+            return _COMPENSATING
         if standing.stopping:
-            return Status.STOPPING
+            return _STOPPING
         if standing.blocked:
-            return Status.BLOCKED
+            return _BLOCKED
         if standing.finalizing:
-            return Status.FINALIZING
+            return _FINALIZING
         if standing.planning or standing.plan_asked:
-            return Status.PLANNING
-        return Status.EXECUTING
+            return _PLANNING
+        return _EXECUTING

@@ -69,6 +69,7 @@ PARK: Final = (
 )
 
 _STANDING: Final = TypeAdapter(Standing)
+_ENDED: Final = ""
 
 Key = TypeVar("Key")
 
@@ -162,7 +163,7 @@ def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
         row.definition,
         row.definition_version,
         row.goal,
-        str(row.status),
+        row.status,
         " ".join(row.standing.waits),
         row.requested_by,
         json.dumps(row.tags, ensure_ascii=False) if row.tags else "{}",
@@ -176,8 +177,18 @@ def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
         row.step_count,
         row.settled_count,
         row.attempts,
-        _STANDING.dump_json(row.standing, exclude_defaults=True).decode(),
+        _standing_text(row.standing),
     )
+
+
+def _standing_text(standing: Standing) -> str:
+    if standing.ended is not None and not standing.waits:
+        return _ENDED  # nothing of it but the status, which has a column of its own
+    return _STANDING.dump_json(standing, exclude_defaults=True).decode()
+
+
+def _standing(text: str, status: str) -> Standing:
+    return Standing(ended=status, planning=False) if text == _ENDED else _STANDING.validate_json(text)
 
 
 def _workflow_row(values: dict[str, Any]) -> WorkflowRow:
@@ -199,7 +210,7 @@ def _workflow_row(values: dict[str, Any]) -> WorkflowRow:
         step_count=values["step_count"],
         settled_count=values["settled_count"],
         attempts=values["attempts"],
-        standing=_STANDING.validate_json(values["standing"]),
+        standing=_standing(values["standing"], values["status"]),
     )
 
 

@@ -390,7 +390,7 @@ def _compensated(row: WorkflowRow, event: e.StepCompensated, _at: datetime) -> N
 
 def _ended(status: Status) -> Callable[[WorkflowRow, Any, datetime], None]:
     def end(row: WorkflowRow, event: Any, at: datetime) -> None:
-        row.standing = Standing(ended=status, planning=False)
+        row.standing = Standing(ended=status.value, planning=False)
         row.ended_at = at
         row.reason = getattr(event, "reason", "")[:REASON_CHARACTERS]
 
