@@ -14,7 +14,7 @@ from domain.ports import Notification
 from domain.store.log import LogFollower
 from projections.keeper import Keeper
 from projections.metrics import Metrics
-from projections.projector import BUSY_INTERVAL_SECONDS, SLICE_EVENTS, Projector
+from projections.projector import BUSY_INTERVAL_SECONDS, CROWD_EVENTS, SLICE_EVENTS, Projector
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import history
 from tests.unit.projections.test_keeper import expected, histories
@@ -113,6 +113,20 @@ async def test_an_engine_that_falls_idle_is_written_about_before_the_interval_en
         bench.busy = False
         await bench.until_position(len(events))
     assert bench.clock < 1_000 + BUSY_INTERVAL_SECONDS
+
+
+async def test_a_crowd_of_events_counts_as_busy(bench: Bench) -> None:
+    log = histories(41, workflows=8)
+    half = len(log) // 2
+    assert half > CROWD_EVENTS
+    bench.place.put(log[:half])
+    async with bench.running():
+        await bench.until_position(half)
+        assert bench.clock == 1_000
+        bench.place.put(log[half:])
+        bench.follower.look_again()
+        await bench.until_position(len(log))
+    assert bench.clock == pytest.approx(1_000 + BUSY_INTERVAL_SECONDS)
 
 
 async def test_others_run_between_slices(bench: Bench) -> None:
