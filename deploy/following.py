@@ -23,10 +23,10 @@ _LONGEST_PAUSE_SECONDS: Final = 5.0
 class PatientFollower:
     """A follower that passes over unreadable events, and waits where the store cannot be read."""
 
-    def __init__(self, store: WorkflowStore, after: int) -> None:
-        """Begin behind the position `after`."""
+    def __init__(self, store: WorkflowStore, after: int, *, others_only: bool = False) -> None:
+        """Begin behind the position `after`; `others_only` passes over what this process saves."""
         self._store = store
-        self._follower: LogFollower = store.follow(after)
+        self._follower: LogFollower = store.follow(after, others_only=others_only)
 
     @property
     def position(self) -> int:

@@ -64,7 +64,7 @@ class OpenHome:
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
         self.signals = Signals(self.store, self.turns, clock, receive)
-        self._follower = PatientFollower(self.store, self.store.newest())
+        self._follower = PatientFollower(self.store, self.store.newest(), others_only=True)
         self._watching: asyncio.Task[None] | None = None
 
     def begin(self) -> None:

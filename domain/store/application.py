@@ -193,14 +193,16 @@ class WorkflowStore(Application[str]):
         poll: timedelta = POLL,
         buffered: int = BUFFERED,
         unreadable: Unreadable | None = None,
+        others_only: bool = False,
     ) -> LogFollower:
         """A follower of the log from a position; it hears of this process's events as they are saved.
 
         It stops with EventCorrupt or EventUnknown at an event that cannot be read; with `unreadable`, that is told of
-        such an event instead, and the follower passes it over.
+        such an event instead, and the follower passes it over. `others_only` is for one who hears otherwise of what
+        this process saves.
         """
         log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper.read, unreadable)
-        follower = LogFollower(log, after, poll=poll, buffered=buffered)
+        follower = LogFollower(log, after, poll=poll, buffered=buffered, others_only=others_only)
         self.followers.append(follower)
         return follower
 

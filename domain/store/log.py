@@ -96,9 +96,16 @@ class ReadableLog:
 class LogFollower:
     """Hands out the log behind `position`, batch by batch. Used by one task, on the store's event loop."""
 
-    def __init__(self, log: Log, after: int, *, poll: timedelta = POLL, buffered: int = BUFFERED) -> None:
-        """Begin behind the position `after`; 0 is the beginning of the log."""
+    def __init__(
+        self, log: Log, after: int, *, poll: timedelta = POLL, buffered: int = BUFFERED, others_only: bool = False
+    ) -> None:
+        """Begin behind the position `after`; 0 is the beginning of the log.
+
+        With `others_only` what this process saves is passed over, for one who hears of it otherwise; some of it may be
+        handed out all the same.
+        """
         self.position = after
+        self._others_only = others_only
         self._log = log
         self._poll_seconds = poll.total_seconds()
         self._buffered = buffered
@@ -115,7 +122,12 @@ class LogFollower:
 
     def offer(self, notifications: Sequence[Notification]) -> None:
         """Take what this process has just saved, one event or more, in the order of the log; the sequence is kept."""
-        if self._runs and self._runs[-1][-1].position - self.position >= self._buffered:
+        if self._others_only:
+            if not self._must_read and notifications[0].position == self.position + 1:
+                self.position = notifications[-1].position
+                return
+            self._must_read = True
+        elif self._runs and self._runs[-1][-1].position - self.position >= self._buffered:
             self._must_read = True
         elif notifications[-1].position - notifications[0].position + 1 == len(notifications):
             self._runs.append(notifications)

@@ -123,6 +123,27 @@ class LogContract(ABC):
             seen += batch
         assert seen == everything(store)
 
+    def test_a_follower_of_others_passes_over_what_is_saved_here(
+        self, store: WorkflowStore, other: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        follower = store.follow(0, others_only=True)
+        follower.take()
+        ours, theirs = Writer(store, "a"), Writer(other, "b")
+        with monkeypatch.context() as patch:
+            patch.setattr(store.recorder, "select_log", None)
+            ours.write(3)
+            assert follower.take() == []
+        assert follower.position == 3
+        for writer in (ours, theirs, ours):
+            writer.write(2)
+        seen: list[Notification] = []
+        while batch := follower.take(3):
+            seen += batch
+        found = positions(seen)
+        assert found == sorted(set(found))
+        assert {6, 7} <= set(found), "the others' events were handed out"
+        assert follower.position == store.newest()
+
     def test_who_lags_behind_reads_from_the_store(self, store: WorkflowStore) -> None:
         follower = store.follow(0, buffered=4)
         follower.take()
