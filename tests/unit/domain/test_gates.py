@@ -58,6 +58,13 @@ def test_a_step_may_be_made_to_need_the_approval_that_the_gate_names() -> None:
     scenario.approves("pay").then(e.ApprovalRecorded, e.ApprovalGranted, e.StepScheduled)
 
 
+def test_the_gate_s_reason_reaches_the_person_it_asks_and_the_failure_it_makes() -> None:
+    asked = at_the_gate(GatePolicy(name="dear", steps=("pay",), verdict="require_approval", reason="over the limit"))
+    assert asked.event(e.ApprovalRequested).reason == "over the limit"
+    denied = at_the_gate(GatePolicy(name="never", steps=("pay",), verdict="deny", reason="on the list"))
+    assert denied.event(e.StepFailed).failure.message == "on the list"
+
+
 def test_a_gate_that_names_no_approval_means_the_definition_s_first() -> None:
     scenario = at_the_gate(GatePolicy(name="dear", steps=("pay",), verdict="require_approval"))
     assert scenario.event(e.ApprovalRequested).policy == "default"

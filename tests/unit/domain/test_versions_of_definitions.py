@@ -39,6 +39,10 @@ def test_without_its_version_a_workflow_records_outcomes_and_waits_naming_the_ve
     scenario.status_is(Status.BLOCKED).wakes().then()
 
 
+def test_nothing_is_under_way_where_nobody_can_run_what_is_scheduled() -> None:
+    given(OLD).unloaded().wakes().then(e.WaitStarted).status_is(Status.BLOCKED)
+
+
 def test_it_goes_on_when_the_version_is_loaded() -> None:
     scenario = without_definition().loaded(OLD).wakes().then(e.WaitSatisfied, e.StepScheduled)
     scenario.ok("look").status_is(Status.COMPLETED)
