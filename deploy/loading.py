@@ -118,7 +118,9 @@ def check_input(definition: Definition, given: Mapping[str, Any]) -> None:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "input"
-        raise InputInvalid(f"input of definition {definition.name!r}: {field}: {first['msg']}") from error
+        raise InputInvalid(
+            f"input of definition {definition.name!r}: {field}: {first['msg'].removeprefix('Value error, ')}"
+        ) from error
 
 
 def version_order(version: str) -> tuple[Any, ...]:

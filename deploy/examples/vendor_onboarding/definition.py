@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from deploy.examples.vendor_onboarding.acceptance import AcceptedVendorInput
 from deploy.examples.vendor_onboarding.activities import (
     APPROVAL_POLICY,
     docs_collect,
@@ -13,7 +14,6 @@ from deploy.examples.vendor_onboarding.activities import (
     reserve_vendor_number,
     write_decision,
 )
-from deploy.examples.vendor_onboarding.inputs import VendorInput
 from deploy.examples.vendor_onboarding.policy import shipped_policy
 from handrail import ApprovalPolicy, Definition
 
@@ -43,5 +43,5 @@ vendor_onboarding_review = Definition(
         )
     ],
     artifact=write_decision,
-    input_model=VendorInput,
+    input_model=AcceptedVendorInput,
 )
