@@ -102,6 +102,8 @@ def compare(disturbed: Record, undisturbed: Record) -> list[str]:
         mine, other = getattr(disturbed, what), getattr(undisturbed, what)
         if mine != other:
             found.append(f"{what}: {mine}, undisturbed: {other}")
+    if set(disturbed.books.effects().values()) - {1}:
+        found.append(f"effects applied more than once: {disturbed.books.effects()}")
     if disturbed.books.effects() != undisturbed.books.effects():
         found.append(f"effects: {disturbed.books.effects()}, undisturbed: {undisturbed.books.effects()}")
     if disturbed.books.undone() != undisturbed.books.undone():

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.crash.outside import LIMIT_SECONDS, Outside
-from tests.crash.processes import ROOT
+from tests.crash.starting import ROOT, Nursery
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +30,16 @@ def ledger_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             process.wait(LIMIT_SECONDS)
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Forks commands that are imported already."""
+    running = Nursery()
+    try:
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture

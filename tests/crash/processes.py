@@ -1,24 +1,18 @@
-"""The real command line as processes of their own: started, armed, waited for with a limit, and stopped by their id."""
+"""Homes, and the real command line at work on them: started, armed, waited for with a limit, stopped by its id."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from tests.crash.outside import Outside
+from tests.crash.starting import FromNothing, Given, Started, Starter
 
-ROOT = Path(__file__).resolve().parents[2]
 MODULE = "tests.crash.workloads"
-LIMIT_SECONDS = 60.0
-"""No command of a crash workflow takes longer: each needs a second at most."""
-
 KILLED = -signal.SIGKILL
 
 
@@ -60,55 +54,64 @@ class Ended:
         return f"handrail {' '.join(self.arguments)} → {self.code}\n{self.out}{self.err}"
 
 
-class Place:
-    """One home folder and the outside that its activities call."""
+@dataclass(frozen=True)
+class Running:
+    """A process under way in a place."""
 
-    def __init__(self, home: Path, outside: Outside) -> None:
+    place: Place
+    arguments: tuple[str, ...]
+    process: Started
+
+    def kill(self) -> Ended:
+        """End it as suddenly as can be."""
+        self.process.kill()
+        return self.wait()
+
+    def wait(self) -> Ended:
+        """Wait for its end; one that takes too long is killed, and the test fails."""
+        code = self.process.wait()
+        place = self.place
+        passed = json.loads(place.count.read_text(encoding="ascii")) if place.count.exists() else {}
+        fired = Hit.parsed(place.log.read_text(encoding="ascii").split()[0]) if place.log.exists() else None
+        return Ended(self.arguments, code, said(place.out), said(place.err), passed, fired)
+
+
+class Place:
+    """One home folder, the outside that its activities call, and how its commands are started."""
+
+    def __init__(self, home: Path, outside: Outside, starter: Starter | None = None) -> None:
         self.home = home
         self.outside = outside
-        self._log = home.with_suffix(".fired")
-        self._count = home.with_suffix(".passed")
+        self.starter: Starter = starter or FromNothing()
+        self.log, self.count, self.out, self.err = (
+            home.with_name(f"{home.name}.{what}") for what in ("fired", "passed", "out", "err")
+        )
 
-    def command(self, arguments: Sequence[str], later: timedelta | None = None) -> list[str]:
-        """The command line of a process; the real one, or the same with its clock ahead."""
+    def arguments(self, *arguments: str) -> list[str]:
+        """The arguments of a command on this home."""
         verb, *rest = arguments
-        program = ["deploy.cli.main"] if later is None else ["tests.crash.late", str(later.total_seconds())]
-        return [sys.executable, "-m", *program, verb, "--home", str(self.home), *rest]
+        return [verb, "--home", str(self.home), *rest]
 
     def environment(self, armed: Hit | None = None) -> Mapping[str, str]:
-        """What it finds around it; `armed` is the fault point at which it kills itself."""
+        """What a command finds around it; `armed` is the fault point at which it kills itself."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("HANDRAIL_")}
-        points = {"HANDRAIL_FAULT_COUNT": str(self._count), "HANDRAIL_FAULT_LOG": str(self._log)}
+        points = {"HANDRAIL_FAULT_COUNT": str(self.count), "HANDRAIL_FAULT_LOG": str(self.log)}
         if armed is not None:
             points["HANDRAIL_FAULT_POINT"] = str(armed)
         return {**kept, **self.outside.environment(), "HANDRAIL_MODULES": MODULE, **points}
 
-    def run(self, *arguments: str, armed: Hit | None = None, later: timedelta | None = None) -> Ended:
-        """Run a command to its end; one that takes too long is killed, and the test fails."""
-        for file in (self._log, self._count):
-            file.unlink(missing_ok=True)
-        ended = subprocess.run(
-            self.command(arguments, later),
-            cwd=ROOT,
-            env=self.environment(armed),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-        passed = json.loads(self._count.read_text(encoding="ascii")) if self._count.exists() else {}
-        fired = Hit.parsed(self._log.read_text(encoding="ascii").split()[0]) if self._log.exists() else None
-        return Ended(arguments, ended.returncode, ended.stdout, ended.stderr, passed, fired)
+    def run(self, *arguments: str, armed: Hit | None = None) -> Ended:
+        """Run a command to its end."""
+        return self.start(*arguments, armed=armed).wait()
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command and leave it running; the caller stops it by its id."""
-        return subprocess.Popen(
-            self.command(arguments),
-            cwd=ROOT,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *arguments: str, armed: Hit | None = None) -> Running:
+        """Start a command and leave it running; the caller kills it or waits for its end."""
+        for file in (self.log, self.count):
+            file.unlink(missing_ok=True)
+        given = Given(self.arguments(*arguments), self.environment(armed), self.out, self.err)
+        return Running(self, arguments, self.starter.start(given))
+
+
+def said(file: Path) -> str:
+    """What a process has written so far."""
+    return file.read_text(encoding="utf-8")

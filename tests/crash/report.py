@@ -11,7 +11,7 @@ SEEDS = "seeds"
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Add up what the tests recorded as their properties, in whichever process they ran."""
     kills: dict[str, int] = {}
-    seeds: list[str] = []
+    seeds: dict[str, None] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
             if not isinstance(report, pytest.TestReport) or report.when != "call":
@@ -20,7 +20,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 if name == KILLS:
                     kills[report.nodeid] = kills.get(report.nodeid, 0) + int(str(value))
                 elif name == SEEDS:
-                    seeds.append(str(value))
+                    seeds[str(value)] = None
     if kills:
         terminalreporter.write_sep("-", "crashes")
         for test, count in sorted(kills.items()):

@@ -9,6 +9,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,8 @@ from domain.recorded import RecordedEvent
 from tests.crash.checks import look, opened, record_of
 from tests.crash.outside import Outside
 from tests.crash.person import Person
-from tests.crash.processes import LIMIT_SECONDS, ROOT, Place
+from tests.crash.processes import Place
+from tests.crash.starting import LIMIT_SECONDS, ROOT, FromNothing
 
 QUESTION = b"approve, reject or later?"
 MOMENT = timedelta(seconds=2)
@@ -41,7 +43,7 @@ def test_started_late_it_decides_as_if_it_had_run(name: str, worlds: Callable[[]
     late = copied(blocked, tmp_path / "late", worlds())
 
     on_time(punctual, person)
-    ended = late.run(*person.go_on(), later=timedelta(days=30))
+    ended = ahead(late, timedelta(days=30)).run(*person.go_on())
 
     status, expected = ENDS[name]
     assert (record_of(late).statuses, record_of(late).wrong) == ({name: status}, ()), ended
@@ -56,7 +58,7 @@ def kill_at_the_question(place: Place, person: Person) -> None:
     """Start at a terminal, wait until the person is asked, and kill the process there."""
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        place.command(person.begin()),
+        [sys.executable, "-m", "deploy.cli.main", *place.arguments(*person.begin())],
         cwd=ROOT,
         env={**place.environment(), "TERM": "dumb", "COLUMNS": "200"},
         stdin=theirs,
@@ -81,6 +83,11 @@ def copied(place: Place, home: Path, outside: Outside) -> Place:
     return Place(home, place.outside.copied(outside.world))
 
 
+def ahead(place: Place, by: timedelta) -> Place:
+    """The same place, where commands find the clock that much ahead."""
+    return Place(place.home, place.outside, FromNothing("tests.crash.late", str(by.total_seconds())))
+
+
 def on_time(place: Place, person: Person) -> None:
     """Resume just after each instant at which something falls due."""
     for _ in range(MOST_TIMERS):
@@ -89,7 +96,7 @@ def on_time(place: Place, person: Person) -> None:
         if state.ended is not None:
             return
         assert state.next_due is not None, state.waits
-        ended = place.run(*person.go_on(), later=state.next_due - datetime.now(UTC) + MOMENT)
+        ended = ahead(place, state.next_due - datetime.now(UTC) + MOMENT).run(*person.go_on())
         assert ended.code in {0, 1, 3}, ended
     raise AssertionError(f"{person.workflow} does not end")
 

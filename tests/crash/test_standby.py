@@ -1,0 +1,81 @@
+"""A second process on the same home follows the first, and takes over when that one is killed.
+
+It prints the lines that the first would have printed, and one more: that the step under way is tried again.
+"""
+
+import asyncio
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash.checks import compare, record_of
+from tests.crash.outside import Outside
+from tests.crash.person import APPROVER, Person
+from tests.crash.processes import KILLED, Place
+from tests.crash.starting import LIMIT_SECONDS, ROOT
+
+FOLLOWING = "following it"
+PERSON = Person("standby", "crash blocked")
+COMMAND = (*PERSON.begin(), "--approve-as", APPROVER, "--control", "look again in a year")
+
+
+@pytest.mark.parametrize(
+    ("held_call", "step"), [(1, "reserve"), (2, "book")], ids=["before the approval", "after the approval"]
+)
+async def test_a_standby_goes_on_where_the_holder_was_killed(
+    held_call: int, step: str, worlds: Callable[[], Outside], tmp_path: Path
+) -> None:
+    undisturbed = Place(tmp_path / "undisturbed", worlds())
+    alone = undisturbed.run(*COMMAND)
+    assert alone.code == 0, alone
+
+    place = Place(tmp_path / "shared", worlds())
+    place.outside.hold(held_call, "after")
+    holder = await started(place)
+    try:
+        await asyncio.to_thread(place.outside.until_held)
+        standby = await started(place)
+        try:
+            await until_said(standby, FOLLOWING)
+            holder.kill()
+            async with asyncio.timeout(LIMIT_SECONDS):
+                out, err = await standby.communicate()
+        finally:
+            await stop(standby)
+    finally:
+        await stop(holder)
+    codes: list[int | None] = [holder.returncode, standby.returncode]
+    assert codes == [KILLED, 0], err.decode()
+    lines = out.decode().splitlines()
+    again = f"[retry] {step} attempt=2 in=0s"
+    assert lines.count(again) == 1
+    lines.remove(again)
+    assert lines == alone.out.splitlines()
+    assert compare(record_of(place), record_of(undisturbed)) == []
+
+
+async def started(place: Place) -> Process:
+    arguments = ["-m", "deploy.cli.main", *place.arguments(*COMMAND)]
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, env=place.environment(), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
+    )
+
+
+async def stop(process: Process) -> None:
+    """End a process by its id, if it has not ended."""
+    if process.returncode is None:
+        process.kill()
+    await process.communicate()
+
+
+async def until_said(process: Process, words: str) -> None:
+    """Return when the process says these words on stderr."""
+    assert process.stderr is not None
+    said: list[str] = []
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while words not in (line := (await process.stderr.readline()).decode()):
+            assert line, f"ended without a word of {words!r}: {said}"
+            said.append(line)
