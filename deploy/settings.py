@@ -59,12 +59,14 @@ class Settings(BaseSettings):
 
 
 def settings_file() -> Path:
-    """The settings' file; it need not exist."""
+    """The settings' file; it need not exist, unless it was named."""
     return Path(os.environ.get(SETTINGS_VARIABLE) or SETTINGS_FILE)
 
 
 def load_settings() -> Settings:
     """The settings of this process; raises InputInvalid, naming the setting, where one does not fit."""
+    if os.environ.get(SETTINGS_VARIABLE) and not settings_file().is_file():
+        raise InputInvalid(f"{SETTINGS_VARIABLE} names {settings_file()}, which is no file: write it, or unset it")
     try:
         return Settings()
     except ValidationError as error:

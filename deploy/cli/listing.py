@@ -27,16 +27,18 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
     """Print the workflows, those in a status and with these tags where they are given."""
     from projections.queries import list_workflows
 
-    _bring_up_to_date(session)
+    behind = _bring_up_to_date(session)
     with session.store() as store:
         rows = list_workflows(store.query, status=status, tags=tags)
+        if behind:
+            session.screen.note(behind, "yellow")
         for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
             session.screen.text(line)
     return ExitCode.COMPLETED
 
 
-def _bring_up_to_date(session: Session) -> None:
-    """Fold what the views do not have yet; where the place cannot be written, show what they have."""
+def _bring_up_to_date(session: Session) -> str:
+    """Fold what the views do not have yet; what to say where they cannot be: a store that can be read is shown."""
     from projections.keeper import Keeper
     from projections.log import LogReader
     from projections.projector import catch_up
@@ -46,10 +48,10 @@ def _bring_up_to_date(session: Session) -> None:
             keeper = Keeper(store)
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
     except StoreUnavailable as error:
-        session.screen.note(f"the list may be behind: {error}", "yellow")
-        return
+        return f"the list may be behind: {error}"
     if keeper.parked:
-        session.screen.note(f"{keeper.parked} workflows are shown as they were: their events cannot be read any more")
+        return f"{keeper.parked} workflows are shown as they were: their events cannot be read any more"
+    return ""
 
 
 def _as_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Session:
         except KeyboardInterrupt:
             if self._drive is not None and self._drive.resting:
                 return ExitCode.WAITING
-            self.screen.note("interrupted; `handrail resume` goes on")
+            self.screen.note(f"interrupted; `{self.place.command('resume')}` goes on")
             return ExitCode.INTERRUPTED
 
     @contextlib.asynccontextmanager

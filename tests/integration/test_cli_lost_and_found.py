@@ -144,3 +144,17 @@ def test_whoever_pauses_is_told_how_to_unpause(handrail: CommandLine) -> None:
     paused = handrail("pause", "wf_001", "--by", "ann")
     assert (paused.code, paused.lines) == (0, ["[workflow] id=wf_001 paused"])
     assert "handrail unpause wf_001" in paused.errors
+
+
+def test_a_store_that_cannot_be_read_is_told_in_one_line(handrail: CommandLine) -> None:
+    handrail.home.mkdir()
+    (handrail.home / "handrail.db").write_bytes(b"no database " * 1_000)
+    listed = handrail("list")
+    assert listed.code == 4
+    assert len(listed.errors.splitlines()) == 1
+
+
+def test_a_file_of_settings_that_was_named_must_be_there(handrail: CommandLine) -> None:
+    refused = handrail("run", "--goal", "come and go", HANDRAIL_SETTINGS="nowhere.toml")
+    assert (refused.code, refused.out) == (2, "")
+    assert "HANDRAIL_SETTINGS names nowhere.toml" in refused.errors
