@@ -15,13 +15,10 @@ from typing import Any, Final
 from domain import events as e
 from domain.definitions import Definition
 from domain.errors import Refused
-from domain.failures import Failure, FailureClass, make_failure
-from domain.ids import ARTIFACT_STEP
 from domain.recorded import RecordedEvent, from_state, to_state, verify
 from domain.replay import decide_again, fold
 from domain.state import STATE, State, StepStatus
 from domain.triggers import (
-    Answer,
     CancelWorkflow,
     DeadLetterCommand,
     DeliverSignal,
@@ -44,6 +41,7 @@ from domain.triggers import (
 )
 from domain.workflow import Outcome, Workflow
 from tests.properties import worlds
+from tests.properties.answers import answer, ok, same_attempt, timed_out
 from tests.properties.chance import Chance, one_in, one_of, weighted
 from tests.properties.effects import Effects
 from tests.unit.domain.scenario import BEGINNING, ID, Loaded
@@ -251,7 +249,7 @@ class Driver:
 
     def _answer(self, command: e.StepScheduled, outcome: RecordOutcome) -> None:
         self.effects.heard(outcome, late=False)
-        if _timed_out(outcome) and command.kind != "compensate":
+        if timed_out(outcome) and command.kind != "compensate":
             self.lost.append(command)
         self.told.append(outcome)
         self.decide(outcome, at=self.now - timedelta(seconds=self.chance.below(3)))
@@ -271,9 +269,9 @@ class Driver:
             return
         command = self.lost.pop(self.chance.below(len(self.lost)))
         outcome = answer(self.chance, command, self._proposal)
-        timed_out = _timed_out(outcome)
-        said_before = timed_out and any(_timed_out(one) and _same(one, outcome) for one in self.told)
-        if timed_out:
+        late_again = timed_out(outcome)
+        said_before = late_again and any(timed_out(one) and same_attempt(one, outcome) for one in self.told)
+        if late_again:
             self.lost.append(command)  # its code may still end
         self.effects.heard(outcome, late=True)
         self.told.append(outcome)
@@ -448,55 +446,3 @@ class Driver:
 
 def _stored(recorded: RecordedEvent) -> RecordedEvent:
     return from_state(recorded.originator_id, recorded.originator_version, recorded.name, to_state(recorded))
-
-
-def _timed_out(trigger: Trigger) -> bool:
-    failed = trigger.failure if isinstance(trigger, RecordOutcome) else None
-    return failed is not None and failed.kind is FailureClass.TIMEOUT
-
-
-def _same(told: Trigger, outcome: RecordOutcome) -> bool:
-    return isinstance(told, RecordOutcome) and (told.step, told.attempt) == (outcome.step, outcome.attempt)
-
-
-def ok(command: e.StepScheduled, output: Any) -> RecordOutcome:
-    """The attempt's good end."""
-    artifacts = (e.Artifact(name="report.json", digest="0" * 64, size=2),) if command.step == ARTIFACT_STEP else ()
-    return RecordOutcome(
-        step=command.step,
-        kind=command.kind,
-        attempt=command.attempt,
-        status="ok",
-        output=output,
-        artifacts=artifacts,
-        worker="worker",
-    )
-
-
-def answer(chance: Chance, command: e.StepScheduled, proposal: Callable[[], Any]) -> RecordOutcome:
-    """How an attempt may end, more often well than badly."""
-    if one_in(chance, 3) or (command.kind == "probe" and one_in(chance, 2)):
-        return _bad_end(chance, command)
-    output = proposal() if command.kind == "plan" else {"value": chance.below(3)}
-    if command.kind == "run" and one_in(chance, 8):
-        names = (None, "board", "unheard-of")
-        policy = one_of(chance, names)
-        answered = Answer(reason="look", evidence={"score": 1}, controls=("sign",), policy=policy)
-        return ok(command, None).model_copy(update={"status": "needs_approval", "answer": answered})
-    return ok(command, output)
-
-
-def _bad_end(chance: Chance, command: e.StepScheduled) -> RecordOutcome:
-    if one_in(chance, 8):
-        return ok(command, None).model_copy(update={"status": "denied", "answer": Answer(reason="the rule says no")})
-    what = failure(chance, likely_absent=command.kind == "probe")
-    return ok(command, None).model_copy(update={"status": "failed", "failure": what, "artifacts": ()})
-
-
-def failure(chance: Chance, *, likely_absent: bool) -> Failure:
-    """A failure of any class."""
-    if one_in(chance, 2 if likely_absent else 8):
-        return make_failure("any", FailureClass.TRANSIENT, "did not happen", type_name="NotApplied", absent=True)
-    kind = one_of(chance, tuple(FailureClass))
-    patience = 5.0 if kind is FailureClass.RATE_LIMITED else None
-    return make_failure("any", kind, "no", retry_after_seconds=patience)
