@@ -23,6 +23,7 @@ from typing import Any, Final, cast
 
 from consumers.attempts import Activities, Attempt, Occupied, Rooms, Stop
 from consumers.context import AttemptContext, Surroundings
+from consumers.deadlines import Deadlines
 from consumers.outcomes import Ending, raised, returned, timed_out, validated_input
 from consumers.threads import Raised, ThreadPool
 from domain.errors import HandrailError, StoreUnavailable
@@ -33,6 +34,7 @@ from domain.triggers import RecordOutcome
 
 _log: Final = logging.getLogger("handrail.consumers")
 
+_NOTHING: Final = timedelta(0)
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
@@ -76,6 +78,7 @@ class ActivityRunner:
         self._clock = clock
         self._worker = worker
         self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines(self._loop, self._time_out)
         self._threads = ThreadPool(self.bounds.threads)
         self._occupied = Occupied(self.bounds.attempts, self._threads)
         self._reports: set[asyncio.Task[None]] = set()
@@ -188,12 +191,12 @@ class ActivityRunner:
         if invalid is not None:
             return invalid
         started_at = attempt.started_at = self._clock()
-        left = (command.expires_at - started_at).total_seconds()
-        if left <= 0:
+        left = command.expires_at - started_at
+        if left <= _NOTHING:
             return timed_out(declared, "was claimed after its schedule-to-finish time-out", absent=True)
-        limit = min(prepared.limit_seconds, left)
-        attempt.context.deadline = started_at + timedelta(seconds=limit)
-        attempt.timer = self._loop.call_later(limit, self._stop, attempt, Stop.TIMED_OUT)
+        limit = min(declared.start_to_finish, left)
+        attempt.context.deadline = started_at + limit
+        self._deadlines.set(attempt, limit.total_seconds())
         reached("effect.before")
         try:
             value = await self._call(attempt, given)
@@ -251,6 +254,9 @@ class ActivityRunner:
         if stop is not Stop.LOST:
             patience = self.bounds.give_up_seconds if attempt.prepared.declared.is_async else 0.0
             attempt.timer = self._loop.call_later(patience, self._give_up, attempt)
+
+    def _time_out(self, attempt: Attempt) -> None:
+        self._stop(attempt, Stop.TIMED_OUT)
 
     def _give_up(self, attempt: Attempt) -> None:
         """Record the end of an attempt whose code does not end."""

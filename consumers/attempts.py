@@ -30,7 +30,6 @@ class Prepared:
     """An activity type, with what need not be looked up for every attempt."""
 
     declared: ActivityType
-    limit_seconds: float
     context_name: str | None
     context_position: bool
 
@@ -41,7 +40,6 @@ class Prepared:
         context = next((one for one in parameters[1:]), None) if declared.takes_context else None
         return cls(
             declared,
-            declared.start_to_finish.total_seconds(),
             context.name if context is not None else None,
             context is not None and context.kind is not inspect.Parameter.KEYWORD_ONLY,
         )

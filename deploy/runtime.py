@@ -309,8 +309,8 @@ class Runtime:
         Raises WorkflowUnknown, TimeoutError after `timeout` seconds, and the trouble that the runtime is in, if it is.
         """
         self._drive(workflow_id)
-        async with asyncio.timeout(timeout):
-            return await self._opened.watchers.rest(workflow_id)
+        resting = self._opened.watchers.rest(workflow_id)
+        return await (resting if timeout is None else asyncio.wait_for(resting, timeout))
 
     def follow(self, workflow_id: str, after_version: int = 0) -> AsyncIterator[RecordedEvent]:
         """A workflow's events behind a version, as they are committed, by whichever process; without an end."""

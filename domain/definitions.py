@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from domain.errors import DefinitionInvalid, PlanInvalid
 from domain.ids import NAME_PATTERN, is_name
 from domain.plan import ChildSpec, OnTimeout, PlannedStep, PlanProposal, PlanRequest, SignalWait, TimeWait, check_plan
-from domain.policies import ApprovalPolicy, GatePolicy, Predicate, RetryPolicy
+from domain.policies import ANYONE, ApprovalPolicy, GatePolicy, Predicate, RetryPolicy
 
 Effect = Literal["pure", "idempotent", "once"]
 
@@ -348,6 +348,7 @@ class Definition:
         self.place = f"definition {name!r} version {version!r}"
         self._check_shape(steps)
         self.gates = tuple(gates)
+        self._gates_are_for_all = all(ANYONE in gate.steps for gate in self.gates)
         self.approvals = {policy.name: policy for policy in approvals}
         self.default_approval = approvals[0] if approvals else ApprovalPolicy()
         self.predicates = {predicate.name: predicate for predicate in predicates}
@@ -362,6 +363,12 @@ class Definition:
     def slug(self) -> str:
         """The name as part of a routing key or label: lower case, words joined by '-'."""
         return "-".join(words(self.name))
+
+    def gates_over(self, step: str, activity: str) -> Sequence[GatePolicy]:
+        """The policies of the gate that speak about a step."""
+        if self._gates_are_for_all:
+            return self.gates
+        return [gate for gate in self.gates if gate.covers(step, activity)]
 
     def approval_policy(self, name: str | None) -> ApprovalPolicy:
         """The approval policy of that name, or the definition's default."""

@@ -27,7 +27,7 @@ class FactFailed(HandrailError):
     """Author code did not give what was asked of it; the step fails with class `invalid`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GateVerdict:
     """What the policy gate says about one step: the policy that decided, and its verdict."""
 
@@ -137,7 +137,7 @@ class Authored:
         self, definition: Definition, planned: PlannedStep, step_input: Mapping[str, Any]
     ) -> GateVerdict | None:
         """The gate's verdict, or None where no policy covers the step; raises FactFailed."""
-        covering = [gate for gate in definition.gates if gate.covers(planned.id, planned.activity or "")]
+        covering = definition.gates_over(planned.id, planned.activity or "")
         if not covering:
             return None
         fitting = [gate for gate in covering if _fits(definition, gate, step_input)]
@@ -218,7 +218,7 @@ class FromRecord:
         self, definition: Definition, planned: PlannedStep, step_input: Mapping[str, Any]
     ) -> GateVerdict | None:
         """The verdict as recorded; policies without a predicate are data and are evaluated again."""
-        covering = [gate for gate in definition.gates if gate.covers(planned.id, planned.activity or "")]
+        covering = definition.gates_over(planned.id, planned.activity or "")
         recorded = self._verdicts.get(planned.id)
         if recorded is not None and (planned.id in definition.inputs or any(gate.predicate for gate in covering)):
             return recorded

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from typing import Final
 
@@ -54,7 +55,7 @@ class RecordedEvent:
     @property
     def name(self) -> str:
         """The stored name, with the version where it is not the first."""
-        return stored_topic(self.event.stored_name, self.event.stored_version)
+        return _words_of(type(self.event))[0]
 
 
 def stored_topic(name: str, version: int) -> str:
@@ -68,6 +69,13 @@ def parse_topic(topic: str) -> tuple[str, int]:
     if version and not version.isdigit():
         raise EventCorrupt(f"topic {topic[:80]!r} is not NAME or NAME@VERSION")
     return name, int(version or 1)
+
+
+@cache
+def _words_of(kind: type[Event]) -> tuple[str, str]:
+    """How a kind of event is called in the store's topic column, and in its headers."""
+    topic = stored_topic(kind.stored_name, kind.stored_version)
+    return topic, f'"name":"{kind.stored_name}","shape":{kind.stored_version}'
 
 
 @dataclass(slots=True)
@@ -111,9 +119,7 @@ def record(event: Event, stamped: Stamp, version: int, previous: str, key: bytes
         body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
     else:
         body_digest = sha256(payload).hexdigest()
-    header = (
-        f'{stamped.begin}{version},"name":"{kind.stored_name}","shape":{kind.stored_version},{stamped.end}'
-    ).encode()
+    header = f"{stamped.begin}{version},{_words_of(kind)[1]},{stamped.end}".encode()
     return RecordedEvent(
         stamped.workflow_id,
         version,

@@ -40,7 +40,8 @@ def step_scheduled(state: State, event: e.StepScheduled, at: datetime) -> None:
     step.first_scheduled_at = step.first_scheduled_at or at
     step.effect, step.compensation, step.pivot, step.key = event.effect, event.compensation, event.pivot, event.key
     state.ready.pop(event.step, None)
-    state.dues.pop(f"retry:{event.step}", None)
+    if state.dues:
+        state.dues.pop(f"retry:{event.step}", None)
 
 
 def step_succeeded(state: State, event: e.StepSucceeded, _: datetime) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -115,7 +116,7 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
             whole = len(rows) - len(rows) % _ROWS_A_STATEMENT
             for begin in range(0, whole, _ROWS_A_STATEMENT):
                 chunk = rows[begin : begin + _ROWS_A_STATEMENT]
-                cursor.execute(self._insert_many_statement, [part for row in chunk for part in row])
+                cursor.execute(self._insert_many_statement, list(chain.from_iterable(chunk)))
             cursor.executemany(self.insert_events_statement, rows[whole:])
             # This connection holds the write lock, so the positions given are consecutive.
             (last,) = cursor.execute("SELECT last_insert_rowid()").fetchone()
