@@ -209,6 +209,13 @@ class ActivityRunner:
             reached("effect.after")
             return self._ending_of_error(attempt, error)
         reached("effect.after")
+        overrun = (self._clock() - attempt.context.deadline).total_seconds()
+        if overrun > 0:
+            _log.warning(
+                "%s ended %.1f s past its time-out: it blocked the event loop; a plain function would run in a thread",
+                command.message_id,
+                overrun,
+            )
         if type(value) is Raised:
             return self._ending_of_error(attempt, value.error)
         return returned(declared, command.kind, value, redactor)

@@ -20,6 +20,9 @@ from pydantic import ValidationError
 
 from domain.definitions import Definition, words
 from domain.errors import DefinitionInvalid, DefinitionUnknown, HandrailError, InputInvalid
+from domain.ports import Definitions
+from domain.state import State
+from domain.triggers import SettleOutcome, SupplyOutput
 
 EXAMPLES: Final = "deploy.examples"
 
@@ -179,3 +182,20 @@ def _load_examples(loaded: LoadedDefinitions) -> None:
 
 def _short(text: str) -> str:
     return repr(text if len(text) <= 100 else text[:97] + "…")  # noqa: PLR2004 - a line of a terminal
+
+
+def check_output(definitions: Definitions, state: State, trigger: SupplyOutput | SettleOutcome) -> None:
+    """Raise InputInvalid, naming the field, where a person's output does not fit the step's activity."""
+    definition = definitions.find(state.definition, state.definition_version)
+    step = state.steps.get(trigger.step)
+    planned = step.planned if step is not None else None
+    declared = definition.activities.get(planned.activity or "") if definition is not None and planned else None
+    if declared is None or (isinstance(trigger, SettleOutcome) and (not trigger.applied or trigger.output is None)):
+        return
+    try:
+        declared.output_adapter.validate_python(trigger.output)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "output"
+        words = first["msg"].removeprefix("Value error, ")
+        raise InputInvalid(f"output of step {trigger.step!r}: {field}: {words}") from error

@@ -27,7 +27,7 @@ from consumers.redaction import Redactor
 from deploy import faults
 from deploy.collecting import fewer_collections
 from deploy.holding import Holder
-from deploy.loading import LoadedDefinitions, check_input, load
+from deploy.loading import LoadedDefinitions, check_input, check_output, load
 from deploy.lock import HomeLock
 from deploy.opened import OpenHome, open_store
 from deploy.scope import Scope
@@ -40,7 +40,7 @@ from domain.ports import Clock, Decided, Request
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.store.application import WorkflowStore
-from domain.triggers import StartWorkflow, Trigger
+from domain.triggers import SettleOutcome, StartWorkflow, SupplyOutput, Trigger
 from producers.signals import Signal
 
 __all__ = ["Runtime", "check_goal", "login_name", "open_store", "utc_now"]
@@ -275,6 +275,8 @@ class Runtime:
 
         Raises WorkflowUnknown and other refusals, StoreUnavailable.
         """
+        if isinstance(trigger, SupplyOutput | SettleOutcome):
+            check_output(self.definitions, self.store.load(workflow_id), trigger)
         request = Request(workflow_id, trigger, self._clock(), cause, actor)
         decided = await self._opened.turns.decide(request)
         begun = bool(decided.events) and decided.events[0].originator_version == 1

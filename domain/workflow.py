@@ -46,6 +46,7 @@ class Workflow:
         """Begin from nothing, or from a state folded before; `key` salts the digests of redactable values."""
         self.state = state if state is not None else State(workflow_id, head=GENESIS)
         self.key = key
+        self._fits: Definition | None = None
         self._pending: list[RecordedEvent] = []
 
     @property
@@ -71,6 +72,7 @@ class Workflow:
         """Decide on a trigger. Raises Refused where it asks for what is not there; then this object is spent."""
         state = self.state
         trigger = given.trigger
+        definition = self._fitting(definition)
         before = len(self._pending)
         first_version = state.version + 1
         stamped = stamp(state.workflow_id, given.at, given.cause, given.actor, first_version)
@@ -93,6 +95,20 @@ class Workflow:
                 if state.version == version:
                     break
         return Outcome(tuple(self._pending[before:]), ignored)
+
+    def _fitting(self, definition: Definition | None) -> Definition | None:
+        """The definition, unless it lacks an activity that the plan names: then it is not the one that was started on.
+
+        Looked at once for each definition object: later plans are checked against it when they are proposed.
+        """
+        if definition is None or definition is self._fits:
+            return definition
+        for step in self.state.steps.values():
+            named = step.planned.activity if step.planned is not None else None
+            if named is not None and named not in definition.activities:
+                return None
+        self._fits = definition
+        return definition
 
     def _why_ignored(self, decision: Decision) -> str | None:
         cell = TABLE[type(decision.trigger), decision.state.status]

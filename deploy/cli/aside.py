@@ -19,6 +19,8 @@ def tell_aside(screen: Screen, recorded: RecordedEvent, *, whose: str = "") -> N
     elif isinstance(event, e.DecisionRefused):
         words = f"{event.decision} by {event.decided_by} refused: {event.reason}"
         screen.note(f"{whose}{one_line(words)}", "yellow")
+    elif isinstance(event, e.StoppingBegan):
+        screen.note(f"{whose}stopping: {one_line(event.reason)}", "yellow")
     elif isinstance(event, e.ApprovalEscalated):
         people = one_line(", ".join(event.escalate_to))
         screen.note(f"{whose}{event.step}: nobody decided in time; now {people} may decide as well")

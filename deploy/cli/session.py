@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +45,9 @@ class Session:
 
         log_to(self.home)
         try:
-            return process.run(work)
+            # What an activity prints must not stand among the lines that scripts read; the screen has the real stdout.
+            with contextlib.redirect_stdout(sys.stderr):
+                return process.run(work)
         except KeyboardInterrupt:
             if self._drive is not None and self._drive.resting:
                 return ExitCode.WAITING
