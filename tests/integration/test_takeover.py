@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.settings import Settings
+from domain.errors import EventCorrupt
 from domain.state import Status
 from domain.triggers import PauseWorkflow, ResumeWorkflow
 from handrail import Definition, Runtime, Step, activity
@@ -255,3 +256,26 @@ async def test_a_command_nobody_claims_in_time_times_out(lives: Lives, world: Wo
     await holder.abandon()
     state = await standby.wait(workflow_id, timeout=10)
     assert (state.status, world.calls["never"]) == (Status.FAILED, 0)
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_damaged_event_stops_its_own_workflow_and_no_other(lives: Lives, world: World) -> None:
+    first = await lives.begin()
+    damaged = await first.start("asking", requested_by="alice")
+    await first.wait(damaged, timeout=10)
+    with first.store.transaction() as cursor:
+        cursor.execute(
+            "UPDATE stored_events SET state = 'x' WHERE originator_id = ? AND originator_version = 2", [damaged]
+        )
+        # As if it had been written just before the relay was killed: the next one meets it in the log.
+        cursor.execute("DELETE FROM positions")
+    await first.abandon()
+    second = await lives.begin()
+    workflow_id = await second.start("paying", requested_by="alice")
+    world.open("before paying")
+    world.open("after paying")
+    assert (await second.wait(workflow_id, timeout=10)).status is Status.COMPLETED
+    with pytest.raises(EventCorrupt, match=f"workflow {damaged} event 2"):
+        await second.wait(damaged, timeout=10)
