@@ -42,6 +42,7 @@ from domain.triggers import (
 from domain.workflow import Outcome, Workflow
 from tests.properties import worlds
 from tests.properties.answers import answer, ok, same_attempt, timed_out
+from tests.properties.approvals import Approvals
 from tests.properties.chance import Chance, one_in, one_of, weighted
 from tests.properties.effects import Effects
 from tests.unit.domain.scenario import BEGINNING, ID, Loaded
@@ -77,6 +78,8 @@ class Driver:
         self.lost: list[e.StepScheduled] = []
         self.told: list[Trigger] = []
         self.children: dict[str, str] = {}
+        self.born: set[str] = set()
+        self.approvals = Approvals()
         self.seen: set[str] = set()
         self.paused = self.stopping = False
         self.decide(first or self.goal())
@@ -135,12 +138,14 @@ class Driver:
             assert (event.step, event.attempt) not in self.effects.scheduled, f"{event.message_id} comes twice"
             self.open[event.message_id] = event
         elif isinstance(event, e.ChildStarted):
-            assert event.child_workflow not in self.children
+            assert event.child_workflow not in self.born, "each child has an id of its own"
+            self.born.add(event.child_workflow)
             self.children[event.child_workflow] = event.step
         elif isinstance(event, (e.CompensationStarted, *e.TERMINAL_EVENTS)):
             assert not self.open, "an end over an open command"
             assert not self.claimed, "an end over a running attempt"
         self.effects.observe(event)
+        self.approvals.observe(event)
 
     def _hold_back(self, event: e.Event) -> None:
         """While paused nothing new begins; once stopping has begun, only what undoes and what asks."""
@@ -313,7 +318,8 @@ class Driver:
             return
         asked = one_of(self.chance, ballots).request
         quoted: dict[str, Any] = {"approval_id": asked.approval_id, "round": asked.round, "digest": asked.digest}
-        if one_in(self.chance, 8):
+        wrong = one_in(self.chance, 8)
+        if wrong:
             quoted |= one_of(self.chance, ({"digest": "0" * 64}, {"round": 9}, {"approval_id": "other.1"}))
         decision = RecordDecision(
             decision="reject" if one_in(self.chance, 5) else "approve",
@@ -321,7 +327,9 @@ class Driver:
             controls=("be careful",) if one_in(self.chance, 3) else (),
             **quoted,
         )
-        self.decide(decision)
+        decided = self.decide(decision)
+        counted = decided is not None and any(isinstance(one.event, e.ApprovalRecorded) for one in decided.events)
+        assert not (wrong and counted), "a decision that quotes something else counts"
 
     def a_signal_comes(self) -> None:
         self.decide(DeliverSignal(name="news", correlation=f"key-{self.chance.below(3)}", payload={"n": 1}))
@@ -349,6 +357,8 @@ class Driver:
         steps = [*self.state.steps, *self.state.settled][:8]
         if self.state.undoing is not None:
             steps.insert(0, self.state.undoing.step)
+        if one_in(self.chance, 2):  # where somebody is waited for, operators come more often
+            steps = [wait.step for wait in self.state.waits.values() if wait.step] or steps
         if not steps:
             return
         common: dict[str, Any] = {
