@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from domain.plan import PlannedStep, PlanProposal, PlanRequest
 from domain.policies import GatePolicy
-from handrail import ApprovalPolicy, Definition, Step, activity, ref
+from handrail import ApprovalPolicy, Definition, Step, activity
 
 NOTE: Final = "y" * 50
 CHAIN_STEPS: Final = 5
@@ -26,10 +26,9 @@ class Outcome(BaseModel):
 
 
 class Given(BaseModel):
-    """What every step is given: its number, and what the step before it answered."""
+    """What every step is given: its number. The peers record no more of it, or less."""
 
     i: int
-    previous: Outcome | None = None
 
 
 @activity(effect="idempotent")
@@ -47,7 +46,7 @@ _EVERY_STEP: Final = GatePolicy(name="every_step", verdict="allow", reason="triv
 
 
 def _chain_step(i: int) -> Step:
-    return Step(f"step{i}", step, input={"i": i, "previous": ref(f"steps.step{i - 1}") if i else None})
+    return Step(f"step{i}", step, input={"i": i})
 
 
 CHAIN: Final = Definition(
