@@ -82,6 +82,7 @@ def refuse(trigger: Trigger, reason: str) -> e.DecisionRefused:
 def action_of(decision: Decision, step: StepState, step_input: Mapping[str, Any]) -> dict[str, Any]:
     """What an approver approves: the step's activity with its resolved input, under this definition."""
     planned = step.planned
+    child = {"child": planned.child.definition} if planned is not None and planned.child is not None else {}
     return {
         "workflow": decision.state.workflow_id,
         "definition": decision.state.definition,
@@ -90,6 +91,7 @@ def action_of(decision: Decision, step: StepState, step_input: Mapping[str, Any]
         "activity": planned.activity if planned is not None else None,
         "generation": step.generation,
         "input": dict(step_input),
+        **child,
     }
 
 

@@ -86,6 +86,9 @@ class PlannedStep(PlanData):
         if sum(kind is not None for kind in kinds) != 1:
             message = f"step {self.id!r} must be exactly one of activity, wait_time, wait_signal, child"
             raise ValueError(message)
+        if self.approval is not None and self.activity is None and self.child is None:
+            message = f"step {self.id!r} only waits: there is nothing to approve; name the policy on the step behind it"
+            raise ValueError(message)
         return self
 
 

@@ -1,11 +1,13 @@
 """The executor node: takes steps whose turn has come to where they are under way.
 
-An activity step passes the gate, has its approval where one is needed, and becomes a scheduled attempt; a wait begins;
-a child workflow is started. Parallelism is bounded by the definition.
+A step that does something (an activity, a child workflow) passes the gate, has its approval where one is needed, and
+becomes a scheduled attempt or a child; a wait begins. Parallelism is bounded by the definition.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,7 +25,7 @@ from domain.decision import (
     wait_for_budget,
 )
 from domain.facts import FactFailed, resolve
-from domain.failures import FailureClass, make_failure
+from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, child_workflow_id
 from domain.nodes import approval_wait, planner, policy_gate
 from domain.plan import ChildSpec, SignalWait, TimeWait
@@ -72,39 +74,62 @@ def attempt(decision: Decision, step: StepState) -> Events:
     if budget_is_used(decision):  # before author code computes an input that no event would hold
         yield from wait_for_budget(decision)
         return
-    try:
-        step_input = step.input
-        if step_input is None and step.planned is not None:
+    step_input = step.input
+    if step_input is None and step.planned is not None:
+        try:
             step_input = decision.facts.input_of(decision.recipe, decision.state, step.planned)
-        step_input = step_input or {}
+        except FactFailed as error:
+            yield from fail_step(decision, step.id, _unfit(declared.name, error))
+            return
+    step_input = step_input or {}
+    cleared = yield from _clear(decision, step, step_input)
+    if cleared is not None:
+        yield from schedule_attempt(decision, step, declared, "run", step_input, action=cleared.digest)
+
+
+def _unfit(activity: str, error: FactFailed) -> Failure:
+    return make_failure(activity, FailureClass.INVALID, str(error), type_name="FactFailed")
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """The step may be set under way; `digest` is that of the action, where a grant stood for it."""
+
+    digest: str | None = None
+
+
+def _clear(
+    decision: Decision, step: StepState, step_input: Mapping[str, Any]
+) -> Generator[e.Event, None, Cleared | None]:
+    """Take a step past the gate and its approval; None where it is denied, or where a person must decide first."""
+    name = step.planned.activity or step.id if step.planned is not None else step.id
+    try:
         yield from policy_gate.evaluate(decision, step, step_input)
     except FactFailed as error:
-        yield from fail_step(
-            decision, step.id, make_failure(declared.name, FailureClass.INVALID, str(error), type_name="FactFailed")
-        )
-        return
+        yield from fail_step(decision, step.id, _unfit(name, error))
+        return None
     if step.gate == "deny":
         words = step.gate_reason or "denied by policy"
-        failure = make_failure(declared.name, FailureClass.REJECTED, words, type_name="PolicyDenied")
+        failure = make_failure(name, FailureClass.REJECTED, words, type_name="PolicyDenied")
         yield from fail_step(decision, step.id, failure)
-        return
+        return None
     policy_name = policy_gate.approval_needed(decision, step)
-    digest = None
-    if policy_name is not None:
-        policy = decision.recipe.approval_policy(policy_name if policy_name in decision.recipe.approvals else None)
-        digest = action_digest(
-            action_of(decision, step, step_input),
-            round_number=step.rounds,
-            policy=policy.name,
-            policy_version=policy.version,
-        )
-        if step.granted_digest != digest:
-            reason = step.gate_reason if step.gate == "require_approval" else ""
-            yield from approval_wait.request(
-                decision, step, policy, origin="gate", step_input=step_input, reason=reason or "manual approval"
-            )
-            return
-    yield from schedule_attempt(decision, step, declared, "run", step_input, action=digest)
+    if policy_name is None:
+        return Cleared()
+    policy = decision.recipe.approval_policy(policy_name if policy_name in decision.recipe.approvals else None)
+    digest = action_digest(
+        action_of(decision, step, step_input),
+        round_number=step.rounds,
+        policy=policy.name,
+        policy_version=policy.version,
+    )
+    if step.granted_digest == digest:
+        return Cleared(digest)
+    reason = step.gate_reason if step.gate == "require_approval" else ""
+    yield from approval_wait.request(
+        decision, step, policy, origin="gate", step_input=step_input, reason=reason or "manual approval"
+    )
+    return None
 
 
 def _deadline_of(decision: Decision, step: StepState) -> datetime | None:
@@ -136,13 +161,20 @@ def _wait_for_signal(decision: Decision, step: StepState, wait: SignalWait) -> E
 
 
 def _start_child(decision: Decision, step: StepState, child: ChildSpec) -> Events:
-    resolved = resolve(child.input, decision.state)
+    given: Any = step.input if step.input is not None else resolve(child.input, decision.state)
+    if not isinstance(given, dict):
+        words = f"the input of the child of step {step.id!r} must be an object, is {type(given).__name__}"
+        yield from fail_step(decision, step.id, _unfit(step.id, FactFailed(words)))
+        return
+    cleared = yield from _clear(decision, step, given)
+    if cleared is None:
+        return
     yield e.ChildStarted(
         step=step.id,
         child_workflow=child_workflow_id(decision.state.workflow_id, step.id, step.generation),
         definition=child.definition,
         goal=child.goal if child.goal is not None else decision.state.goal,
-        input=step.input if step.input is not None else resolved,
+        input=given,
         generation=step.generation,
         due_at=_deadline_of(decision, step),
         on_timeout=step.planned.on_timeout if step.planned is not None else None,

@@ -320,10 +320,11 @@ def child_ended(decision: Decision) -> Events:
     waiting = awaited(state, trigger.child_workflow)
     if waiting is None:
         return
-    whose = trigger.step if waiting.generation == 1 else f"{trigger.step}~{waiting.generation}"
-    given_up = waiting is not state.waits.get(wait_key(trigger.step, "child"))
+    step = waiting.step
+    whose = step if waiting.generation == 1 else f"{step}~{waiting.generation}"
+    given_up = waiting is not state.waits.get(wait_key(step, "child"))
     yield e.ChildEnded(
-        step=trigger.step,
+        step=step,
         child_workflow=trigger.child_workflow,
         status=trigger.status,
         output=trigger.output,
@@ -331,4 +332,4 @@ def child_ended(decision: Decision) -> Events:
         effects=tuple(undo.model_copy(update={"step": f"{whose}:{undo.step}"}) for undo in trigger.effects),
     )
     if trigger.status == "completed" and not given_up:
-        yield e.StepSucceeded(step=trigger.step, attempt=0, output=trigger.output)
+        yield e.StepSucceeded(step=step, attempt=0, output=trigger.output)

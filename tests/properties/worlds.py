@@ -106,7 +106,7 @@ def steps(chance: Chance, count: int, earlier: Sequence[str]) -> list[PlannedSte
         if "activity" not in kind and "wait_time" not in kind and one_in(chance, 2):
             kind["timeout"] = MINUTE
             kind["on_timeout"] = on_timeout(chance)
-        if "activity" in kind and one_in(chance, 5):
+        if ("activity" in kind or "child" in kind) and one_in(chance, 5):
             kind["approval"] = one_of(chance, ("default", "board"))
         found.append(PlannedStep(id=f"s{number}", after=after, **kind))
     return found

@@ -11,8 +11,10 @@ from domain import events as e
 from domain.definitions import Step
 from domain.events import Undo
 from domain.plan import ChildSpec, OnTimeout
+from domain.policies import GatePolicy
 from domain.state import Status
-from tests.unit.domain.recipes import act, define, reserve, ship
+from domain.triggers import EndChild
+from tests.unit.domain.recipes import act, define, policy, reserve, ship
 from tests.unit.domain.scenario import Scenario, given
 
 MINUTE = timedelta(minutes=1)
@@ -110,6 +112,32 @@ def test_another_try_of_a_child_is_another_child_and_its_effects_are_others() ->
     assert again != "wf_001.enrol"
     scenario.child_ends("enrol", effects=(SEAT,)).cancelled().ok("tell")
     assert scenario.event(e.CompensationStarted).steps == ("enrol~2:seat", "enrol:seat")
+
+
+def test_the_end_of_a_child_is_known_by_the_child_whatever_step_it_names() -> None:
+    scenario = parent()
+    scenario.when(EndChild(step="nobody", child_workflow="wf_001.enrol", status="failed", effects=(SEAT,)))
+    scenario.then(
+        e.ChildEnded, e.StepFailed, e.StoppingBegan, e.CompensationStarted, e.CompensationScheduled, e.StepScheduled
+    )
+
+
+def test_a_child_passes_the_gate_and_has_its_approval_like_any_step() -> None:
+    enrol = Step("enrol", child=ChildSpec(definition="enrolment", input={"n": 1}), approval="default")
+    scenario = given(define(enrol, approvals=[policy()])).then(e.WorkflowStarted, e.PlanProposed, e.ApprovalRequested)
+    action = scenario.event(e.ApprovalRequested).action
+    assert (action["child"], action["input"]) == ("enrolment", {"n": 1})
+    scenario.approves("enrol").then(e.ApprovalRecorded, e.ApprovalGranted, e.ChildStarted)
+    never = GatePolicy(name="never", steps=("enrol",), verdict="deny", reason="no children")
+    denied = given(define(Step("enrol", child=ChildSpec(definition="enrolment")), gates=[never]))
+    assert denied.event(e.StepFailed).failure.message == "no children"
+    denied.status_is(Status.FAILED)
+
+
+def test_a_child_whose_input_is_no_object_fails_its_step() -> None:
+    child = ChildSpec(definition="enrolment", input={"$ref": "goal"})
+    scenario = given(define(Step("enrol", child=child)))
+    assert scenario.event(e.StepFailed).failure.kind == "invalid"
 
 
 def test_a_child_that_ends_while_the_definition_is_missing_is_recorded_and_judged_later() -> None:

@@ -76,6 +76,12 @@ def refused(make: Callable[[], object]) -> str:
             lambda: define(Step("a", act("a"), child=ChildSpec(definition="c"))),
             "step 'a' must be exactly one of activity, wait_time, wait_signal, child",
         ),
+        (
+            lambda: define(
+                Step("a", wait_time=TimeWait(duration=SECOND), approval="x"), approvals=[ApprovalPolicy(name="x")]
+            ),
+            "step 'a' only waits: there is nothing to approve",
+        ),
         (lambda: define(Step("Big", act("a"))), "step 'Big': String should match pattern"),
         (lambda: define(Step("a", act("a"), timeout=timedelta(0))), "step 'a': Input should be greater than 0"),
         (lambda: define(Step("a", act("a"), input={"x": ref("steps.b")})), "reference 'steps.b' names no step"),
