@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from domain.errors import HandrailError
+from domain.errors import HandrailError, StoreUnavailable
 from domain.events import WaitSatisfied, WaitStarted
 from domain.ports import Along, Clock, Cursor, Decided, Decider, Request, Transactions
 from domain.state import State, wait_key
@@ -149,7 +149,7 @@ class Timer:
             await self._sleep()
 
     async def fire(self) -> int:
-        """Wake everything that is due now; how many workflows were woken."""
+        """Wake everything that is due now; how many workflows were woken. Raises StoreUnavailable."""
         woken = 0
         while due := self._due():
             at = self._clock()
@@ -173,9 +173,12 @@ class Timer:
         return await asyncio.gather(*answers, return_exceptions=True)
 
     def _hold_off(self, workflow_id: str, answer: Decided | BaseException) -> None:
-        """Leave a workflow alone for a while that could not be moved: nothing may loop."""
+        """Leave a workflow alone for a while that could not be moved: nothing may loop.
+
+        Trouble with the store is not the workflow's, and whoever waits is to hear of it: it is raised.
+        """
         if isinstance(answer, BaseException):
-            if not isinstance(answer, HandrailError):
+            if isinstance(answer, StoreUnavailable) or not isinstance(answer, HandrailError):
                 raise answer
             _log.warning("workflow %s could not be woken: %s", workflow_id, answer)
         self._held_off[workflow_id] = asyncio.get_running_loop().time() + HELD_OFF_SECONDS

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import EventCorrupt
+from domain.errors import EventCorrupt, StoreUnavailable
 from domain.events import WaitSatisfied, WaitStarted
 from domain.ports import Decided, Request
 from domain.state import State, Wait
@@ -128,6 +128,17 @@ async def test_what_cannot_be_moved_is_left_alone_for_a_while(store: WorkflowSto
     assert await world.timer.fire() == 3
     assert await world.timer.fire() == 0
     assert set(rows(store)) == {"wf_1", "wf_2"}
+
+
+async def test_trouble_with_the_store_is_raised_and_nobody_left_alone_for_it(store: WorkflowStore) -> None:
+    world = World(store)
+    world.arm(due_at("wf_1", SOON))
+    world.at = SOON
+    world.decisions.errors = [StoreUnavailable("the disk is full")]
+    with pytest.raises(StoreUnavailable):
+        await world.timer.fire()
+    assert await world.timer.fire() == 1
+    assert rows(store) == {}
 
 
 async def test_outside_the_scope_nothing_is_woken(store: WorkflowStore) -> None:
