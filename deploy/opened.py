@@ -17,13 +17,14 @@ from domain.ports import Clock, Definitions
 from domain.store.application import WorkflowStore
 from domain.store.opening import open_sqlite_store
 from domain.store.turns import Turns
+from producers.parked import PARKED_SCHEMA
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.timers import TIMERS_SCHEMA, TimersCompanion
 from projections.sql import SCHEMA as VIEWS_SCHEMA
 
 DATABASE_FILE: Final = "handrail.db"
 
-SCHEMA: Final = (*INBOX_SCHEMA, *TIMERS_SCHEMA, *SIGNALS_SCHEMA, *VIEWS_SCHEMA)
+SCHEMA: Final = (*INBOX_SCHEMA, *TIMERS_SCHEMA, *SIGNALS_SCHEMA, *PARKED_SCHEMA, *VIEWS_SCHEMA)
 """The tables of all rooms: the store creates them with its own."""
 
 

@@ -11,7 +11,7 @@ from consumers.claims import OpenRow
 from consumers.inbox import InboxCompanion
 from deploy.loading import LoadedDefinitions, check_input
 from deploy.scope import Scope
-from domain.errors import StoreError, StoreUnavailable
+from domain.errors import DefinitionMissing, Refused, StoreError, StoreUnavailable
 from domain.events import ChildStarted, StepScheduled, StoppingBegan
 from domain.messages import command_of
 from domain.ports import Command, Notification
@@ -21,6 +21,7 @@ from domain.store.positions import MovePosition
 from domain.triggers import StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts
 from producers.memory import MemorySender
+from producers.parked import Parked
 from producers.relay import RELAY
 
 _log: Final = logging.getLogger("handrail.deploy")
@@ -49,6 +50,7 @@ class RelaySurroundings:
         self._definitions = definitions
         self._scope = scope
         self._scope_grew = scope_grew
+        self._parked = Parked(store)
 
     def first_event(self, workflow_id: str) -> RecordedEvent:
         """A workflow's first event, from the store."""
@@ -86,10 +88,22 @@ class RelaySurroundings:
             raise TypeError(type(recorded.event).__name__)
         return command_of(recorded.event, recorded.originator_id, facts)
 
-    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow:
-        """The trigger that starts a child; raises Refused where its definition or input does not fit."""
-        definition = self._definitions.named(event.definition)
-        check_input(definition, event.input)
+    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow | None:
+        """The trigger that starts a child, None where it has begun; raises Refused where it does not fit.
+
+        Whoever has the parent's definition knows what there is of its children's; who has not, cannot tell.
+        """
+        if self._definitions.find(facts.definition, facts.definition_version) is None:
+            raise DefinitionMissing(
+                f"child workflow {event.child_workflow} waits for a process that has definition {facts.definition!r}"
+            )
+        try:
+            definition = self._definitions.named(event.definition)
+            check_input(definition, event.input)
+        except Refused:
+            if self._store.exists(event.child_workflow):
+                return None  # told again: whoever began it had its definition
+            raise
         return StartWorkflow(
             goal=event.goal,
             definition=definition.name,
@@ -107,6 +121,26 @@ class RelaySurroundings:
     def move(self, before: int, after: int) -> None:
         """Write the relay's position."""
         self._store.run(MovePosition(RELAY, before, after), point="position")
+
+    def park(self, recorded: RecordedEvent) -> None:
+        """Keep an event that cannot be carried on here, for another relay."""
+        self._parked.keep((recorded.originator_id, recorded.originator_version))
+
+    def unpark(self, recorded: RecordedEvent) -> None:
+        """Forget an event that was parked and is carried on now."""
+        self._parked.drop((recorded.originator_id, recorded.originator_version))
+
+    def parked(self) -> list[RecordedEvent]:
+        """The events that former relays have parked, as far as they can be read."""
+        found: list[RecordedEvent] = []
+        for workflow_id, version in self._parked.all():
+            try:
+                found.append(self.event(workflow_id, version))
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                _log.warning("what was parked of %s cannot be carried on: %s", workflow_id, error)
+        return found
 
     async def issue(self, rows: Sequence[OpenRow]) -> list[str]:
         """Send open commands on their way again: the port `Reissue` of the sweep."""

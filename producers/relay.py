@@ -15,7 +15,15 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
-from domain.errors import FenceMissed, HandrailError, Refused, StoreError, StoreUnavailable, WorkflowUnknown
+from domain.errors import (
+    DefinitionMissing,
+    FenceMissed,
+    HandrailError,
+    Refused,
+    StoreError,
+    StoreUnavailable,
+    WorkflowUnknown,
+)
 from domain.events import (
     TERMINAL_EVENTS,
     ChildStarted,
@@ -73,8 +81,11 @@ class Outside(Protocol):
         """The command that a StepScheduled event asks for."""
         ...
 
-    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow:
-        """The trigger that starts a child; raises Refused where its definition or input does not fit."""
+    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow | None:
+        """The trigger that starts a child, None where it has begun; raises Refused where it does not fit.
+
+        Raises DefinitionMissing where that cannot be told here, for want of the parent's definition.
+        """
         ...
 
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
@@ -83,6 +94,18 @@ class Outside(Protocol):
 
     def move(self, before: int, after: int) -> None:
         """Write the relay's position; raises FenceMissed where it is not at `before`."""
+        ...
+
+    def park(self, recorded: RecordedEvent) -> None:
+        """Keep an event that cannot be carried on here, for another relay."""
+        ...
+
+    def parked(self) -> Sequence[RecordedEvent]:
+        """The events that former relays have parked."""
+        ...
+
+    def unpark(self, recorded: RecordedEvent) -> None:
+        """Forget an event that was parked and is carried on now."""
         ...
 
 
@@ -113,7 +136,8 @@ class Relay:
         self._timer: asyncio.TimerHandle | None = None
         self._overtaken: FenceMissed | None = None
         self._commands: list[Command] = []
-        self._requests: list[Request] = []
+        self._requests: list[tuple[Request, RecordedEvent]] = []
+        self._parked: list[RecordedEvent] = []
         self._waits: list[tuple[str, WaitStarted]] = []
         self._handlers: dict[type[Event], Callable[[RecordedEvent, Any], None]] = {
             ChildStarted: self._child_started,
@@ -128,6 +152,7 @@ class Relay:
     async def run(self) -> None:
         """Carry on until cancelled; raises FenceMissed where another relay moved the position."""
         try:
+            await self._carry_parked()
             while batch := await self._follower.next_batch(EVENTS_A_BATCH):
                 if self._overtaken is not None:
                     raise self._overtaken
@@ -166,8 +191,15 @@ class Relay:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
+    async def _carry_parked(self) -> None:
+        """Try again what former relays could not carry on: this process may have the definitions for it."""
+        for recorded in self._outside.parked():
+            await self._carry_until_done([Notification(0, recorded)])
+            if recorded not in self._parked:
+                self._outside.unpark(recorded)
+
     async def _carry(self, batch: Sequence[Notification]) -> None:
-        self._commands, self._requests, self._waits = [], [], []
+        self._commands, self._requests, self._waits, self._parked = [], [], [], []
         outside, handlers = self._outside, self._handlers
         for notification in batch:
             recorded = notification.event
@@ -182,19 +214,24 @@ class Relay:
         if self._commands:
             await self._sender.send(self._commands)
         # In the order of the log: a child is started before it is asked to stop.
-        answers: list[Awaitable[Decided]] = [self._decider.decide(request) for request in self._requests]
-        for request, answer in zip(self._requests, await asyncio.gather(*answers, return_exceptions=True), strict=True):
+        answers: list[Awaitable[Decided]] = [self._decider.decide(request) for request, _ in self._requests]
+        gathered = await asyncio.gather(*answers, return_exceptions=True)
+        for (request, recorded), answer in zip(self._requests, gathered, strict=True):
             if isinstance(answer, BaseException):
-                await self._failed(request, answer)
+                await self._failed(request, recorded, answer)
         for workflow_id, wait in self._waits:
             await self._signals.wanted(workflow_id, wait)
+        for recorded in self._parked:
+            self._outside.park(recorded)
 
-    async def _failed(self, request: Request, error: BaseException) -> None:
+    async def _failed(self, request: Request, recorded: RecordedEvent, error: BaseException) -> None:
         """What could not be asked of another workflow: trouble is raised, a refusal is told where somebody waits."""
         if isinstance(error, StoreUnavailable) or not isinstance(error, HandrailError):
             raise error
         trigger = request.trigger
-        if isinstance(trigger, StartWorkflow) and trigger.parent_workflow and trigger.parent_step:
+        if isinstance(error, DefinitionMissing):
+            self._parked.append(recorded)
+        elif isinstance(trigger, StartWorkflow) and trigger.parent_workflow and trigger.parent_step:
             refusal = self._refused_child(trigger.parent_workflow, trigger.parent_step, request.workflow_id, error)
             await self._decider.decide(refusal)
         elif not isinstance(error, WorkflowUnknown):
@@ -209,11 +246,17 @@ class Relay:
         parent = recorded.originator_id
         try:
             start = self._outside.child(event, parent, self._known.of(parent))
+        except DefinitionMissing:
+            self._parked.append(recorded)
+            return
         except Refused as refusal:
-            self._requests.append(self._refused_child(parent, event.step, event.child_workflow, refusal))
+            refused = self._refused_child(parent, event.step, event.child_workflow, refusal)
+            self._requests.append((refused, recorded))
+            return
+        if start is None:
             return
         cause = f"{parent}/{recorded.originator_version}"
-        self._requests.append(Request(event.child_workflow, start, self._clock(), cause, ENGINE))
+        self._requests.append((Request(event.child_workflow, start, self._clock(), cause, ENGINE), recorded))
 
     def _refused_child(self, parent: str, step: str, child: str, error: HandrailError) -> Request:
         trigger = EndChild(
@@ -242,7 +285,7 @@ class Relay:
         cause = f"{parent}/{recorded.originator_version}"
         trigger = CancelWorkflow(by=ENGINE, reason=reason[:2_000], compensate=compensate)
         receipt = Receipt(f"{cause}/cancel/{child}", "control", "")
-        self._requests.append(Request(child, trigger, self._clock(), cause, ENGINE, receipt=receipt))
+        self._requests.append((Request(child, trigger, self._clock(), cause, ENGINE, receipt=receipt), recorded))
 
     def _wait_started(self, recorded: RecordedEvent, event: WaitStarted) -> None:
         if event.reason == "signal":
@@ -261,7 +304,7 @@ class Relay:
             reason=getattr(event, "reason", ""),
             effects=event.effects,
         )
-        self._requests.append(self._to_parent(facts.parent_workflow, trigger))
+        self._requests.append((self._to_parent(facts.parent_workflow, trigger), recorded))
 
 
 _STATUSES: Final[dict[str, Any]] = {

@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 
 from consumers.inbox import receive
-from domain.errors import DefinitionUnknown, FenceMissed, HandrailError, StoreUnavailable, WorkflowUnknown
+from domain.errors import (
+    DefinitionMissing,
+    DefinitionUnknown,
+    FenceMissed,
+    HandrailError,
+    StoreUnavailable,
+    WorkflowUnknown,
+)
 from domain.events import (
     ChildStarted,
     Event,
@@ -93,6 +100,7 @@ class World:
         self.not_driven: set[str] = set()
         self.stopped: list[str] = []
         self.refusal: HandrailError | None = None
+        self.kept: list[RecordedEvent] = []
         self.parents = {"wf_1": None, "wf_1.inner": "wf_1"}
         self.follower = Followed(*batches)
         self.known = KnownWorkflows(lambda name: started(name, self.parents.get(name)))
@@ -138,6 +146,16 @@ class World:
 
     def move(self, before: int, after: int) -> None:
         self.store.run(MovePosition(RELAY, before, after), point="position")
+
+    def park(self, one: RecordedEvent) -> None:
+        if one not in self.kept:
+            self.kept.append(one)
+
+    def parked(self) -> list[RecordedEvent]:
+        return list(self.kept)
+
+    def unpark(self, one: RecordedEvent) -> None:
+        self.kept.remove(one)
 
     def position(self) -> int:
         with self.store.reading() as cursor:
@@ -249,6 +267,26 @@ async def test_a_child_that_cannot_be_started_is_told_to_its_parent(store: Workf
     assert isinstance(told.trigger, EndChild)
     assert (told.workflow_id, told.trigger.step, told.trigger.status) == ("wf_1", "inner", "failed")
     assert told.trigger.reason == "invalid: it could not be started: there is no definition 'c'"
+
+
+async def test_what_cannot_be_told_for_want_of_a_definition_is_parked_until_it_can(store: WorkflowStore) -> None:
+    start = notification(1, child_started())
+    stop = notification(2, StoppingBegan(why="cancelled", reason="enough", children=("wf_1.inner",)), version=2)
+    world = World(store, [start, stop])
+    world.refusal = DefinitionMissing("definition 'd' is not loaded here")
+    world.decisions.errors = [DefinitionMissing("definition 'c' is not loaded here")]
+    await world.carry()
+    assert (world.decisions.asked, world.kept) == ([("wf_1.inner", "CancelWorkflow")], [start.event, stop.event])
+    world.relay.write_position()
+    assert world.position() == 2
+
+    after = World(store)
+    after.kept, after.refusal = world.kept, world.refusal
+    await after.carry()
+    assert (after.decisions.asked, after.kept) == ([("wf_1.inner", "CancelWorkflow")], [start.event])
+    after.refusal = None
+    await after.carry()
+    assert (after.decisions.asked[1:], after.kept) == ([("wf_1.inner", "StartWorkflow")], [])
 
 
 UNDO = Undo(step="a", activity="act", compensation="undo", key="wf_1.inner/a/run")
