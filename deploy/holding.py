@@ -122,6 +122,7 @@ class Holder:
         await self.timer.wake_definitions()
         # What fell due while nobody ran is decided before anybody looks: it may no longer wait for a person.
         await self.timer.fire()
+        await self._opened.signals.deliver_kept(self._scope.ids)
         roles: dict[str, Role] = {
             "relay": self._run_relay,
             "timer": self.timer.run,
@@ -202,6 +203,7 @@ class Holder:
                 horizon, self._horizon_seconds = self._horizon_seconds, 0.0
                 await self.sweep.issue_again(horizon_seconds=horizon)
             await self.sweep.once()
+            await self._opened.signals.deliver_kept(self._scope.ids)
 
     def _sweep_now(self) -> None:
         self._swept.set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -55,6 +55,7 @@ KEPT_FOR: Final = timedelta(days=7)
 MOST_KEPT: Final = 10_000
 """How many signals are kept at most."""
 CORRELATION_CHARACTERS: Final = 200
+DELIVERIES_A_SWEEP: Final = 500
 
 _KIND: Final = "signal"
 
@@ -178,6 +179,29 @@ class Signals:
         for message_id, payload, sender in rows:
             signal = Signal(message_id, wait.name or "", wait.correlation or "", json.loads(payload), sender)
             await self._deliver(signal, [workflow_id])
+
+    async def deliver_kept(self, only: Collection[str] | None) -> list[str]:
+        """Deliver what is kept for waits that have long begun; the workflows of `only` (None: all) that took it.
+
+        A process that received a signal may have died before it delivered it.
+        """
+        with self._store.reading() as cursor:
+            rows = cursor.query(
+                "SELECT signals.message_id, signals.name, signals.correlation, payload, sender, workflow_id "
+                "FROM signals JOIN subscriptions "
+                "ON subscriptions.name = signals.name AND subscriptions.correlation = signals.correlation "
+                "WHERE expires_at > ? ORDER BY kept_at LIMIT ?",
+                (self._clock().timestamp(), DELIVERIES_A_SWEEP),
+            )
+        oldest: dict[tuple[str, str, str], Signal] = {}
+        for *parts, payload, sender, workflow_id in rows:
+            if only is None or workflow_id in only:
+                signal = Signal(parts[0], parts[1], parts[2], json.loads(payload), sender)
+                oldest.setdefault((workflow_id, signal.name, signal.correlation), signal)
+        took: list[str] = []
+        for (workflow_id, _, _), signal in oldest.items():
+            took += await self._deliver(signal, [workflow_id])
+        return took
 
     def _keep(self, signal: Signal) -> bool:
         """Keep a signal, with the receipt that makes a repeat one; whether it is new."""

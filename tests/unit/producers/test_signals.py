@@ -112,6 +112,29 @@ async def test_no_workflow_takes_a_signal_twice(store: WorkflowStore) -> None:
         save(store, world.companion, again)
 
 
+async def test_a_signal_whose_receiver_died_before_delivering_it_is_delivered_later(store: WorkflowStore) -> None:
+    world = World(store)
+    for number, workflow_id in enumerate(("wf_1", "wf_2")):
+        world.wait(workflow_id)
+        world.decisions.errors = [StoreUnavailable("the process was killed here")] * (number + 1)
+        with pytest.raises(StoreUnavailable):
+            await world.send(number, f"m{number}")
+        world.at += timedelta(seconds=1)
+    assert await world.signals.deliver_kept(["wf_2"]) == ["wf_2"]
+    assert world.decisions.requests[-1].cause == "m0"
+    assert await world.signals.deliver_kept(None) == ["wf_1"]
+    assert (world.decisions.requests[-1].cause, world.kept()) == ("m1", [])
+    assert await world.signals.deliver_kept(None) == []
+
+
+async def test_a_kept_signal_that_has_expired_is_not_delivered(store: WorkflowStore) -> None:
+    world = World(store)
+    await world.send()
+    world.wait("wf_1")
+    world.at += KEPT_FOR
+    assert await world.signals.deliver_kept(None) == []
+
+
 async def test_a_wait_that_is_over_is_forgotten_and_the_signal_kept(store: WorkflowStore) -> None:
     world = World(store)
     world.wait("wf_1")
