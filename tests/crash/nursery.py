@@ -58,7 +58,7 @@ def become(request: dict[str, Any]) -> None:
     for descriptor, path, flags in (
         (0, os.devnull, os.O_RDONLY),
         (1, request["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
-        (2, request["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (2, request["errors"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
     ):
         opened = os.open(path, flags, 0o644)
         os.dup2(opened, descriptor)

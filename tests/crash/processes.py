@@ -40,7 +40,7 @@ class Ended:
     arguments: tuple[str, ...]
     code: int
     out: str
-    err: str
+    errors: str
     passed: Mapping[str, int]
     """How often it passed each fault point, in the order in which it came to them; nothing where it was killed."""
     fired: Hit | None
@@ -51,7 +51,7 @@ class Ended:
         return [Hit(point, n) for point, most in self.passed.items() for n in range(1, (most if every else 1) + 1)]
 
     def __str__(self) -> str:
-        return f"handrail {' '.join(self.arguments)} → {self.code}\n{self.out}{self.err}"
+        return f"handrail {' '.join(self.arguments)} → {self.code}\n{self.out}{self.errors}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Running:
         place = self.place
         passed = json.loads(place.count.read_text(encoding="ascii")) if place.count.exists() else {}
         fired = Hit.parsed(place.log.read_text(encoding="ascii").split()[0]) if place.log.exists() else None
-        return Ended(self.arguments, code, said(place.out), said(place.err), passed, fired)
+        return Ended(self.arguments, code, said(place.out), said(place.errors), passed, fired)
 
 
 class Place:
@@ -83,8 +83,8 @@ class Place:
         self.home = home
         self.outside = outside
         self.starter: Starter = starter or FromNothing()
-        self.log, self.count, self.out, self.err = (
-            home.with_name(f"{home.name}.{what}") for what in ("fired", "passed", "out", "err")
+        self.log, self.count, self.out, self.errors = (
+            home.with_name(f"{home.name}.{what}") for what in ("fired", "passed", "out", "errors")
         )
 
     def arguments(self, *arguments: str) -> list[str]:
@@ -108,7 +108,7 @@ class Place:
         """Start a command and leave it running; the caller kills it or waits for its end."""
         for file in (self.log, self.count):
             file.unlink(missing_ok=True)
-        given = Given(self.arguments(*arguments), self.environment(armed), self.out, self.err)
+        given = Given(self.arguments(*arguments), self.environment(armed), self.out, self.errors)
         return Running(self, arguments, self.starter.start(given))
 
 

@@ -24,7 +24,7 @@ class Given:
     arguments: Sequence[str]
     environment: Mapping[str, str]
     out: Path
-    err: Path
+    errors: Path
 
 
 class Started(Protocol):
@@ -54,14 +54,14 @@ class FromNothing:
         self._program = program or ("deploy.cli.main",)
 
     def start(self, given: Given) -> Started:
-        with given.out.open("wb") as out, given.err.open("wb") as err:
+        with given.out.open("wb") as out, given.errors.open("wb") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", *self._program, *given.arguments],
                 cwd=ROOT,
                 env=dict(given.environment),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
-                stderr=err,
+                stderr=errors,
             )
         return _FromNothing(process)
 
@@ -100,7 +100,7 @@ class Nursery:
             arguments=list(given.arguments),
             environment=dict(given.environment),
             out=str(given.out),
-            err=str(given.err),
+            errors=str(given.errors),
         )
         return _Forked(self, process_id, given)
 

@@ -42,13 +42,13 @@ async def test_a_standby_goes_on_where_the_holder_was_killed(
             await until_said(standby, FOLLOWING)
             holder.kill()
             async with asyncio.timeout(LIMIT_SECONDS):
-                out, err = await standby.communicate()
+                out, errors = await standby.communicate()
         finally:
             await stop(standby)
     finally:
         await stop(holder)
     codes: list[int | None] = [holder.returncode, standby.returncode]
-    assert codes == [KILLED, 0], err.decode()
+    assert codes == [KILLED, 0], errors.decode()
     lines = out.decode().splitlines()
     again = f"[retry] {step} attempt=2 in=0s"
     assert lines.count(again) == 1
