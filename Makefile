@@ -70,7 +70,7 @@ format: $(TEST_STAMP) ## Format the code and repair what ruff can repair
 
 .PHONY: crash
 crash: $(TEST_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
-	HANDRAIL_CRASH=every $(PYTEST) tests/crash -s --timeout=3600 $(ARGS)
+	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash $(ARGS)
 
 .PHONY: bench
 bench: $(BENCH_STAMP) ## Measure Handrail and its peers on the same work, and print ratios

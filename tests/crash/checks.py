@@ -22,9 +22,9 @@ from projections.rows import WorkflowRow
 from projections.sql import load_parked, load_steps, load_workflows
 from projections.views import fold as fold_row
 from tests.crash.books import Books
-from tests.crash.processes import MODULE, Place
+from tests.crash.processes import MODULE, STRANGERS, Place
 
-DEFINITIONS = load([MODULE], examples=False)
+DEFINITIONS = load([MODULE, STRANGERS], examples=False)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from tests.crash.outside import Outside
 from tests.crash.starting import FromNothing, Given, Started, Starter
 
 MODULE = "tests.crash.workloads"
+STRANGERS = "tests.crash.strangers"
 KILLED = -signal.SIGKILL
 
 
@@ -79,8 +80,9 @@ class Running:
 class Place:
     """One home folder, the outside that its activities call, and how its commands are started."""
 
-    def __init__(self, home: Path, outside: Outside, starter: Starter | None = None) -> None:
+    def __init__(self, home: Path, outside: Outside, starter: Starter | None = None, *, modules: str = MODULE) -> None:
         self.home = home
+        self.modules = modules
         self.outside = outside
         self.starter: Starter = starter or FromNothing()
         self.log, self.count, self.out, self.errors = (
@@ -98,7 +100,7 @@ class Place:
         points = {"HANDRAIL_FAULT_COUNT": str(self.count), "HANDRAIL_FAULT_LOG": str(self.log)}
         if armed is not None:
             points["HANDRAIL_FAULT_POINT"] = str(armed)
-        return {**kept, **self.outside.environment(), "HANDRAIL_MODULES": MODULE, **points}
+        return {**kept, **self.outside.environment(), "HANDRAIL_MODULES": self.modules, **points}
 
     def run(self, *arguments: str, armed: Hit | None = None) -> Ended:
         """Run a command to its end."""

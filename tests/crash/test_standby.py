@@ -4,18 +4,17 @@ It prints the lines that the first would have printed, and one more: that the st
 """
 
 import asyncio
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.crash.checks import compare, record_of
+from tests.crash.live import started, stop, until_said
 from tests.crash.outside import Outside
 from tests.crash.person import APPROVER, Person
 from tests.crash.processes import KILLED, Place
-from tests.crash.starting import LIMIT_SECONDS, ROOT
+from tests.crash.starting import LIMIT_SECONDS
 
 FOLLOWING = "following it"
 PERSON = Person("standby", "crash blocked")
@@ -34,12 +33,12 @@ async def test_a_standby_goes_on_where_the_holder_was_killed(
 
     place = Place(tmp_path / "shared", worlds())
     place.outside.hold(held_call, "after")
-    holder = await started(place)
+    holder = await started(place, COMMAND)
     try:
         await asyncio.to_thread(place.outside.until_held)
-        standby = await started(place)
+        standby = await started(place, COMMAND)
         try:
-            await until_said(standby, FOLLOWING)
+            await until_said(standby.stderr, FOLLOWING)
             holder.kill()
             async with asyncio.timeout(LIMIT_SECONDS):
                 out, errors = await standby.communicate()
@@ -55,27 +54,3 @@ async def test_a_standby_goes_on_where_the_holder_was_killed(
     lines.remove(again)
     assert lines == alone.out.splitlines()
     assert compare(record_of(place), record_of(undisturbed)) == []
-
-
-async def started(place: Place) -> Process:
-    arguments = ["-m", "deploy.cli.main", *place.arguments(*COMMAND)]
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, env=place.environment(), stdin=DEVNULL, stdout=PIPE, stderr=PIPE
-    )
-
-
-async def stop(process: Process) -> None:
-    """End a process by its id, if it has not ended."""
-    if process.returncode is None:
-        process.kill()
-    await process.communicate()
-
-
-async def until_said(process: Process, words: str) -> None:
-    """Return when the process says these words on stderr."""
-    assert process.stderr is not None
-    said: list[str] = []
-    async with asyncio.timeout(LIMIT_SECONDS):
-        while words not in (line := (await process.stderr.readline()).decode()):
-            assert line, f"ended without a word of {words!r}: {said}"
-            said.append(line)
