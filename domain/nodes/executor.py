@@ -44,8 +44,10 @@ def schedule_ready(decision: Decision) -> Events:
 
 
 def _kept(state: State) -> int:
-    """How many places are kept for attempts to come: of steps in backoff, and of those whose outcome is unknown."""
-    kept = sum(key.startswith(UNDER_WAY) for key in state.dues) if state.dues else 0
+    """How many places are kept for attempts to come: of steps not judged yet, in backoff, or unknown in outcome."""
+    kept = len(state.undecided)
+    if state.dues:
+        kept += sum(key.startswith(UNDER_WAY) for key in state.dues)
     return kept + sum(wait.reason == "outcome_unknown" for wait in state.waits.values()) if state.waits else kept
 
 

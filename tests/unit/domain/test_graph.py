@@ -10,7 +10,7 @@ from domain.definitions import Step
 from domain.plan import ref
 from domain.state import Status
 from tests.unit.domain.recipes import act, define, pay, policy, reserve
-from tests.unit.domain.scenario import TRANSIENT, Scenario, given
+from tests.unit.domain.scenario import NOT_APPLIED, TRANSIENT, Scenario, given
 
 
 def free(*names: str) -> list[Step]:
@@ -54,6 +54,12 @@ def test_a_step_whose_outcome_is_unknown_keeps_its_place() -> None:
     scenario.settled("pay", applied=False).later(60).wakes()
     assert scheduled(scenario) == ["pay", "pay"]
     scenario.ok("pay").then(e.StepSucceeded, e.StepScheduled)
+
+
+def test_a_step_that_a_probe_lets_run_again_keeps_its_place() -> None:
+    steps = [Step("pay", pay(probe="ask"), after=()), *free("look")]
+    scenario = given(define(*steps, parallel=1)).lapses("pay").later(5).wakes().fails("pay", NOT_APPLIED)
+    scenario.then(e.AttemptFailed, e.OutcomeReconciled, e.RetryScheduled)
 
 
 def test_a_step_that_waits_for_a_person_keeps_no_place() -> None:
