@@ -7,8 +7,7 @@ from the recorded events and runs none. Both give the nodes the same shapes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from domain import events as e
 from domain.chain import canonical
@@ -27,8 +26,7 @@ class FactFailed(HandrailError):
     """Author code did not give what was asked of it; the step fails with class `invalid`."""
 
 
-@dataclass(slots=True)
-class GateVerdict:
+class GateVerdict(NamedTuple):
     """What the policy gate says about one step: the policy that decided, and its verdict."""
 
     policy: str
@@ -140,11 +138,16 @@ class Authored:
         covering = definition.gates_over(planned.id, planned.activity or "")
         if not covering:
             return None
+        if len(covering) == 1 and covering[0].unconditional:
+            return _verdict_of(covering[0])
         fitting = [gate for gate in covering if _fits(definition, gate, step_input)]
         if not fitting:
             return GateVerdict(covering[0].name, covering[0].version, "allow", "no condition is met", None)
-        gate = strictest(fitting)
-        return GateVerdict(gate.name, gate.version, gate.verdict, gate.reason, gate.approval)
+        return _verdict_of(strictest(fitting))
+
+
+def _verdict_of(gate: GatePolicy) -> GateVerdict:
+    return GateVerdict(gate.name, gate.version, gate.verdict, gate.reason, gate.approval)
 
 
 def _checked(resolved: Any, step: str) -> dict[str, Any]:

@@ -126,6 +126,11 @@ class GatePolicy(Policy):
     reason: str = Field(default="", max_length=500)
     approval: str | None = None
 
+    @property
+    def unconditional(self) -> bool:
+        """Whether its verdict holds whatever the step's input is."""
+        return not self.when and self.predicate is None
+
     def covers(self, step: str, activity: str) -> bool:
         """Whether the policy speaks about this step."""
         return ANYONE in self.steps or step in self.steps or activity in self.steps

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 
 from domain.chain import GENESIS, link, payload_digest
 from domain.errors import EventCorrupt
-from domain.events import STORED, Event
+from domain.events import STORED, Event, PlanProposed, PolicyEvaluated
 from domain.upcasting import decode
 
 ENGINE: Final = "1"
@@ -113,12 +113,15 @@ def stamp(workflow_id: str, timestamp: datetime, cause: str, actor: str, decisio
 def record(event: Event, stamped: Stamp, version: int, previous: str, key: bytes = b"") -> RecordedEvent:
     """Encode a fact and link it to the event before it."""
     kind = type(event)
-    payload = kind.__pydantic_serializer__.to_json(event, exclude_none=True)
-    redactable = redactable_of(event)
-    if redactable:
-        body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
+    if kind in _SHARED:
+        payload, body_digest = _encoded_shared(event)
     else:
-        body_digest = sha256(payload).hexdigest()
+        payload = kind.__pydantic_serializer__.to_json(event, exclude_none=True)
+        redactable = redactable_of(event)
+        if redactable:
+            body_digest = payload_digest(payload, redactable=redactable, key=key, version=version)
+        else:
+            body_digest = sha256(payload).hexdigest()
     header = f"{stamped.begin}{version},{_words_of(kind)[1]},{stamped.end}".encode()
     return RecordedEvent(
         stamped.workflow_id,
@@ -135,6 +138,26 @@ def record(event: Event, stamped: Stamp, version: int, previous: str, key: bytes
         header,
         payload,
     )
+
+
+_SHARED: Final[frozenset[type[Event]]] = frozenset({PlanProposed, PolicyEvaluated})
+"""Kinds of which one object often stands in many workflows: what a definition alone decides."""
+_SHARED_HELD: Final = 4_096
+_shared: Final[dict[int, tuple[Event, bytes, str]]] = {}
+
+
+def _encoded_shared(event: Event) -> tuple[bytes, str]:
+    """Payload and payload digest of an event that may be the very object that was encoded before."""
+    known = _shared.get(id(event))
+    if known is not None:
+        return known[1], known[2]
+    payload = type(event).__pydantic_serializer__.to_json(event, exclude_none=True)
+    body_digest = sha256(payload).hexdigest()
+    if len(_shared) >= _SHARED_HELD:
+        _shared.clear()
+    # The event is held, so that no other object can come by its id.
+    _shared[id(event)] = event, payload, body_digest
+    return payload, body_digest
 
 
 _WITH_REDACTABLE: Final = frozenset(kind for kind in STORED.values() if "redactable" in kind.model_fields)

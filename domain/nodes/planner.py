@@ -6,6 +6,7 @@ time its steps have settled, until it says that it is done.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from domain import events as e
 from domain.chain import canonical
 from domain.decision import Decision, Events, schedule_attempt
-from domain.definitions import PROPOSAL
+from domain.definitions import PROPOSAL, Definition
 from domain.errors import PlanInvalid, WorkflowConflict
 from domain.ids import PLAN_STEP
 from domain.plan import Observation, PlanProposal, PlanRequest
@@ -72,13 +73,19 @@ def propose(decision: Decision) -> Events:
     """Ask for the next plan: take the definition's own, or schedule the planner's next attempt."""
     state, recipe = decision.state, decision.recipe
     if recipe.plan is not None:
-        yield e.PlanProposed(
-            round=1, steps=recipe.plan, final=True, reason="fixed by the definition", source="definition"
-        )
+        yield _fixed(recipe)
         return
     if PLAN_STEP not in state.steps:
         yield e.PlanRequested(round=state.plan_round + 1)
     yield from ask(decision)
+
+
+@lru_cache(maxsize=1_024)
+def _fixed(recipe: Definition) -> e.PlanProposed:
+    """The plan of a definition: one fact, the same object in all of its workflows."""
+    return e.PlanProposed(
+        round=1, steps=recipe.plan or (), final=True, reason="fixed by the definition", source="definition"
+    )
 
 
 def ask(decision: Decision) -> Events:

@@ -7,10 +7,12 @@ input does. A step that no policy covers passes without a word.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from domain import events as e
 from domain.decision import Decision, Events
+from domain.facts import GateVerdict
 from domain.state import StepState
 
 
@@ -21,8 +23,14 @@ def evaluate(decision: Decision, step: StepState, step_input: Mapping[str, Any])
     verdict = decision.facts.verdict_of(decision.recipe, step.planned, step_input)
     if verdict is None:
         return
-    yield e.PolicyEvaluated(
-        step=step.id,
+    yield _evaluated(step.id, verdict)
+
+
+@lru_cache(maxsize=4_096)
+def _evaluated(step: str, verdict: GateVerdict) -> e.PolicyEvaluated:
+    """The fact: the same object wherever the same is said of a step of this name."""
+    return e.PolicyEvaluated(
+        step=step,
         policy=verdict.policy,
         policy_version=verdict.policy_version,
         verdict=verdict.verdict,
