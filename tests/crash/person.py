@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Literal
 
 from domain.ids import idempotency_key
 from domain.state import State, Wait
@@ -22,6 +23,8 @@ class Person:
     goal: str
     signals: bool = False
     """Whether somebody sends word, before it begins, that it was paid for."""
+    answer: Literal["approve", "reject", "cancel"] = "approve"
+    """What is said when an approval is asked for."""
 
     def before(self) -> tuple[tuple[str, ...], ...]:
         """What is done before the workflow is started."""
@@ -48,12 +51,21 @@ class Person:
 
     def _answer(self, state: State, wait: Wait, outside: Outside) -> tuple[str, ...]:
         if wait.reason == "approval":
-            digest = state.ballots[wait.step].request.digest
-            return ("approve", self.workflow, "--by", APPROVER, "--step", wait.step, "--digest", digest[:12])
+            return self._decide(state, wait.step)
         if wait.reason == "outcome_unknown":
             return self._settle(state, wait.step, outside)
+        if wait.reason == "intervention":
+            return ("skip", self.workflow, "--step", wait.step, "--by", OPERATOR, "--reason", "not needed any more")
         message = f"{self.workflow} waits for {wait.reason} of {wait.step}: {wait.detail}"
         raise AssertionError(message)
+
+    def _decide(self, state: State, step: str) -> tuple[str, ...]:
+        """Decide on an approval, or have enough of it all."""
+        if self.answer == "cancel":
+            return ("cancel", self.workflow, "--by", OPERATOR, "--reason", "no longer wanted")
+        digest = ("--digest", state.ballots[step].request.digest[:12])
+        why = () if self.answer == "approve" else ("--reason", "no contract")
+        return (self.answer, self.workflow, "--by", APPROVER, "--step", step, *digest, *why)
 
     def _settle(self, state: State, step: str, outside: Outside) -> tuple[str, ...]:
         """Look outside, and say what is true."""

@@ -31,6 +31,9 @@ EXPECTED: dict[str, tuple[str, list[str], list[str]]] = {
     # status, the effects that are applied once each, and those that are undone, in that order
     "happy": ("completed", ["reserve", "notify", "book"], []),
     "blocked": ("completed", ["reserve", "book"], []),
+    "rejected": ("compensated", ["reserve"], ["reserve"]),
+    "cancelled": ("cancelled", ["reserve"], ["reserve"]),
+    "stuck": ("completed", ["reserve", "book"], []),
     "retrying": ("completed", ["flaky", "book"], []),
     "compensating": ("compensated", ["first", "second", "third"], ["doomed", "third", "second", "first"]),
     "once probed": ("completed", ["charge", "tip", "reserve"], []),
@@ -53,10 +56,19 @@ slow = pytest.mark.timeout(3_600 if EVERY else 600)
 @pytest.fixture
 def make_drill(worlds: Callable[[], Outside], nursery: Nursery, tmp_path: Path) -> MakeDrill:
     def make(name: str, starter: Starter = nursery) -> Drill:
-        person = Person(name.replace(" ", "_"), f"crash {name}", signals=name == "signalled")
-        return Drill(person, worlds(), tmp_path, starter)
+        return Drill(person_for(name), worlds(), tmp_path, starter)
 
     return make
+
+
+def person_for(name: str) -> Person:
+    """Who is behind a workflow: most approve what they are asked."""
+    workflow, goal = name.replace(" ", "_"), f"crash {name}"
+    if name == "rejected":
+        return Person(workflow, goal, answer="reject")
+    if name == "cancelled":
+        return Person(workflow, goal, answer="cancel")
+    return Person(workflow, goal, signals=name == "signalled")
 
 
 def key_of(person: Person, effect: str) -> str:

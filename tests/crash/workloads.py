@@ -160,12 +160,25 @@ happy = Definition(
     artifact=statement,
 )
 
+blocked_steps = [Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, {})]
+
 blocked = Definition(
     "crash blocked",
-    steps=[Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, {})],
+    steps=blocked_steps,
     activities=[release],
     approvals=[ApprovalPolicy(four_eyes=True)],
     artifact=statement,
+)
+
+rejected = Definition("crash rejected", steps=blocked_steps, activities=[release])
+
+cancelled = Definition("crash cancelled", steps=blocked_steps, activities=[release])
+
+stuck = Definition(
+    "crash stuck",
+    steps=[Step("reserve", reserve, {}), Step("doomed", reserve, {"never": True}), Step("book", reserve, {})],
+    activities=[release],
+    on_failure="intervene",
 )
 
 retrying = Definition(
@@ -261,7 +274,7 @@ patient = Definition(
 
 expiring = Definition(
     "crash expiring",
-    steps=[Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, {})],
+    steps=blocked_steps,
     activities=[release],
     approvals=[
         ApprovalPolicy(approvers=("alice",), escalate_after=DAY, escalate_to=("bob",), deadline=2 * DAY),
@@ -271,7 +284,7 @@ expiring = Definition(
 
 overdue = Definition(
     "crash overdue",
-    steps=[Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, {})],
+    steps=blocked_steps,
     activities=[release],
     approvals=[
         ApprovalPolicy(approvers=("alice",), escalate_after=DAY, escalate_to=("bob",), deadline=4 * DAY),
