@@ -163,3 +163,27 @@ class VersionConflict(StoreError):
 
 class DecisionFault(HandrailError):
     """A node broke a rule of the engine: a bug in Handrail; nothing was recorded."""
+
+
+# --- the broker ------------------------------------------------------------------------------------------------------
+
+
+class BrokerError(HandrailError):
+    """The broker cannot do what was asked."""
+
+
+class BrokerUnavailable(BrokerError):
+    """The broker cannot be reached, or has gone; what it has confirmed it still has."""
+
+
+class BrokerUnfit(BrokerError):
+    """The broker lacks a queue, an exchange or a right, or has one that is not as it must be."""
+
+
+class MessageUnfit(Refused):
+    """A message cannot be accepted, whoever tries: unreadable, too large, of an unknown type, from the wrong sender."""
+
+    def __init__(self, message: str, *, fault: str) -> None:
+        """Keep the fault's short name, by which dead letters are grouped."""
+        super().__init__(message)
+        self.fault = fault

@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from domain.definitions import Definition
 from domain.errors import HandrailError
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.triggers import Trigger
+
+Result = TypeVar("Result")
 
 
 class Cursor(Protocol):
@@ -48,6 +50,17 @@ class Transactions(Protocol):
 
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""
+        ...
+
+
+class Aside(Protocol):
+    """Runs blocking work of the store without holding up the event loop, and gives its result.
+
+    Inline for SQLite, whose calls are shorter than handing them to a thread; a thread where the database is a server.
+    """
+
+    async def __call__(self, work: Callable[[], Result], /) -> Result:
+        """The result of the work, or what it raised."""
         ...
 
 

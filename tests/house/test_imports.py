@@ -44,6 +44,8 @@ PLANTED = [
     ("pure_domain", "domain/__init__.py", "import logging"),
     ("amqp_adapters", "consumers/turn.py", "import aio_pika"),
     ("amqp_adapters", "deploy/runtime.py", "from aio_pika import connect"),
+    ("postgres_files", "consumers/turn.py", "import psycopg"),
+    ("postgres_files", "domain/store/log.py", "from psycopg import connect"),
     ("metrics_files", "consumers/turn.py", "import prometheus_client"),
 ]
 
