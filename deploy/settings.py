@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from domain.errors import InputInvalid
@@ -24,6 +24,18 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="HANDRAIL_", extra="forbid", frozen=True)
 
+    store: SecretStr | None = None
+    """Where the store is, if not in a home: `postgresql://user@host:port/database`, with libpq's parameters for TLS."""
+    store_password_file: Path | None = None
+    """A file with the store's password, for an address without one."""
+    broker: SecretStr | None = None
+    """Where RabbitMQ is: `amqps://user@host:port/vhost`, with `cafile`, `certfile` and `keyfile` for TLS."""
+    broker_password_file: Path | None = None
+    """A file with the broker's password, for an address without one."""
+    broker_management: SecretStr | None = None
+    """Where RabbitMQ's management interface is: `https://user@host:port`; for administrators and `doctor`."""
+    broker_management_password_file: Path | None = None
+    """A file with the password for the management interface, for an address without one."""
     lease_seconds: float = Field(default=30.0, ge=1.0, le=3_600.0)
     """How long a claim holds without a renewal; it is renewed at every third."""
     attempts_at_once: int = Field(default=512, ge=1, le=100_000)
@@ -42,6 +54,12 @@ class Settings(BaseSettings):
     """Workflows that stay in memory between decisions."""
     standby_poll_seconds: float = Field(default=0.1, ge=0.01, le=60.0)
     """How often a standby tries whether the holder is still there."""
+    grace_seconds: float = Field(default=30.0, ge=0.0, le=86_400.0)
+    """How long a serving process may take to finish what is under way when it is asked to end."""
+    eager: bool = True
+    """Whether a serving process that decides on a step and has room for it claims it in the same transaction."""
+    longest_hold_seconds: float = Field(default=600.0, ge=1.0, le=600.0)
+    """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)
     """How often lapsed leases and unclaimed commands are looked for."""
 

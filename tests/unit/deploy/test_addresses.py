@@ -1,0 +1,65 @@
+"""Addresses: whole for those who connect, never with their password for those who read."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.addresses import broker_address, management_address, needed, store_address
+from deploy.settings import Settings
+from domain.errors import InputInvalid
+
+
+def test_an_address_that_is_not_set_is_none_and_asked_for_by_name() -> None:
+    assert store_address(Settings()) is None
+    assert broker_address(Settings(broker=SecretStr(""))) is None
+    with pytest.raises(InputInvalid, match="HANDRAIL_BROKER is not set"):
+        needed(None, "broker")
+
+
+def test_a_password_is_shown_nowhere() -> None:
+    settings = Settings(
+        store=SecretStr("postgresql://alice:swordfish@db:5433/handrail?sslmode=verify-full&x=swordfish")
+    )
+    address = store_address(settings)
+    assert address is not None
+    assert address.url.startswith("postgresql://alice:swordfish@db:5433/handrail?sslmode=verify-full")
+    assert address.shown == "postgresql://alice@db:5433/handrail"
+    for text in (repr(address), str(address), repr(settings), str(settings)):
+        assert "swordfish" not in text
+
+
+def test_a_password_comes_from_a_file_and_may_hold_any_character(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("s/w:o@rd?\n", encoding="utf-8")
+    settings = Settings(broker=SecretStr("amqps://alice@mq/handrail?cafile=/ca.pem"), broker_password_file=file)
+    address = broker_address(settings)
+    assert address is not None
+    assert address.url == "amqps://alice:s%2Fw%3Ao%40rd%3F@mq/handrail?cafile=/ca.pem"
+    assert address.shown == "amqps://alice@mq/handrail"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "mysql://db/handrail",
+        "postgresql:///handrail",
+        "swordfish",
+        "postgresql://db:swordfish/x",
+        "postgresql://[swordfish/x",
+    ],
+)
+def test_what_is_no_address_is_refused_without_quoting_it(given: str) -> None:
+    with pytest.raises(InputInvalid, match="HANDRAIL_STORE is no address") as refusal:
+        store_address(Settings(store=SecretStr(given)))
+    assert "swordfish" not in str(refusal.value)
+
+
+def test_two_passwords_or_none_in_the_file_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("", encoding="utf-8")
+    with pytest.raises(InputInvalid, match="leave one out"):
+        management_address(Settings(broker_management=SecretStr("http://a:b@mq"), broker_management_password_file=file))
+    for path in (file, tmp_path / "missing"):
+        with pytest.raises(InputInvalid, match="HANDRAIL_STORE_PASSWORD_FILE"):
+            store_address(Settings(store=SecretStr("postgresql://a@db/x"), store_password_file=path))
