@@ -1,0 +1,1 @@
+"""What serving processes are made of."""
