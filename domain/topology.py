@@ -8,6 +8,15 @@ from domain.ids import check_name
 
 PREFIX: Final = "handrail."
 
+GOALS_EXCHANGE: Final = f"{PREFIX}goals"
+APPROVALS_EXCHANGE: Final = f"{PREFIX}approvals"
+SIGNALS_EXCHANGE: Final = f"{PREFIX}signals"
+CONTROL_EXCHANGE: Final = f"{PREFIX}control"
+OUTCOMES_EXCHANGE: Final = f"{PREFIX}outcomes"
+EVENTS_EXCHANGE: Final = f"{PREFIX}events"
+DEAD_EXCHANGE: Final = f"{PREFIX}dead"
+"""Where faults are published; the routing key is the queue that the message came from."""
+
 COMMANDS_EXCHANGE: Final = f"{PREFIX}commands"
 """Where step commands are published; the routing key is the queue that the activity type declares."""
 

@@ -43,7 +43,7 @@ def test_headers_have_their_names_on_the_wire() -> None:
     headers = Headers(
         causation_id="wf_001/3", attempt=2, deadline=datetime(2030, 1, 1, tzinfo=UTC) + timedelta(hours=1)
     )
-    assert headers.model_dump(mode="json", by_alias=True) == {
+    assert headers.wire() == {
         "handrail-causation-id": "wf_001/3",
         "handrail-attempt": 2,
         "handrail-deadline": "2030-01-01T01:00:00Z",

@@ -1,23 +1,24 @@
-"""Bodies and headers of the wire, as pure data: a step command is the same whatever carries it."""
+"""The step command: body and headers, the same whatever carries it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.events import StepScheduled
+from domain.messages.names import ATTEMPT, CAUSATION_ID, DEADLINE, SEQUENCE, STEP_RUN, TRACEPARENT
 from domain.ports import Command
-
-STEP_RUN: Final = "handrail.step.run.v1"
-"""The `type` property of a step command."""
+from domain.transport import HeaderValue
 
 
 class StepCommand(BaseModel):
     """Body of a step command. Unknown fields are ignored, so that an older consumer understands a newer relay."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    wire_type: ClassVar[str] = STEP_RUN
 
     message_id: str
     workflow_id: str
@@ -45,13 +46,19 @@ class StepCommand(BaseModel):
 
 
 class Headers(BaseModel):
-    """Headers of every message; on the wire they are called `handrail-…`."""
+    """Headers of the messages that Handrail sends; those left out do not apply."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
-    causation_id: str = Field(alias="handrail-causation-id")
-    attempt: int | None = Field(default=None, alias="handrail-attempt")
-    deadline: datetime | None = Field(default=None, alias="handrail-deadline")
+    causation_id: str = Field(default="", alias=CAUSATION_ID)
+    attempt: int | None = Field(default=None, alias=ATTEMPT)
+    deadline: datetime | None = Field(default=None, alias=DEADLINE)
+    sequence: int | None = Field(default=None, alias=SEQUENCE)
+    traceparent: str | None = Field(default=None, alias=TRACEPARENT)
+
+    def wire(self) -> dict[str, HeaderValue]:
+        """As they travel."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_defaults=True)
 
 
 class Origin(Protocol):
