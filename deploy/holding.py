@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final
 
 from consumers.activities import ActivityRunner, Bounds
-from consumers.claims import Claims
+from consumers.claims import Claims, OpenRow
 from consumers.context import Surroundings
 from consumers.inbox import REISSUE_AFTER_SECONDS
 from consumers.leases import LeaseKeeper
@@ -26,6 +26,7 @@ from deploy.secrets import SecretStore
 from deploy.settings import Settings
 from deploy.viewing import ViewsRole
 from domain.errors import HandrailError, StoreError
+from domain.events import StoppingBegan
 from domain.ports import Clock
 from domain.store.positions import position_of
 from producers.memory import MemorySender
@@ -87,10 +88,9 @@ class Holder:
         self._keeper = LeaseKeeper(claims, self.runner)
         self._outside = RelaySurroundings(
             store=store,
-            inbox=opened.inbox,
-            runner=self.runner,
-            sender=self.sender,
             definitions=definitions,
+            wanted=self._not_started_here,
+            stopping=self._stopping,
             scope=scope,
             scope_grew=self._sweep_now,
         )
@@ -100,7 +100,7 @@ class Holder:
             clock=clock,
             running=lambda: self.runner.running,
             scope=lambda: scope.ids,
-            reissue=self._outside.issue,
+            reissue=self._issue,
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
         self._projector = ViewsRole(store, busy=lambda: self.busy) if views else None
@@ -143,7 +143,7 @@ class Holder:
             await _cancel([self._leases])
         if self._relay is not None:
             try:
-                self._relay.write_position()
+                await self._relay.write_position()
             except StoreError as error:
                 _log.warning("the relay's position is left behind: %s", error)
         if self._projector is not None:
@@ -166,6 +166,7 @@ class Holder:
     # --- roles ------------------------------------------------------------------------------------------------------
 
     async def _run_relay(self) -> None:
+        await self._outside.try_all()
         with self._store.reading() as cursor:
             position = position_of(cursor, RELAY)
         follower = PatientFollower(self._store, position)
@@ -182,6 +183,24 @@ class Holder:
             await self._relay.run()
         finally:
             follower.close()
+
+    async def _not_started_here(self, message_ids: Sequence[str]) -> Collection[str]:
+        """The commands that the relay is to send: not those that were claimed and started as they were scheduled."""
+        started = self._opened.inbox.started_here
+        if not started:
+            return message_ids
+        here = started.intersection(message_ids)
+        started -= here
+        return [message_id for message_id in message_ids if message_id not in here]
+
+    async def _issue(self, rows: Sequence[OpenRow]) -> list[str]:
+        """Send open commands on their way again: the port `Reissue` of the sweep."""
+        commands, unreadable = await self._outside.commands_of(rows)
+        return [*unreadable, *(command.message_id for command in self.sender.hand_over(commands))]
+
+    def _stopping(self, workflow_id: str, event: StoppingBegan) -> None:
+        """Tell the attempts of a workflow that begins to stop; a failure of another branch leaves them their time."""
+        self.runner.request_cancel(workflow_id, force=event.why != "failed")
 
     async def _run_sweep(self) -> None:
         loop = asyncio.get_running_loop()

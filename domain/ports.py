@@ -178,11 +178,22 @@ class Command:
     """Whether the scheduling transaction already claimed it for the process that decided."""
 
 
+@dataclass(slots=True)
+class NotSent:
+    """A message that the transport does not have, or may not have, and why."""
+
+    message_id: str
+    reason: str
+
+
 class CommandSender(Protocol):
     """Carries step commands to their queues: the relay's way out."""
 
-    async def send(self, commands: Sequence[Command]) -> None:
-        """Return when every command is safely with the transport."""
+    async def send(self, commands: Sequence[Command]) -> Sequence[NotSent]:
+        """Return when every command is safely with the transport, except those that it would not take.
+
+        Raises BrokerError where nothing can be sent at all now; some may have been.
+        """
         ...
 
 

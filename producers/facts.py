@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from domain.events import WorkflowForked, WorkflowStarted
+from domain.messages.announcements import GOAL_CHARACTERS_SHOWN
 from domain.recorded import RecordedEvent
 
 FACTS_HELD: Final = 4_096
+_GOAL_CHARACTERS: Final = GOAL_CHARACTERS_SHOWN + 1  # so that it can be seen that there is more
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +22,8 @@ class WorkflowFacts:
     definition: str
     definition_version: str
     requested_by: str
+    goal: str = ""
+    """Only its beginning: as much as is shown of it."""
     parent_workflow: str | None = None
     parent_step: str | None = None
 
@@ -40,6 +44,10 @@ class KnownWorkflows:
             self._known.popitem(last=False)
         return facts
 
+    def unknown(self, workflow_ids: Iterable[str]) -> list[str]:
+        """Those of the workflows that would have to be read from the store, each once."""
+        return [workflow_id for workflow_id in dict.fromkeys(workflow_ids) if workflow_id not in self._known]
+
     def of(self, workflow_id: str) -> WorkflowFacts:
         """The facts of a workflow; raises what reading its first event raises."""
         known = self._known.get(workflow_id)
@@ -54,6 +62,7 @@ def facts_of(first: RecordedEvent) -> WorkflowFacts:
             event.definition,
             event.definition_version,
             event.requested_by,
+            event.goal[:_GOAL_CHARACTERS],
             event.parent_workflow,
             event.parent_step,
         )
@@ -62,5 +71,6 @@ def facts_of(first: RecordedEvent) -> WorkflowFacts:
             str(event.state.get("definition", "")),
             str(event.state.get("definition_version", "")),
             event.requested_by,
+            str(event.state.get("goal", ""))[:_GOAL_CHARACTERS],
         )
     raise TypeError(f"{type(event).__name__} does not begin a workflow")

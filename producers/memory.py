@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from domain.faultpoints import reached
-from domain.ports import Command
+from domain.ports import Command, NotSent
 
 Put = Callable[[Sequence[Command]], int]
 """Takes commands in; says how many of them, from the first on."""
@@ -18,9 +18,10 @@ class MemorySender:
         """Send to this end."""
         self._put = put
 
-    async def send(self, commands: Sequence[Command]) -> None:
-        """Hand commands over; those that there is no room for are issued again when there is."""
+    async def send(self, commands: Sequence[Command]) -> Sequence[NotSent]:
+        """Hand commands over; those that there is no room for are issued again when there is, so none is parked."""
         self.hand_over(commands)
+        return ()
 
     def hand_over(self, commands: Sequence[Command]) -> Sequence[Command]:
         """Hand commands over; those that were taken."""

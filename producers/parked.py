@@ -1,24 +1,79 @@
-"""What the relay could not carry on here: events kept in a row each, so that the position moves on and nothing is lost.
+"""What the relay could not carry on: events kept in a row each, so that the position moves on and nothing is lost.
 
-It happens where a process relays for workflows whose definitions it has not loaded. Whoever relays next tries again.
+It happens where a queue is full or bound to nothing, and where a process relays for workflows whose definitions it has
+not loaded. The row is written in the transaction of the position; the relay tries again, at doubling intervals, and
+whoever relays next tries all of it at once. Instants are those of the database's clock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from domain.ports import Transactions
+from domain.ports import Cursor, Transactions
 
 PARKED_SCHEMA: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS relay_parked (
-        workflow_id TEXT NOT NULL, version BIGINT NOT NULL, PRIMARY KEY (workflow_id, version))""",
+        workflow_id TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        reason TEXT NOT NULL,
+        since DOUBLE PRECISION NOT NULL,
+        tries BIGINT NOT NULL DEFAULT 0,
+        next_try DOUBLE PRECISION NOT NULL,
+        PRIMARY KEY (workflow_id, version)
+    )""",
+    "CREATE INDEX IF NOT EXISTS relay_parked_due ON relay_parked (next_try)",
 )
+"""`since` and `next_try` are instants in seconds since 1970."""
 
 POINT: Final = "position"
 """A row stands for an event that the position has passed: a crash around it is a crash around the position."""
 
+FIRST_TRY_SECONDS: Final = 2.0
+LONGEST_TRY_SECONDS: Final = 600.0
+"""An event is tried again after two seconds, then after twice as long each time, at most ten minutes."""
+_DOUBLINGS: Final = 9
+_REASON_CHARACTERS: Final = 500
+
 ParkedEvent = tuple[str, int]
 """A workflow's id, and the version of one of its events."""
+
+Failed = tuple[str, int, str]
+"""A workflow's id, the version of one of its events, and why it could not be carried on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedRow:
+    """One event that waits to be carried on: since when, why, how often it was tried again."""
+
+    workflow_id: str
+    version: int
+    reason: str
+    since: float
+    tries: int
+    next_try: float
+
+
+class Park:
+    """Statements to run along: keep these events; one that is kept already has its reason renewed."""
+
+    def __init__(self, failed: Sequence[Failed]) -> None:
+        """`failed` are the events and why each could not be carried on."""
+        self._failed = failed
+
+    def run(self, cursor: Cursor) -> None:
+        """Write the rows."""
+        if self._failed:
+            now = cursor.now()
+            cursor.executemany(
+                "INSERT INTO relay_parked (workflow_id, version, reason, since, next_try) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (workflow_id, version) DO UPDATE SET reason = excluded.reason",
+                [
+                    (workflow_id, version, reason[:_REASON_CHARACTERS], now, now + FIRST_TRY_SECONDS)
+                    for workflow_id, version, reason in self._failed
+                ],
+            )
 
 
 class Parked:
@@ -28,20 +83,57 @@ class Parked:
         """Keep them in this store."""
         self._store = store
 
-    def keep(self, event: ParkedEvent) -> None:
-        """Keep an event; one that is kept already stays."""
+    def keep(self, failed: Sequence[Failed]) -> None:
+        """Keep events in a transaction of their own; those that are kept already stay."""
         with self._store.transaction(POINT) as cursor:
-            cursor.execute(
-                "INSERT INTO relay_parked (workflow_id, version) VALUES (?, ?) ON CONFLICT DO NOTHING", event
-            )
+            Park(failed).run(cursor)
 
-    def drop(self, event: ParkedEvent) -> None:
-        """Forget an event that was carried on."""
+    def settle(self, carried: Sequence[ParkedEvent], failed: Sequence[Failed]) -> None:
+        """Forget what was carried on; what could not be again is tried after twice the time."""
         with self._store.transaction(POINT) as cursor:
-            cursor.execute("DELETE FROM relay_parked WHERE workflow_id = ? AND version = ?", event)
+            now = cursor.now()
+            if carried:
+                cursor.executemany("DELETE FROM relay_parked WHERE workflow_id = ? AND version = ?", carried)
+            if failed:
+                cursor.executemany(
+                    f"UPDATE relay_parked SET reason = ?, tries = tries + 1, next_try = ? + {_delay()} "  # noqa: S608 - fixed parts
+                    "WHERE workflow_id = ? AND version = ?",
+                    [(reason[:_REASON_CHARACTERS], now, name, version) for name, version, reason in failed],
+                )
 
-    def all(self) -> list[ParkedEvent]:
-        """All that are kept, those of a workflow in their order."""
+    def make_due(self) -> None:
+        """Have everything tried again at once."""
+        with self._store.transaction(POINT) as cursor:
+            cursor.execute("UPDATE relay_parked SET next_try = ? WHERE next_try > ?", (cursor.now(), cursor.now()))
+
+    def due(self, limit: int) -> list[ParkedRow]:
+        """Up to `limit` rows that are to be tried now, the longest due first."""
         with self._store.reading() as cursor:
-            rows = cursor.query("SELECT workflow_id, version FROM relay_parked ORDER BY workflow_id, version")
-        return [(row[0], row[1]) for row in rows]
+            rows = cursor.query(
+                "SELECT workflow_id, version, reason, since, tries, next_try FROM relay_parked WHERE next_try <= ? "
+                "ORDER BY next_try, workflow_id, version LIMIT ?",
+                (cursor.now(), limit),
+            )
+        return [ParkedRow(*row) for row in rows]
+
+    def seconds_to_next(self) -> float | None:
+        """How long until the next row is due; None where there is none."""
+        with self._store.reading() as cursor:
+            ((earliest,),) = cursor.query("SELECT min(next_try) FROM relay_parked")
+            return None if earliest is None else max(0.0, earliest - cursor.now())
+
+    def all(self, limit: int = 1_000) -> list[ParkedRow]:
+        """What is kept, those of a workflow in their order: for showing."""
+        with self._store.reading() as cursor:
+            rows = cursor.query(
+                "SELECT workflow_id, version, reason, since, tries, next_try FROM relay_parked "
+                "ORDER BY workflow_id, version LIMIT ?",
+                (limit,),
+            )
+        return [ParkedRow(*row) for row in rows]
+
+
+def _delay() -> str:
+    """SQL for the delay before the next try, from how often it was tried already."""
+    cases = " ".join(f"WHEN {tries} THEN {FIRST_TRY_SECONDS * 2 ** (tries + 1)}" for tries in range(_DOUBLINGS - 1))
+    return f"CASE WHEN tries >= {_DOUBLINGS - 1} THEN {LONGEST_TRY_SECONDS} ELSE CASE tries {cases} END END"

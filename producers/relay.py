@@ -1,9 +1,12 @@
 """The relay: carries on what the log says is to happen outside the workflow that said it.
 
-The log is the outbox. The relay follows it from its position: step commands go to the transport, children are started,
-asked to stop, and their ends told to their parents, kept signals come to waits that begin. Only when all of a batch is
-done does the position move, by compare-and-set; so whatever a crash interrupts is done again, and all of it may be done
-twice: commands are fenced by the inbox, everything else by receipts.
+The log is the outbox. The relay follows it from its position: step commands go to the transport, other services are
+told what they may know, children are started, asked to stop, and their ends told to their parents, kept signals come
+to waits that begin. Only when all of a batch is done does the position move, by compare-and-set; so whatever a crash
+interrupts is done again, and all of it may be done twice: commands are fenced by the inbox, the rest by receipts.
+
+What cannot be carried on (a full queue, one that is bound to nothing, a definition that is not loaded) is parked with
+the position and tried again at doubling intervals; it stops nobody else.
 
 The position is written at most every quarter of a second: a commit a batch would cost more than doing a little again.
 """
@@ -12,45 +15,37 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
 
 from domain.errors import (
+    BrokerError,
     DefinitionMissing,
-    FenceMissed,
     HandrailError,
-    Refused,
-    StoreError,
     StoreUnavailable,
     WorkflowUnknown,
 )
-from domain.events import (
-    TERMINAL_EVENTS,
-    ChildStarted,
-    Event,
-    StepScheduled,
-    StoppingBegan,
-    WaitStarted,
-    WaitTimedOut,
-    WorkflowForked,
-    WorkflowStarted,
-)
-from domain.failures import FailureClass
-from domain.ports import Clock, Command, CommandSender, Decided, Decider, Notification, Receipt, Request
+from domain.events import Event, StepScheduled, StoppingBegan, WaitStarted, WorkflowForked, WorkflowStarted
+from domain.ports import Clock, Command, CommandSender, Decided, Decider, Notification, Request
 from domain.recorded import RecordedEvent
-from domain.triggers import CancelWorkflow, EndChild, StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts
+from producers.kinship import KIN_EVENTS, Asked, Kinship, Nursery
 from producers.signals import Signals
 
 _log: Final = logging.getLogger("handrail.producers")
 
 RELAY: Final = "relay"
 """Name of the relay's position."""
-ENGINE: Final = "engine"
 EVENTS_A_BATCH: Final = 500
 POSITION_EVERY_SECONDS: Final = 0.25
 _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
+_LONGEST_SLEEP_SECONDS: Final = 60.0
+"""How long the relay sleeps at most before it looks what others have parked."""
+
+NotCarried = tuple[RecordedEvent, str]
+"""An event that could not be carried on, and why."""
 
 
 class Follower(Protocol):
@@ -66,47 +61,76 @@ class Follower(Protocol):
         ...
 
 
-class Outside(Protocol):
+class Announcer(Protocol):
+    """Tells other services what happened."""
+
+    kinds: Collection[type[Event]]
+    """The events that are told."""
+
+    async def announce(self, told: Sequence[tuple[RecordedEvent, WorkflowFacts]]) -> Sequence[NotCarried]:
+        """Tell of these events; those that the transport would not take, and why.
+
+        Raises BrokerError where nothing can be sent at all now.
+        """
+        ...
+
+
+class Outside(Nursery, Protocol):
     """What the relay is given by whoever puts the parts together."""
 
     def drives(self, notification: Notification) -> bool:
         """Whether this process drives the workflow of an event; hears of every event."""
         ...
 
-    def started_here(self, message_id: str) -> bool:
-        """Whether a command was claimed and started by the transaction that scheduled it; asked once."""
+    async def learn(self, workflow_ids: Collection[str]) -> None:
+        """Have the facts of these workflows known."""
+        ...
+
+    async def wanted(self, message_ids: Sequence[str]) -> Collection[str]:
+        """Those of these commands that the relay is to send: nobody has claimed, revoked or sent them yet."""
         ...
 
     def command(self, recorded: RecordedEvent, facts: WorkflowFacts) -> Command:
         """The command that a StepScheduled event asks for."""
         ...
 
-    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow | None:
-        """The trigger that starts a child, None where it has begun; raises Refused where it does not fit.
-
-        Raises DefinitionMissing where that cannot be told here, for want of the parent's definition.
-        """
-        ...
-
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
         """A workflow began to stop: tell its attempts."""
         ...
 
-    def move(self, before: int, after: int) -> None:
-        """Write the relay's position; raises FenceMissed where it is not at `before`."""
+    async def move(self, before: int, after: int, parked: Sequence[NotCarried]) -> None:
+        """Write the relay's position, and what was parked on the way; raises FenceMissed where it is not at `before`.
+
+        Nothing was parked and nothing is moved where `before` is `after`.
+        """
         ...
 
-    def park(self, recorded: RecordedEvent) -> None:
-        """Keep an event that cannot be carried on here, for another relay."""
+    async def parked(self, limit: int) -> Sequence[RecordedEvent]:
+        """Up to `limit` parked events that are to be tried again now."""
         ...
 
-    def parked(self) -> Sequence[RecordedEvent]:
-        """The events that former relays have parked."""
+    async def settle(self, carried: Sequence[RecordedEvent], failed: Sequence[NotCarried]) -> None:
+        """Forget parked events that were carried on now, and put off the others."""
         ...
 
-    def unpark(self, recorded: RecordedEvent) -> None:
-        """Forget an event that was parked and is carried on now."""
+    async def seconds_to_next(self) -> float | None:
+        """How long until the next parked event is to be tried again; None where there is none."""
         ...
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch of events asks for."""
+
+    scheduled: dict[str, RecordedEvent] = field(default_factory=dict)
+    told: list[RecordedEvent] = field(default_factory=list)
+    kin: list[RecordedEvent] = field(default_factory=list)
+    waits: list[tuple[RecordedEvent, WaitStarted]] = field(default_factory=list)
+    not_carried: dict[tuple[str, int], NotCarried] = field(default_factory=dict)
+
+    def fail(self, recorded: RecordedEvent, reason: str) -> None:
+        """Say that an event could not be carried on."""
+        self.not_carried[recorded.originator_id, recorded.originator_version] = recorded, reason
 
 
 class Relay:
@@ -122,194 +146,195 @@ class Relay:
         known: KnownWorkflows,
         outside: Outside,
         clock: Clock,
+        announcer: Announcer | None = None,
     ) -> None:
-        """Nothing is carried on before `run`."""
+        """Nothing is carried on before `run`. Without an announcer nobody outside is told anything."""
         self._follower = follower
         self._sender = sender
         self._decider = decider
         self._signals = signals
         self._known = known
         self._outside = outside
-        self._clock = clock
+        self._kinship = Kinship(known, outside, clock)
+        self._announcer = announcer
+        self._told: Collection[type[Event]] = announcer.kinds if announcer is not None else ()
         self._written = follower.position
         self._done = follower.position
-        self._timer: asyncio.TimerHandle | None = None
-        self._overtaken: FenceMissed | None = None
-        self._commands: list[Command] = []
-        self._requests: list[tuple[Request, RecordedEvent]] = []
-        self._parked: list[RecordedEvent] = []
-        self._waits: list[tuple[str, WaitStarted]] = []
-        self._handlers: dict[type[Event], Callable[[RecordedEvent, Any], None]] = {
-            ChildStarted: self._child_started,
-            StoppingBegan: self._stopping,
-            WaitTimedOut: self._wait_timed_out,
-            WaitStarted: self._wait_started,
-            WorkflowStarted: self._begun,
-            WorkflowForked: self._begun,
-            **dict.fromkeys(TERMINAL_EVENTS, self._ended),
-        }
+        self._parked: list[NotCarried] = []
+        self._moved = asyncio.Event()
+        self._parked_again = asyncio.Event()
 
     async def run(self) -> None:
         """Carry on until cancelled; raises FenceMissed where another relay moved the position."""
-        try:
-            await self._carry_parked()
-            while batch := await self._follower.next_batch(EVENTS_A_BATCH):
-                if self._overtaken is not None:
-                    raise self._overtaken
-                await self._carry_until_done(batch)
-                self._done = batch[-1].position
-                if self._timer is None:
-                    self._timer = asyncio.get_running_loop().call_later(POSITION_EVERY_SECONDS, self._tick)
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
+        await _first_of(self._follow, self._keep_position, self._retry)
 
-    def write_position(self) -> None:
+    async def write_position(self) -> None:
         """Write how far the relay has come, where that has changed."""
-        if self._done != self._written:
-            self._outside.move(self._written, self._done)
-            self._written = self._done
+        done, parked = self._done, self._parked
+        if done == self._written:
+            return
+        await self._outside.move(self._written, done, parked)
+        self._written = done
+        if parked:
+            self._parked = self._parked[len(parked) :]
+            self._parked_again.set()
 
-    def _tick(self) -> None:
-        self._timer = None
-        try:
-            self.write_position()
-        except FenceMissed as error:
-            self._overtaken = error
-        except StoreError as error:
-            _log.warning("the relay's position could not be written: %s", error)
-            self._timer = asyncio.get_running_loop().call_later(_LONGEST_PAUSE_SECONDS, self._tick)
+    # --- what runs at the same time ---------------------------------------------------------------------------------
 
-    async def _carry_until_done(self, batch: Sequence[Notification]) -> None:
+    async def _follow(self) -> None:
+        while batch := await self._follower.next_batch(EVENTS_A_BATCH):
+            not_carried = await self._carry_until_done(batch)
+            self._parked = [*self._parked, *not_carried]
+            self._done = batch[-1].position
+            self._moved.set()
+
+    async def _keep_position(self) -> None:
+        while True:
+            await self._moved.wait()
+            await asyncio.sleep(POSITION_EVERY_SECONDS)
+            self._moved.clear()
+            try:
+                await self.write_position()
+            except StoreUnavailable as error:
+                _log.warning("the relay's position could not be written: %s", error)
+                await asyncio.sleep(_LONGEST_PAUSE_SECONDS)
+                self._moved.set()
+
+    async def _retry(self) -> None:
+        """Try again what could not be carried on: a queue may be bound by now, a definition loaded."""
+        while True:
+            self._parked_again.clear()
+            try:
+                while parked := await self._outside.parked(EVENTS_A_BATCH):
+                    await self._carry_again(parked)
+                seconds = await self._outside.seconds_to_next()
+            except StoreUnavailable as error:
+                _log.warning("what is parked could not be tried again: %s", error)
+                seconds = _LONGEST_PAUSE_SECONDS
+            seconds = _LONGEST_SLEEP_SECONDS if seconds is None else min(seconds, _LONGEST_SLEEP_SECONDS)
+            handle = asyncio.get_running_loop().call_later(max(seconds, _FIRST_PAUSE_SECONDS), self._parked_again.set)
+            try:
+                await self._parked_again.wait()
+            finally:
+                handle.cancel()
+
+    async def _carry_again(self, parked: Sequence[RecordedEvent]) -> None:
+        failed = await self._carry_until_done([Notification(0, recorded) for recorded in parked])
+        still = {(recorded.originator_id, recorded.originator_version) for recorded, _ in failed}
+        carried = [one for one in parked if (one.originator_id, one.originator_version) not in still]
+        await self._outside.settle(carried, failed)
+
+    # --- one batch --------------------------------------------------------------------------------------------------
+
+    async def _carry_until_done(self, events: Sequence[Notification]) -> list[NotCarried]:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                await self._carry(batch)
-                return
-            except StoreUnavailable as error:
-                _log.warning("the relay waits for the store: %s", error)
+                return await self._carry(events)
+            except (StoreUnavailable, BrokerError) as error:
+                _log.warning("the relay waits: %s", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    async def _carry_parked(self) -> None:
-        """Try again what former relays could not carry on: this process may have the definitions for it."""
-        for recorded in self._outside.parked():
-            await self._carry_until_done([Notification(0, recorded)])
-            if recorded not in self._parked:
-                self._outside.unpark(recorded)
+    async def _carry(self, events: Sequence[Notification]) -> list[NotCarried]:
+        batch = self._sort(events)
+        concerned = [*batch.scheduled.values(), *batch.told, *batch.kin]
+        unknown = self._known.unknown(recorded.originator_id for recorded in concerned)
+        if unknown:
+            await self._outside.learn(unknown)
+        await self._send(batch)
+        if batch.kin:
+            await self._ask(batch)
+        for recorded, wait in batch.waits:
+            await self._signals.wanted(recorded.originator_id, wait)
+        return list(batch.not_carried.values())
 
-    async def _carry(self, batch: Sequence[Notification]) -> None:
-        self._commands, self._requests, self._waits, self._parked = [], [], [], []
-        outside, handlers = self._outside, self._handlers
-        for notification in batch:
+    def _sort(self, events: Sequence[Notification]) -> _Batch:
+        batch = _Batch()
+        outside, told = self._outside, self._told
+        for notification in events:
             recorded = notification.event
-            driven = outside.drives(notification)
             event = recorded.event
-            if type(event) is StepScheduled:
-                if not outside.started_here(event.message_id) and driven:
-                    facts = self._known.of(recorded.originator_id)
-                    self._commands.append(outside.command(recorded, facts))
-            elif (handler := handlers.get(type(event))) is not None:
-                handler(recorded, event)
-        if self._commands:
-            await self._sender.send(self._commands)
-        # In the order of the log: a child is started before it is asked to stop.
-        answers: list[Awaitable[Decided]] = [self._decider.decide(request) for request, _ in self._requests]
-        gathered = await asyncio.gather(*answers, return_exceptions=True)
-        for (request, recorded), answer in zip(self._requests, gathered, strict=True):
-            if isinstance(answer, BaseException):
-                await self._failed(request, recorded, answer)
-        for workflow_id, wait in self._waits:
-            await self._signals.wanted(workflow_id, wait)
-        for recorded in self._parked:
-            self._outside.park(recorded)
+            kind = type(event)
+            driven = outside.drives(notification)
+            if kind is StepScheduled:
+                if driven:
+                    batch.scheduled[event.message_id] = recorded  # type: ignore[attr-defined]  # it is a StepScheduled
+            elif kind is WorkflowStarted or kind is WorkflowForked:
+                self._known.note(recorded)
+            elif kind is WaitStarted and event.reason == "signal":  # type: ignore[attr-defined]  # as above
+                batch.waits.append((recorded, event))  # type: ignore[arg-type]  # as above
+            elif kind in KIN_EVENTS:
+                batch.kin.append(recorded)
+                if kind is StoppingBegan:
+                    outside.stopping(recorded.originator_id, event)  # type: ignore[arg-type]  # as above
+            if kind in told and driven:
+                batch.told.append(recorded)
+        return batch
 
-    async def _failed(self, request: Request, recorded: RecordedEvent, error: BaseException) -> None:
+    async def _send(self, batch: _Batch) -> None:
+        """Commands and announcements, all on their way at once."""
+        sending: list[Awaitable[None]] = []
+        if batch.scheduled:
+            sending.append(self._send_commands(batch))
+        if batch.told:
+            sending.append(self._tell(batch))
+        for answer in await asyncio.gather(*sending, return_exceptions=True):
+            if answer is not None:
+                raise answer
+
+    async def _send_commands(self, batch: _Batch) -> None:
+        wanted = frozenset(await self._outside.wanted(list(batch.scheduled)))
+        commands = [
+            self._outside.command(recorded, self._known.of(recorded.originator_id))
+            for message_id, recorded in batch.scheduled.items()
+            if message_id in wanted
+        ]
+        if commands:
+            for not_sent in await self._sender.send(commands):
+                batch.fail(batch.scheduled[not_sent.message_id], not_sent.reason)
+
+    async def _tell(self, batch: _Batch) -> None:
+        if self._announcer is not None:
+            told = [(recorded, self._known.of(recorded.originator_id)) for recorded in batch.told]
+            for recorded, reason in await self._announcer.announce(told):
+                batch.fail(recorded, reason)
+
+    async def _ask(self, batch: _Batch) -> None:
+        """What the events ask of other workflows, in the order of the log: a child is started before it is stopped."""
+        asked: Asked = []
+        for recorded in batch.kin:
+            try:
+                await self._kinship.ask(recorded, asked)
+            except DefinitionMissing as error:
+                batch.fail(recorded, str(error))
+        answers: list[Awaitable[Decided]] = [self._decider.decide(request) for request, _ in asked]
+        gathered = await asyncio.gather(*answers, return_exceptions=True)
+        for (request, recorded), answer in zip(asked, gathered, strict=True):
+            if isinstance(answer, BaseException):
+                await self._failed(request, recorded, answer, batch)
+
+    async def _failed(self, request: Request, recorded: RecordedEvent, error: BaseException, batch: _Batch) -> None:
         """What could not be asked of another workflow: trouble is raised, a refusal is told where somebody waits."""
         if isinstance(error, StoreUnavailable) or not isinstance(error, HandrailError):
             raise error
-        trigger = request.trigger
         if isinstance(error, DefinitionMissing):
-            self._parked.append(recorded)
-        elif isinstance(trigger, StartWorkflow) and trigger.parent_workflow and trigger.parent_step:
-            refusal = self._refused_child(trigger.parent_workflow, trigger.parent_step, request.workflow_id, error)
-            await self._decider.decide(refusal)
+            batch.fail(recorded, str(error))
+        elif (told := self._kinship.refused(request, error)) is not None:
+            await self._decider.decide(told)
         elif not isinstance(error, WorkflowUnknown):
-            _log.error("workflow %s refused %s: %s", request.workflow_id, trigger, error)
-
-    # --- one handler for each event that concerns another workflow ---------------------------------------------------
-
-    def _begun(self, recorded: RecordedEvent, _: Event) -> None:
-        self._known.note(recorded)
-
-    def _child_started(self, recorded: RecordedEvent, event: ChildStarted) -> None:
-        parent = recorded.originator_id
-        try:
-            start = self._outside.child(event, parent, self._known.of(parent))
-        except DefinitionMissing:
-            self._parked.append(recorded)
-            return
-        except Refused as refusal:
-            refused = self._refused_child(parent, event.step, event.child_workflow, refusal)
-            self._requests.append((refused, recorded))
-            return
-        if start is None:
-            return
-        cause = f"{parent}/{recorded.originator_version}"
-        self._requests.append((Request(event.child_workflow, start, self._clock(), cause, ENGINE), recorded))
-
-    def _refused_child(self, parent: str, step: str, child: str, error: HandrailError) -> Request:
-        trigger = EndChild(
-            step=step,
-            child_workflow=child,
-            status="failed",
-            reason=f"{FailureClass.INVALID.value}: it could not be started: {error}",
-        )
-        return self._to_parent(parent, trigger)
-
-    def _to_parent(self, parent: str, trigger: EndChild) -> Request:
-        receipt = Receipt(f"{trigger.child_workflow}/ended/{trigger.step}", "child", trigger.status)
-        return Request(parent, trigger, self._clock(), trigger.child_workflow, ENGINE, receipt=receipt)
-
-    def _stopping(self, recorded: RecordedEvent, event: StoppingBegan) -> None:
-        self._outside.stopping(recorded.originator_id, event)
-        for child in event.children:
-            self._cancel(recorded, child, f"its parent is stopping: {event.reason}", compensate=event.compensate)
-
-    def _wait_timed_out(self, recorded: RecordedEvent, event: WaitTimedOut) -> None:
-        if event.child_workflow is not None:
-            self._cancel(recorded, event.child_workflow, "it did not end in the time its parent gives it")
-
-    def _cancel(self, recorded: RecordedEvent, child: str, reason: str, *, compensate: bool = True) -> None:
-        parent = recorded.originator_id
-        cause = f"{parent}/{recorded.originator_version}"
-        trigger = CancelWorkflow(by=ENGINE, reason=reason[:2_000], compensate=compensate)
-        receipt = Receipt(f"{cause}/cancel/{child}", "control", "")
-        self._requests.append((Request(child, trigger, self._clock(), cause, ENGINE, receipt=receipt), recorded))
-
-    def _wait_started(self, recorded: RecordedEvent, event: WaitStarted) -> None:
-        if event.reason == "signal":
-            self._waits.append((recorded.originator_id, event))
-
-    def _ended(self, recorded: RecordedEvent, event: Any) -> None:
-        child = recorded.originator_id
-        facts = self._known.of(child)
-        if facts.parent_workflow is None or facts.parent_step is None:
-            return
-        trigger = EndChild(
-            step=facts.parent_step,
-            child_workflow=child,
-            status=_STATUSES[event.stored_name],
-            output=getattr(event, "output", None),
-            reason=getattr(event, "reason", ""),
-            effects=event.effects,
-        )
-        self._requests.append((self._to_parent(facts.parent_workflow, trigger), recorded))
+            _log.error("workflow %s refused %s: %s", request.workflow_id, request.trigger, error)
 
 
-_STATUSES: Final[dict[str, Any]] = {
-    "WorkflowCompleted": "completed",
-    "WorkflowFailed": "failed",
-    "WorkflowCancelled": "cancelled",
-    "WorkflowCompensated": "compensated",
-}
+async def _first_of(*roles: Callable[[], Awaitable[None]]) -> None:
+    """Run these at the same time until one of them ends, or fails; then end the others."""
+    tasks = [asyncio.ensure_future(role()) for role in roles]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for one in ended:
+        if isinstance(one, BaseException) and not isinstance(one, asyncio.CancelledError):
+            raise one

@@ -1,7 +1,7 @@
 """The relay: carries on what the log says, in its order; its position moves only when all of a batch is done."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ from domain.store.positions import MovePosition, position_of
 from domain.triggers import CancelWorkflow, EndChild, StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts, facts_of
 from producers.memory import MemorySender
-from producers.relay import RELAY, Relay
+from producers.relay import RELAY, NotCarried, Relay
 from producers.signals import SIGNALS_SCHEMA, Signals
 from tests.unit.producers.stage import BEGINNING, Decisions, notification, open_store, recorded
 
@@ -101,6 +101,7 @@ class World:
         self.stopped: list[str] = []
         self.refusal: HandrailError | None = None
         self.kept: list[RecordedEvent] = []
+        self.due: list[RecordedEvent] = []
         self.parents = {"wf_1": None, "wf_1.inner": "wf_1"}
         self.follower = Followed(*batches)
         self.known = KnownWorkflows(lambda name: started(name, self.parents.get(name)))
@@ -122,14 +123,18 @@ class World:
     def drives(self, one: Notification) -> bool:
         return one.event.originator_id not in self.not_driven
 
-    def started_here(self, message_id: str) -> bool:
-        return message_id in self.here
+    async def learn(self, workflow_ids: Collection[str]) -> None:
+        for workflow_id in workflow_ids:
+            self.known.of(workflow_id)
+
+    async def wanted(self, message_ids: Sequence[str]) -> Collection[str]:
+        return [message_id for message_id in message_ids if message_id not in self.here]
 
     def command(self, one: RecordedEvent, facts: WorkflowFacts) -> Command:
         assert isinstance(one.event, StepScheduled)
         return command_of(one.event, one.originator_id, facts)
 
-    def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow:
+    async def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow:
         if self.refusal is not None:
             raise self.refusal
         return StartWorkflow(
@@ -144,30 +149,30 @@ class World:
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
         self.stopped.append(workflow_id)
 
-    def move(self, before: int, after: int) -> None:
+    async def move(self, before: int, after: int, parked: Sequence[NotCarried]) -> None:
         self.store.run(MovePosition(RELAY, before, after), point="position")
+        self.kept += [one for one, _ in parked]
 
-    def park(self, one: RecordedEvent) -> None:
-        if one not in self.kept:
-            self.kept.append(one)
+    async def parked(self, limit: int) -> list[RecordedEvent]:
+        due, self.due = self.due, []
+        return due
 
-    def parked(self) -> list[RecordedEvent]:
-        return list(self.kept)
+    async def settle(self, carried: Sequence[RecordedEvent], failed: Sequence[NotCarried]) -> None:
+        self.kept = [one for one in self.kept if one not in carried]
 
-    def unpark(self, one: RecordedEvent) -> None:
-        self.kept.remove(one)
+    async def seconds_to_next(self) -> float | None:
+        return None
 
     def position(self) -> int:
         with self.store.reading() as cursor:
             return position_of(cursor, RELAY)
 
-    async def carry(self) -> None:
-        """Run until everything at hand is carried on."""
+    async def carry(self, until: Callable[[], bool] = lambda: True) -> None:
+        """Run until everything at hand is carried on, and what is waited for is so."""
         task = asyncio.create_task(self.relay.run())
-        done = asyncio.create_task(self.follower.done.wait())
         async with asyncio.timeout(10):
-            await asyncio.wait([task, done], return_when=asyncio.FIRST_COMPLETED)
-        done.cancel()
+            while not (task.done() or (self.follower.done.is_set() and until())):  # noqa: ASYNC110 - many things may be awaited
+                await asyncio.sleep(0)
         if task.done():
             task.result()
         task.cancel()
@@ -200,7 +205,7 @@ async def test_a_full_transport_stops_nobody(store: WorkflowStore) -> None:
     world = World(store, batch, room=1)
     await world.carry()
     assert len(world.sent) == 1
-    world.relay.write_position()
+    await world.relay.write_position()
     assert world.position() == 3
 
 
@@ -214,8 +219,8 @@ async def test_the_position_moves_when_all_of_a_batch_is_done(store: WorkflowSto
     await world.carry()
     assert world.decisions.asked == [("wf_1.inner", "StartWorkflow")] * 3
     assert world.position() == 0
-    world.relay.write_position()
-    world.relay.write_position()
+    await world.relay.write_position()
+    await world.relay.write_position()
     assert world.position() == 7
 
 
@@ -224,7 +229,7 @@ async def test_a_relay_that_was_overtaken_steps_down(store: WorkflowStore) -> No
     await world.carry()
     store.run(MovePosition(RELAY, 0, 3))
     with pytest.raises(FenceMissed, match="no longer at 0"):
-        world.relay.write_position()
+        await world.relay.write_position()
 
 
 async def test_the_position_is_written_by_itself_after_a_while(
@@ -276,17 +281,17 @@ async def test_what_cannot_be_told_for_want_of_a_definition_is_parked_until_it_c
     world.refusal = DefinitionMissing("definition 'd' is not loaded here")
     world.decisions.errors = [DefinitionMissing("definition 'c' is not loaded here")]
     await world.carry()
-    assert (world.decisions.asked, world.kept) == ([("wf_1.inner", "CancelWorkflow")], [start.event, stop.event])
-    world.relay.write_position()
-    assert world.position() == 2
+    assert (world.decisions.asked, world.kept) == ([("wf_1.inner", "CancelWorkflow")], [])
+    await world.relay.write_position()
+    assert (world.position(), world.kept) == (2, [start.event, stop.event])
 
     after = World(store)
-    after.kept, after.refusal = world.kept, world.refusal
-    await after.carry()
+    after.kept, after.due, after.refusal = list(world.kept), list(world.kept), world.refusal
+    await after.carry(until=lambda: len(after.kept) == 1)
     assert (after.decisions.asked, after.kept) == ([("wf_1.inner", "CancelWorkflow")], [start.event])
-    after.refusal = None
-    await after.carry()
-    assert (after.decisions.asked[1:], after.kept) == ([("wf_1.inner", "StartWorkflow")], [])
+    after.due, after.refusal = list(after.kept), None
+    await after.carry(until=lambda: not after.kept)
+    assert after.decisions.asked[1:] == [("wf_1.inner", "StartWorkflow")]
 
 
 UNDO = Undo(step="a", activity="act", compensation="undo", key="wf_1.inner/a/run")
@@ -362,9 +367,15 @@ def test_a_fork_has_its_sources_definition_and_no_parent() -> None:
         source="wf_1",
         source_version=3,
         source_digest="x",
-        state={"definition": "d", "definition_version": "7", "parent_workflow": "wf_0", "parent_step": "s"},
+        state={
+            "goal": "do it",
+            "definition": "d",
+            "definition_version": "7",
+            "parent_workflow": "wf_0",
+            "parent_step": "s",
+        },
         requested_by="bob",
     )
-    assert facts_of(recorded(fork)) == WorkflowFacts("d", "7", "bob")
+    assert facts_of(recorded(fork)) == WorkflowFacts("d", "7", "bob", "do it")
     with pytest.raises(TypeError, match="does not begin"):
         facts_of(recorded(scheduled()))
