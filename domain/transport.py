@@ -39,7 +39,39 @@ class Published(Enum):
     CONFIRMED = "the broker has it"
     RETURNED = "no queue takes it: the routing key is bound to none"
     REFUSED = "the broker would not have it: its queue is full"
+    UNFIT = "the broker cannot take it: its exchange or the right to write there is missing, or it is malformed"
     UNANSWERED = "the broker did not answer in time: it may have it or not"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkHealth:
+    """Whether the broker is reached, since when, and what was last said about it."""
+
+    connected: bool
+    since: datetime
+    detail: str = ""
+
+
+class QueueState(Enum):
+    """What a consumer does with one queue."""
+
+    CONSUMING = "consuming"
+    PAUSED = "paused: there is no room for more"
+    WAITING = "waiting for the store"
+    MISSING = "the queue is missing, or the right to read it"
+    DISCONNECTED = "the broker is not reached"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueHealth:
+    """How one queue is served, since when; `held` deliveries are not settled yet."""
+
+    queue: str
+    state: QueueState
+    since: datetime
+    detail: str = ""
+    held: int = 0
 
 
 class Publisher(Protocol):

@@ -1,0 +1,71 @@
+"""The broker's address as data: who logs in, where, and what proves the broker's identity and ours.
+
+`amqps://login:password@host:port/vhost?cafile=…&certfile=…&keyfile=…&auth=external`. Whoever speaks over TLS checks the
+broker's certificate and its host name; there is no way to say otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from domain.errors import InputInvalid
+
+_FILES: Final = frozenset({"cafile", "certfile", "keyfile"})
+_MECHANISMS: Final = frozenset({"plain", "external"})
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """A checked address. `login` is who the broker knows us as: empty where only a certificate says it."""
+
+    login: str
+    shown: str
+    _url: str = field(repr=False)
+
+    @classmethod
+    def read(cls, url: str) -> BrokerAddress:
+        """The address in a URL.
+
+        Raises InputInvalid where it is none, or asks for what is not done; the message never holds the password.
+        """
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError as error:
+            raise InputInvalid(
+                "the broker's address cannot be read: write it as amqps://login@host:5671/vhost"
+            ) from error
+        if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
+            raise InputInvalid("the broker's address must be amqp://login@host:5672/vhost, or amqps://… for TLS")
+        given = dict(parse_qsl(parts.query, keep_blank_values=True))
+        unknown = sorted(given.keys() - _FILES - {"auth"})
+        if unknown:
+            raise InputInvalid(
+                f"the broker's address has the parameter {unknown[0]}, which means nothing here:"
+                " leave it out (there are cafile, certfile, keyfile and auth)"
+            )
+        if given.keys() & _FILES and parts.scheme != "amqps":
+            raise InputInvalid("the broker's address names certificates without TLS: write amqps:// instead of amqp://")
+        if ("certfile" in given) != ("keyfile" in given):
+            raise InputInvalid("the broker's address names a certificate or its key: name both certfile and keyfile")
+        mechanism = given.get("auth", "plain")
+        if mechanism not in _MECHANISMS:
+            raise InputInvalid("the broker's address has an auth that is neither plain nor external")
+        if mechanism == "external" and "certfile" not in given:
+            raise InputInvalid(
+                "the broker's address says auth=external: name the certificate with certfile and keyfile"
+            )
+        login = unquote(parts.username or "")
+        if not login and mechanism == "plain":
+            raise InputInvalid("the broker's address names no login: write it as amqps://login@host/vhost")
+        place = parts.netloc.rpartition("@")[2]
+        shown = urlunsplit((parts.scheme, f"{quote(login)}@{place}" if login else place, parts.path, "", ""))
+        return cls(login, shown, url)
+
+    def dialled(self, name: str, heartbeat_seconds: int) -> str:
+        """The URL to connect with: the connection's name and its heartbeat added."""
+        parts = urlsplit(self._url)
+        added = urlencode({"name": name, "heartbeat": heartbeat_seconds}, quote_via=quote)
+        return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
