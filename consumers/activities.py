@@ -95,7 +95,7 @@ class ActivityRunner:
         claimed_at = self._clock()
         for command in commands:
             prepared = self.activities.find(command.definition, command.definition_version, command.activity)
-            if prepared is None or self._closing or command.message_id in self.running:
+            if prepared is None or prepared.declared.foreign or self._closing or command.message_id in self.running:
                 # The claim is left: whoever holds the home next lapses it.
                 continue
             context = AttemptContext(command, command.expires_at, prepared.declared.secrets, self._surroundings)
@@ -292,8 +292,10 @@ class ActivityRunner:
             started_at=attempt.started_at,
             finished_at=finished_at,
         )
-        fence = None if late else command.message_id
-        request = Request(command.workflow_id, trigger, finished_at, command.message_id, self._worker, completes=fence)
+        fence, under = (None, None) if late else (command.message_id, attempt.prepared.declared.limits)
+        request = Request(
+            command.workflow_id, trigger, finished_at, command.message_id, self._worker, completes=fence, under=under
+        )
         await self._decide(request)
 
     async def _decide(self, request: Request) -> None:

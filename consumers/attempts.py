@@ -138,24 +138,32 @@ class Rooms:
         return self._left
 
     def take_for(self, state: State, activity: str) -> bool:
-        """Plan an attempt for a workflow; False where there is no room, or the activity is not loaded."""
-        return self.take(state.definition, state.definition_version, activity)
+        """Plan an attempt that is claimed as it is scheduled; False where there is no room, or it is not for that.
+
+        Limits over all processes are looked at in the claim's own transaction only, and a foreign activity is not run
+        by us at all.
+        """
+        prepared = self._activities.find(state.definition, state.definition_version, activity)
+        if prepared is None or prepared.declared.limits is not None or prepared.declared.foreign:
+            return False
+        return self._take(prepared)
 
     def take(self, definition: str, version: str, activity: str) -> bool:
         """Plan an attempt; False where there is no room, or the activity is not loaded."""
-        if self._left <= 0:
-            return False
         prepared = self._activities.find(definition, version, activity)
-        if prepared is None:
+        return prepared is not None and self._take(prepared)
+
+    def _take(self, prepared: Prepared) -> bool:
+        if self._left <= 0:
             return False
         declared = prepared.declared
         if declared.concurrency is not None:
-            left = self._left_by_activity.get(activity)
+            left = self._left_by_activity.get(declared.name)
             if left is None:
-                left = declared.concurrency - self._occupied.by_activity.get(activity, 0)
+                left = declared.concurrency - self._occupied.by_activity.get(declared.name, 0)
             if left <= 0:
                 return False
-            self._left_by_activity[activity] = left - 1
+            self._left_by_activity[declared.name] = left - 1
         if not declared.is_async:
             if self._threads_left <= 0:
                 return False

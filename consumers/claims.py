@@ -5,12 +5,13 @@ Instants are those of the database's clock, whatever the clocks of the processes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from consumers.inbox import REISSUE_AFTER_SECONDS, in_chunks
-from domain.ports import Transactions
+from consumers.inbox import FORCED, REISSUE_AFTER_SECONDS, in_chunks
+from consumers.limits import Deferral, Limited, admit
+from domain.ports import Cursor, Transactions
 
 LONGEST_REISSUE_SECONDS: Final = 3_600.0
 _DOUBLINGS: Final = 7  # 30 s doubled seven times is past an hour
@@ -38,6 +39,26 @@ class OpenRow:
     version: int
 
 
+@dataclass(slots=True)
+class Taken:
+    """What became of the commands that were to be claimed; those in none of the three were not open.
+
+    `differing` are open, but were told otherwise than they were scheduled: they stay open.
+    """
+
+    claimed: set[str] = field(default_factory=set)
+    differing: set[str] = field(default_factory=set)
+    deferred: dict[str, Deferral] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Renewed:
+    """The claims that still hold, and those among them whose workflows are stopping (whether by force)."""
+
+    held: frozenset[str]
+    stopping: Mapping[str, bool] = field(default_factory=dict)
+
+
 class Claims:
     """The inbox's rows as the consumers and the sweep of one process use them."""
 
@@ -49,17 +70,78 @@ class Claims:
 
     def claim(self, message_ids: Collection[str]) -> frozenset[str]:
         """Claim those that are open, with one statement for all; the ids that are this owner's now."""
-        claimed: set[str] = set()
+        return frozenset(self.take(message_ids).claimed)
+
+    def take(
+        self, message_ids: Collection[str], *, digests: Mapping[str, str] | None = None, limited: Iterable[Limited] = ()
+    ) -> Taken:
+        """Claim those that are open, as far as limits over all processes admit them, in one transaction.
+
+        `digests` are those of what was delivered: a command that was scheduled otherwise is not claimed. The ids in
+        `limited` are no others than those in `message_ids`.
+        """
+        taken = Taken()
         with self._store.transaction("claim") as cursor:
-            until = cursor.now() + self.lease_seconds
+            now = cursor.now()
+            left = set(message_ids)
+            # In the order of their names, so that two processes never wait for one another.
+            for one in sorted(limited, key=lambda one: one.name):
+                left.difference_update(one.message_ids)
+                admitted, deferred = admit(cursor, one, now)
+                taken.deferred |= deferred
+                self._claim(cursor, admitted, now, one.name, digests, taken)
+            self._claim(cursor, left, now, None, digests, taken)
+        return taken
+
+    def _claim(
+        self,
+        cursor: Cursor,
+        message_ids: Collection[str],
+        now: float,
+        limit: str | None,
+        digests: Mapping[str, str] | None,
+        taken: Taken,
+    ) -> None:
+        differing: set[str] = set()
+        for chunk, places in in_chunks(message_ids):
+            rows = cursor.query(
+                "UPDATE inbox SET state = 'claimed', owner = ?, lease_until = ?, limited = ? "  # noqa: S608 - fixed parts
+                f"WHERE message_id IN ({places}) AND state = 'open' RETURNING message_id, digest",
+                (self.owner, now + self.lease_seconds, limit, *chunk),
+            )
+            for message_id, digest in rows:
+                if digests is not None and digest is not None and digest != digests.get(message_id):
+                    differing.add(message_id)
+                else:
+                    taken.claimed.add(message_id)
+        for chunk, places in in_chunks(differing):
+            cursor.execute(
+                f"UPDATE inbox SET state = 'open', owner = NULL, lease_until = NULL WHERE message_id IN ({places})",  # noqa: S608 - fixed parts
+                chunk,
+            )
+        taken.differing |= differing
+
+    def hand_over(self, message_ids: Collection[str]) -> frozenset[str]:
+        """Say that the broker has these open commands for consumers in other languages; those that were open.
+
+        From here on nobody revokes them: their end is an outcome, or their schedule-to-finish time-out.
+        """
+        return self._change(message_ids, "open", "handed_over")
+
+    def take_back(self, message_ids: Collection[str]) -> frozenset[str]:
+        """Open commands again that the broker gave back after they had been handed over; those that were."""
+        return self._change(message_ids, "handed_over", "open")
+
+    def _change(self, message_ids: Collection[str], before: str, after: str) -> frozenset[str]:
+        changed: set[str] = set()
+        with self._store.transaction("claim") as cursor:
             for chunk, places in in_chunks(message_ids):
                 rows = cursor.query(
-                    "UPDATE inbox SET state = 'claimed', owner = ?, lease_until = ? "  # noqa: S608 - fixed parts
-                    f"WHERE message_id IN ({places}) AND state = 'open' RETURNING message_id",
-                    (self.owner, until, *chunk),
+                    f"UPDATE inbox SET state = ? WHERE message_id IN ({places}) AND state = ? RETURNING message_id",  # noqa: S608 - fixed parts
+                    (after, *chunk, before),
                 )
-                claimed.update(row[0] for row in rows)
-        return frozenset(claimed)
+                changed.update(row[0] for row in rows)
+        return frozenset(changed)
 
     def known(self, message_ids: Collection[str]) -> dict[str, tuple[str, str | None]]:
         """State and owner of the rows that exist."""
@@ -73,14 +155,15 @@ class Claims:
                 found.update((row[0], (row[1], row[2])) for row in rows)
         return found
 
-    def renew(self) -> frozenset[str]:
-        """Renew every claim of this owner; the ids that are still claimed."""
+    def renew(self) -> Renewed:
+        """Renew every claim of this owner."""
         with self._store.transaction("claim") as cursor:
             rows = cursor.query(
-                "UPDATE inbox SET lease_until = ? WHERE state = 'claimed' AND owner = ? RETURNING message_id",
+                "UPDATE inbox SET lease_until = ? WHERE state = 'claimed' AND owner = ? RETURNING message_id, cancel",
                 (cursor.now() + self.lease_seconds, self.owner),
             )
-        return frozenset(row[0] for row in rows)
+        stopping = {message_id: cancel == FORCED for message_id, cancel in rows if cancel is not None}
+        return Renewed(frozenset(row[0] for row in rows), stopping)
 
     def left_by_others(self, only: Scope = None) -> list[ClaimedRow]:
         """Claims of other owners, whatever their leases: for who knows that all others are dead."""
@@ -96,6 +179,20 @@ class Claims:
         """Open commands past their schedule-to-finish time-out; `now` is the engine's, in seconds since 1970."""
         where = "state = 'open' AND expires_at <= ?"
         return [OpenRow(*row) for row in self._select("message_id, workflow_id, version", where, now, only, limit)]
+
+    def overdue(self, now: float, limit: int, only: Scope = None) -> list[ClaimedRow]:
+        """Commands handed over to consumers in other languages and past their schedule-to-finish time-out."""
+        where = "state = 'handed_over' AND expires_at <= ?"
+        rows = self._select("message_id, workflow_id, queue", where, now, only, limit)
+        return [ClaimedRow(*row) for row in rows]
+
+    def handed_over(self, limit: int, only: Scope = None) -> list[OpenRow]:
+        """Commands handed over and not answered: for who knows that the broker has lost them, to issue them again.
+
+        Their consumers know a repeat by its message id.
+        """
+        columns, where = "message_id, workflow_id, version", "state = 'handed_over' AND expires_at > ?"
+        return [OpenRow(*row) for row in self._select(columns, where, None, only, limit)]
 
     def not_claimed(self, limit: int, only: Scope = None, *, horizon_seconds: float = 0.0) -> list[OpenRow]:
         """Open commands that are due to be issued again within the horizon, the longest due first."""

@@ -2,7 +2,9 @@
 
 Commands: `open` (written by the transaction that schedules) → `claimed` (owner, lease) → `done`, or `revoked`, or
 `lapsed`. A claim holds until somebody lapses it, however late its lease: the row, not the clock, says whose an outcome
-is. Other messages: `done`, inserted with the decision on them; that row is what makes a repeat a repeat.
+is. A command for a consumer in another language goes `open` → `handed_over` (once the broker has it) → `done`, or
+`lapsed` at its schedule-to-finish time-out. Other messages: `done`, inserted with the decision on them; that row is
+what makes a repeat a repeat.
 
 `InboxCompanion` writes a turn's changes in the turn's own transaction, each with the number of rows it must hit:
 whatever was changed by somebody else meanwhile rolls the whole turn back. Where the deciding process runs attempts
@@ -12,14 +14,16 @@ whose claim must not be older than the will to run it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
 from domain.errors import FenceMissed, WorkflowConflict
-from domain.events import STORED, StepScheduled
+from domain.events import STORED, StepScheduled, StoppingBegan
 from domain.messages import command_of
 from domain.ports import Along, Command, Cursor, Decided
-from domain.state import State
+from domain.state import UNDO, State
 
 INBOX_SCHEMA: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS inbox (
@@ -34,14 +38,23 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
         issue_after DOUBLE PRECISION,
         issued BIGINT NOT NULL DEFAULT 0,
         expires_at DOUBLE PRECISION,
-        queue TEXT
+        queue TEXT,
+        cancel TEXT,
+        limited TEXT,
+        due_at DOUBLE PRECISION
     )""",
     "CREATE INDEX IF NOT EXISTS inbox_claimed ON inbox (lease_until) WHERE state = 'claimed'",
     "CREATE INDEX IF NOT EXISTS inbox_open ON inbox (issue_after) WHERE state = 'open'",
     "CREATE INDEX IF NOT EXISTS inbox_expiring ON inbox (expires_at) WHERE state = 'open'",
+    "CREATE INDEX IF NOT EXISTS inbox_handed_over ON inbox (expires_at) WHERE state = 'handed_over'",
+    "CREATE INDEX IF NOT EXISTS inbox_limited ON inbox (limited) WHERE state = 'claimed' AND limited IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS inbox_deferred ON inbox (limited, due_at) WHERE state = 'open' AND due_at IS NOT NULL",
 )
-"""`version` is that of the StepScheduled event; `issue_after` and `lease_until` are instants of the database's clock,
-`expires_at` is one of the engine's; `issued` counts how often an open command was issued again."""
+"""`version` is that of the StepScheduled event; `digest`, of a command that was written `open`, is that of what its
+consumer is to be told; `issue_after`, `lease_until` and `due_at` are instants of the database's clock, `expires_at` is
+one of the engine's; `issued` counts how often an open command was issued again; `cancel` tells the claim's owner that
+the workflow is stopping (`asked`, or `forced`: after the grace); `limited` names the limit over all processes that a
+claimed or deferred command counts under, `due_at` is when a deferred one is promised to run."""
 
 REISSUE_AFTER_SECONDS: Final = 30.0
 """How long an open command waits for its claim before it is issued again; doubled with every time."""
@@ -51,6 +64,11 @@ _INSERT: Final = (
     "(message_id, kind, workflow_id, version, digest, state, owner, lease_until, issue_after, expires_at, queue) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+
+ASKED: Final = "asked"
+FORCED: Final = "forced"
+"""What a claim's owner is told of a workflow that is stopping: only a failure of another branch leaves attempts their
+time, whatever else stops it ends them after the grace."""
 
 _REVOKING: Final = frozenset(kind for kind in STORED.values() if "revoked" in kind.model_fields)
 """The events that revoke commands. Asking each event for the field would cost more than all else that is done here."""
@@ -65,6 +83,27 @@ def in_chunks(message_ids: Iterable[str]) -> Iterable[tuple[list[str], str]]:
         chunk = ids[start : start + _SIZES[-1]]
         size = next(size for size in _SIZES if size >= len(chunk))
         yield chunk + [chunk[-1]] * (size - len(chunk)), ", ".join("?" * size)
+
+
+def command_digest(command: Command) -> str:
+    """Digest of all that a command tells its consumer: what was scheduled, whatever carried it since.
+
+    Not canonical JSON, which costs ten times as much: both ends are Python, and its JSON comes back as it was.
+    """
+    told = (
+        command.message_id,
+        command.workflow_id,
+        command.generation,
+        command.activity,
+        command.input,
+        command.definition,
+        command.definition_version,
+        command.idempotency_key,
+        command.expires_at.timestamp(),
+        command.requested_by,
+    )
+    text = json.dumps(told, sort_keys=True, separators=(",", ":"), default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def receive(cursor: Cursor, message_id: str, kind: str, digest: str) -> bool:
@@ -108,16 +147,29 @@ class Starter(Protocol):
 class InboxTurn:
     """The inbox's statements of one turn."""
 
-    __slots__ = ("_lease_seconds", "_owner", "completed", "inserted", "lapsed", "receipts", "revoked")
+    __slots__ = (
+        "_lease_seconds",
+        "_owner",
+        "asked",
+        "completed",
+        "forced",
+        "inserted",
+        "lapsed",
+        "receipts",
+        "revoked",
+    )
 
     def __init__(self, owner: str, lease_seconds: float) -> None:
         """Collect for this owner."""
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self.inserted: list[tuple[StepScheduled, str, int, bool]] = []
+        self.inserted: list[tuple[StepScheduled, str, int, str | None]] = []
+        """Event, workflow, version and, of those that are not claimed at once, the digest."""
         self.completed: list[str] = []
         self.lapsed: list[str] = []
         self.revoked: list[str] = []
+        self.asked: list[str] = []
+        self.forced: list[str] = []
         self.receipts: list[tuple[str, str, str, str]] = []
 
     @property
@@ -135,15 +187,22 @@ class InboxTurn:
             _move(
                 cursor,
                 "state = 'done', lease_until = NULL",
-                "state = 'claimed' AND owner = ?",
+                "(state = 'claimed' AND owner = ? OR state = 'handed_over')",
                 (self._owner,),
                 self.completed,
                 "was not, or no longer, claimed by this process",
             )
         if self.lapsed:
-            _move(cursor, "state = 'lapsed'", "state = 'claimed'", (), self.lapsed, "was not claimed any more")
+            held = "state IN ('claimed', 'handed_over')"
+            _move(cursor, "state = 'lapsed'", held, (), self.lapsed, "was not claimed any more")
         if self.revoked:
             _move(cursor, "state = 'revoked'", "state = 'open'", (), self.revoked, "was claimed meanwhile")
+        for message_ids, how in ((self.asked, ASKED), (self.forced, FORCED)):
+            for chunk, places in in_chunks(message_ids):
+                cursor.execute(
+                    f"UPDATE inbox SET cancel = ? WHERE message_id IN ({places}) AND state = 'claimed'",  # noqa: S608
+                    (how, *chunk),
+                )
         for message_id, kind, workflow_id, digest in self.receipts:
             inserted = cursor.execute(
                 "INSERT INTO inbox (message_id, kind, workflow_id, digest, state) VALUES (?, ?, ?, ?, 'done') "
@@ -153,14 +212,15 @@ class InboxTurn:
             if inserted != 1:
                 raise FenceMissed(f"message {message_id} was decided on before", message_ids=[message_id])
 
-    def _row(self, one: tuple[StepScheduled, str, int, bool], now: float) -> tuple[Any, ...]:
-        scheduled, workflow_id, version, claimed = one
+    def _row(self, one: tuple[StepScheduled, str, int, str | None], now: float) -> tuple[Any, ...]:
+        scheduled, workflow_id, version, digest = one
+        claimed = digest is None
         return (
             scheduled.message_id,
             scheduled.kind,
             workflow_id,
             version,
-            scheduled.action_digest,
+            digest,
             "claimed" if claimed else "open",
             self._owner if claimed else None,
             now + self._lease_seconds if claimed else None,
@@ -212,11 +272,17 @@ class InboxCompanion:
                     claimed = (
                         rooms is not None and event.effect != "once" and rooms.take_for(decided.state, event.activity)
                     )
+                    digest = None
                     if claimed:
                         self._claimed.add(event.message_id)
-                    statements.inserted.append((event, request.workflow_id, recorded.originator_version, claimed))
+                    else:
+                        digest = command_digest(command_of(event, request.workflow_id, decided.state))
+                    statements.inserted.append((event, request.workflow_id, recorded.originator_version, digest))
                 elif type(event) in _REVOKING:
                     statements.revoked.extend(event.revoked)  # type: ignore[attr-defined]  # these have it
+                    if type(event) is StoppingBegan:
+                        told = statements.asked if event.why == "failed" else statements.forced
+                        told += [name for name, holder in decided.state.live.items() if holder != UNDO]
             if request.completes is not None:
                 statements.completed.append(request.completes)
             if request.lapses is not None:

@@ -3,6 +3,9 @@
 All claims of an owner are renewed with one statement. A claim that is no longer among the renewed ones has been lapsed
 by somebody: its attempt is stopped. When no renewal came through for a whole lease, less a margin, every attempt is
 stopped: from then on another process may run the same steps.
+
+The renewal also says which workflows have begun to stop, in whatever process that was decided: so an attempt hears of
+it within a third of a lease.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import logging
 from typing import Final
 
 from consumers.activities import ActivityRunner
-from consumers.claims import Claims
+from consumers.claims import Claims, Renewed
 from domain.errors import StoreError
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -30,6 +33,7 @@ class LeaseKeeper:
         self._runner = runner
         self._time = asyncio.get_running_loop().time
         self._renewed_at = self._time()
+        self._told: set[tuple[str, bool]] = set()
 
     async def run(self) -> None:
         """Renew until cancelled; where that fails, try ten times as often."""
@@ -48,17 +52,27 @@ class LeaseKeeper:
             self._renewed_at = now
             return
         try:
-            held = self._claims.renew()
+            renewed = self._claims.renew()
         except StoreError as error:
             _log.warning("claims could not be renewed: %s", error)
             if now - self._renewed_at >= self._claims.lease_seconds * (1 - MARGIN):
                 self._runner.lose(running)
             return
         self._renewed_at = now
-        lost = {message_id for message_id in running - held if self._holds(message_id)}
+        self._tell_stopping(renewed)
+        lost = {message_id for message_id in running - renewed.held if self._holds(message_id)}
         if lost:
             _log.warning("%s claims were lapsed by another process", len(lost))
             self._runner.lose(lost)
+
+    def _tell_stopping(self, renewed: Renewed) -> None:
+        """Tell attempts, once, that their workflows are stopping: whoever decided that may be another process."""
+        new = renewed.stopping.items() - self._told
+        self._told = set(renewed.stopping.items())
+        for message_id, forced in new:
+            attempt = self._runner.running.get(message_id)
+            if attempt is not None:
+                self._runner.request_cancel(attempt.command.workflow_id, force=forced)
 
     def _holds(self, message_id: str) -> bool:
         """Whether an attempt still depends on its claim: one that was recorded does not."""

@@ -66,6 +66,8 @@ class Sweep:
         running, only = set(self._running()), self._scope()
         run_out = [row for row in self._claims.run_out(ROWS_A_SWEEP, only) if row.message_id not in running]
         await self._lapse(run_out, "its lease ended")
+        overdue = self._claims.overdue(self._clock().timestamp(), ROWS_A_SWEEP, only)
+        await self._lapse(overdue, "no outcome came in time")
         expired = self._claims.expired(self._clock().timestamp(), ROWS_A_SWEEP, only)
         await self.wake((row.workflow_id for row in expired), "expired")
         await self.issue_again()

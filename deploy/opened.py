@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
+from consumers.limits import LIMITS_SCHEMA, LimitsCompanion
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.numbering import LocalNumbers
@@ -24,7 +25,14 @@ from projections.sql import SCHEMA as VIEWS_SCHEMA
 
 DATABASE_FILE: Final = "handrail.db"
 
-SCHEMA: Final = (*INBOX_SCHEMA, *TIMERS_SCHEMA, *SIGNALS_SCHEMA, *PARKED_SCHEMA, *VIEWS_SCHEMA)
+SCHEMA: Final = (
+    *INBOX_SCHEMA,
+    *LIMITS_SCHEMA,
+    *TIMERS_SCHEMA,
+    *SIGNALS_SCHEMA,
+    *PARKED_SCHEMA,
+    *VIEWS_SCHEMA,
+)
 """The tables of all rooms: the store creates them with its own."""
 
 
@@ -61,7 +69,9 @@ class OpenHome:
         self.numbers = LocalNumbers(self.store)
         self.watchers = Watchers(self.store)
         deciding = self.store.deciding
-        deciding.companions += [self.inbox, self.timers, SignalsCompanion(), self.numbers, self.watchers]
+        # Limits before the inbox: the order in which their rows are locked.
+        deciding.companions += [LimitsCompanion(), self.inbox]
+        deciding.companions += [self.timers, SignalsCompanion(), self.numbers, self.watchers]
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
         self.signals = Signals(self.store, self.turns, clock, receive)

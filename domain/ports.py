@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 
 from domain.definitions import Definition
 from domain.errors import HandrailError
+from domain.limits import Limits
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.triggers import Trigger
@@ -86,8 +87,10 @@ class Request:
     """One trigger for one workflow.
 
     `completes` is the message id of the command whose claim the decision completes (the fence: the transaction fails
-    unless this owner's claim is live). `lapses` is one whose `claimed` row becomes `lapsed` with the decision.
-    `receipt` is inserted as a `done` row. `at` is when the trigger came up: the decision's time.
+    unless this owner's claim is live, or the command was handed over to a consumer in another language). `lapses` is
+    one whose `claimed` or `handed_over` row becomes `lapsed` with the decision. `receipt` is inserted as a `done` row.
+    `at` is when the trigger came up: the decision's time. `under` are the limits over all processes that the attempt
+    ran under: its outcome is counted there.
     """
 
     workflow_id: str
@@ -98,6 +101,7 @@ class Request:
     completes: str | None = None
     lapses: str | None = None
     receipt: Receipt | None = None
+    under: Limits | None = None
 
 
 @dataclass(slots=True)

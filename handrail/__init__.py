@@ -27,6 +27,7 @@ from domain.errors import (
     StoreUnavailable,
     Transient,
 )
+from domain.limits import Breaker, Limits, Rate
 from domain.plan import (
     ChildSpec,
     Observation,
@@ -45,6 +46,7 @@ __all__ = [
     "ActivityType",
     "ApprovalPolicy",
     "ArtifactRef",
+    "Breaker",
     "ChildSpec",
     "CompensationInput",
     "Condition",
@@ -54,6 +56,7 @@ __all__ = [
     "Finalization",
     "GatePolicy",
     "HandrailError",
+    "Limits",
     "NeedsApproval",
     "NotApplied",
     "Observation",
@@ -63,6 +66,7 @@ __all__ = [
     "PlannedStep",
     "Predicate",
     "ProbeInput",
+    "Rate",
     "RateLimited",
     "Redactable",
     "Refused",

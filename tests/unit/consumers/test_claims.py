@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from consumers.claims import LONGEST_REISSUE_SECONDS, ClaimedRow, Claims, OpenRow
+from consumers.claims import LONGEST_REISSUE_SECONDS, ClaimedRow, Claims, OpenRow, Renewed
 from domain.store.application import WorkflowStore
 from tests.unit.consumers.stage import LEASE_SECONDS, OWNER, DatabaseClock, open_inbox, put, rows
 
@@ -52,7 +52,7 @@ def test_a_renewal_says_what_is_still_held(store: WorkflowStore, claims: Claims,
     put(store, "wf_2", "claimed", "there-2", lease_until=clock.at + 1)
     put(store, "wf_3", "lapsed", OWNER, lease_until=clock.at + 1)
     clock.at += 20
-    assert claims.renew() == {mine}
+    assert claims.renew() == Renewed(frozenset({mine}))
     assert claims.run_out(10) == [ClaimedRow("wf_2/a/run/1", "wf_2", "there-2")]
     clock.at += LEASE_SECONDS
     assert {row.workflow_id for row in claims.run_out(10)} == {"wf_1", "wf_2"}

@@ -181,7 +181,7 @@ def test_what_a_turn_schedules_a_later_decision_of_it_may_revoke(store: Workflow
 @pytest.mark.parametrize("kind", [kind for kind in STORED.values() if "revoked" in kind.model_fields])
 def test_every_event_that_revokes_does(kind: type[Event], store: WorkflowStore) -> None:
     opened = put(store, "wf_1")
-    event = kind.model_construct(revoked=(opened,))
+    event = kind.model_construct(revoked=(opened,), why="failed")
     paused = decided("wf_1", WorkflowPaused(by="bob", reason="wait"))
     changed = dataclasses.replace(paused.events[0], event=event)
     save(store, companion(), dataclasses.replace(paused, events=(changed,)))
