@@ -7,6 +7,7 @@ plain user, because PostgreSQL refuses root.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import re
@@ -237,7 +238,8 @@ class OwnCluster(Cluster):
             return
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
         for process_id in (self.process.pid, *map(int, children.split())):
-            os.kill(process_id, number)
+            with contextlib.suppress(ProcessLookupError):  # a connection's process may end at any moment
+                os.kill(process_id, number)
 
     def _up(self) -> bool:
         if not self.running:
