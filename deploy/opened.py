@@ -12,6 +12,7 @@ from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.numbering import LocalNumbers
 from deploy.settings import Settings
+from deploy.tokens import TOKENS_SCHEMA
 from deploy.watching import Watchers
 from domain.errors import StoreUnavailable
 from domain.ports import Clock, Definitions

@@ -36,7 +36,7 @@ from domain.definitions import Definition
 from domain.errors import HandrailError, InputInvalid, StoreError, WorkflowConflict
 from domain.ids import check_name
 from domain.payloads import check_payload
-from domain.ports import Clock, Decided, Request
+from domain.ports import Clock, Decided, Receipt, Request
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.store.application import WorkflowStore
@@ -239,12 +239,14 @@ class Runtime:
         tags: Mapping[str, str] | None = None,
         workflow_id: str | None = None,
         deadline: datetime | timedelta | None = None,
+        receipt: Receipt | None = None,
     ) -> str:
         """Accept a goal: the workflow's id, once its start is in the store.
 
         The definition is the newest whose name the goal has, or the one named. With a `workflow_id` that exists, goes
-        on with that workflow, and raises WorkflowConflict where goal, definition or input are others. Raises
-        DefinitionUnknown, InputInvalid, StoreUnavailable.
+        on with that workflow, and raises WorkflowConflict where goal, definition or input are others. The `receipt` of
+        the message that brought the goal makes a repeat a repeat. Raises DefinitionUnknown, InputInvalid,
+        StoreUnavailable.
         """
         recipe = self._definition_for(goal, definition)
         given = dict(input or {})
@@ -267,17 +269,27 @@ class Runtime:
         if workflow_id is None:
             return await self._start_with_new_id(trigger)
         check_name(workflow_id, "workflow id")
-        decided = await self.decide(workflow_id, trigger, actor=trigger.requested_by, cause="start")
+        cause = "start" if receipt is None else receipt.message_id
+        decided = await self.decide(workflow_id, trigger, actor=trigger.requested_by, cause=cause, receipt=receipt)
         return decided.request.workflow_id
 
-    async def decide(self, workflow_id: str, trigger: Trigger, *, actor: str, cause: str = "command") -> Decided:
+    async def decide(
+        self,
+        workflow_id: str,
+        trigger: Trigger,
+        *,
+        actor: str,
+        cause: str = "command",
+        receipt: Receipt | None = None,
+    ) -> Decided:
         """Have a workflow decide on a trigger: what became of it, once that is in the store.
 
-        Raises WorkflowUnknown and other refusals, StoreUnavailable.
+        With the `receipt` of a message it is ignored where that message was received before. Raises WorkflowUnknown
+        and other refusals, StoreUnavailable.
         """
         if isinstance(trigger, SupplyOutput | SettleOutcome):
             check_output(self.definitions, self.store.load(workflow_id), trigger)
-        request = Request(workflow_id, trigger, self._clock(), cause, actor)
+        request = Request(workflow_id, trigger, self._clock(), cause, actor, receipt=receipt)
         decided = await self._opened.turns.decide(request)
         begun = bool(decided.events) and decided.events[0].originator_version == 1
         self._drive(workflow_id, begun_now=begun)

@@ -62,6 +62,19 @@ def open_workflows(query: Query) -> Iterator[tuple[str, str]]:
         last = rows[-1][0]
 
 
+def workflows_awaiting_approval(
+    query: Query, *, definition: str | None = None, after: str = "", inclusive: bool = False, limit: int = 50
+) -> list[str]:
+    """Up to `limit` ids of open workflows that wait for an approval, in their order, behind (or from) an id."""
+    which = "AND definition = ? " if definition is not None else ""
+    rows = query(
+        f"SELECT workflow_id FROM workflows WHERE ended_at IS NULL AND workflow_id {'>=' if inclusive else '>'} ? "  # noqa: S608
+        f"AND waits LIKE '%:approval%' {which}ORDER BY workflow_id LIMIT ?",
+        (after, *([definition] if definition is not None else []), limit),
+    )
+    return [workflow_id for (workflow_id,) in rows]
+
+
 def moving_workflows(query: Query) -> Iterator[tuple[str, str, frozenset[str]]]:
     """Open workflows that may go on without a person, each with its status and the reasons it waits for.
 

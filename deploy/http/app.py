@@ -1,0 +1,27 @@
+"""The application: routes put together over a desk, a gate and a health.
+
+A router and nothing around it but `Wrapped`, so that there is one place where an error becomes an answer.
+"""
+
+from __future__ import annotations
+
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from deploy.http.approvals import Approvals
+from deploy.http.auth import FindBearer, Gate
+from deploy.http.desk import Desk
+from deploy.http.goals import Goals
+from deploy.http.health import Health, HealthRoutes
+from deploy.http.workflows import Workflows
+from deploy.http.wrapping import REQUEST_SECONDS, Wrapped
+
+
+def make_app(
+    desk: Desk, find_bearer: FindBearer, health: Health, *, request_seconds: float = REQUEST_SECONDS
+) -> ASGIApp:
+    """The endpoint as an ASGI application."""
+    gate = Gate(find_bearer)
+    groups = (Approvals(desk, gate), Goals(desk, gate), Workflows(desk, gate), HealthRoutes(health))
+    router = Router(routes=[route for group in groups for route in group.routes()], redirect_slashes=False)
+    return Wrapped(router, request_seconds=request_seconds)

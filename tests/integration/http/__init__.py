@@ -1,0 +1,1 @@
+"""The HTTP endpoint over a real runtime on a real home."""
