@@ -32,6 +32,7 @@ SCHEMA: Final = (
     *TIMERS_SCHEMA,
     *SIGNALS_SCHEMA,
     *PARKED_SCHEMA,
+    *TOKENS_SCHEMA,
     *VIEWS_SCHEMA,
 )
 """The tables of all rooms: the store creates them with its own."""
