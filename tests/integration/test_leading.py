@@ -1,0 +1,121 @@
+"""Leading on PostgreSQL: one process at a time, and nobody for longer than its connection holds."""
+
+import asyncio
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+
+from deploy.leading import Elections
+from domain.errors import FenceMissed, HandrailError
+from domain.store.leading_postgres import PostgresLocks
+from tests.servers.postgres import Database
+from tests.servers.proxy import Proxy
+
+LIMIT_SECONDS = 30
+
+
+class Playing:
+    """Who plays which role just now, and how often each began."""
+
+    def __init__(self) -> None:
+        self.now: set[str] = set()
+        self.begun: list[str] = []
+        self._ended = 0
+        self._changed = asyncio.Condition()
+
+    def role(self, who: str) -> Callable[[], "asyncio.Future[None]"]:
+        return lambda: asyncio.ensure_future(self._play(who))
+
+    async def _play(self, who: str) -> None:
+        self.begun.append(who)
+        self.now.add(who)
+        await self._tell()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.now.discard(who)
+            self._ended += 1
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until_ended(self, times: int) -> None:
+        """Wait until roles have ended so often."""
+        async with asyncio.timeout(LIMIT_SECONDS), self._changed:
+            await self._changed.wait_for(lambda: self._ended >= times)
+
+    async def until(self, *who: str) -> None:
+        """Wait until exactly these play."""
+        async with asyncio.timeout(LIMIT_SECONDS), self._changed:
+            await self._changed.wait_for(lambda: self.now == set(who))
+
+
+def elections(url: str) -> Elections:
+    return Elections(PostgresLocks(url, answer_seconds=0.5), watch_seconds=0.02, rest_seconds=0.01)
+
+
+async def test_one_leads_and_the_other_follows_when_it_ends(database: Database) -> None:
+    playing = Playing()
+    async with elections(database.url) as first, elections(database.url) as second:
+        leading = asyncio.create_task(first.lead("relay", playing.role("first")))
+        await playing.until("first")
+        standing_by = asyncio.create_task(second.lead("relay", playing.role("second")))
+        other = asyncio.create_task(second.lead("timer", playing.role("timer")))
+        await playing.until("first", "timer")
+        assert second.led == {"timer"}
+        leading.cancel()
+        await playing.until("second", "timer")
+        for task in (standing_by, other):
+            task.cancel()
+        await playing.until()
+
+
+@pytest.mark.parametrize("how", ["closed by the server", "cut", "reset", "stalled"])
+async def test_whoever_loses_the_connection_steps_down_and_leads_again_later(
+    database: Database, proxies: Callable[[int], Proxy], how: str
+) -> None:
+    proxy = proxies(urlsplit(database.url).port or 0)
+    playing = Playing()
+    async with elections(proxy.through(database.url)) as locks:
+        task = asyncio.create_task(locks.lead("relay", playing.role("first")))
+        await playing.until("first")
+        {
+            "closed by the server": database.close_connections,
+            "cut": proxy.cut,
+            "reset": proxy.refuse,
+            "stalled": proxy.stall,
+        }[how]()
+        await playing.until_ended(1)
+        proxy.accept()
+        proxy.resume()
+        await playing.until("first")
+        task.cancel()
+        await playing.until()
+
+
+async def test_a_role_that_ends_by_itself_lets_another_process_try(database: Database) -> None:
+    playing = Playing()
+
+    async def overtaken() -> None:
+        playing.begun.append("overtaken")
+        raise FenceMissed("position 'relay' is no longer at 0")
+
+    said: list[HandrailError] = []
+    locks = PostgresLocks(database.url)
+    async with (
+        Elections(locks, watch_seconds=0.02, rest_seconds=60, trouble=said.append) as first,
+        elections(database.url) as second,
+    ):
+        tasks = [asyncio.create_task(first.lead("relay", overtaken))]
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while first.led or not playing.begun:  # noqa: ASYNC110 - it leads only for a moment
+                await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(second.lead("relay", playing.role("second"))))
+        await playing.until("second")
+        for task in tasks:
+            task.cancel()
+    assert playing.begun == ["overtaken", "second"]
+    assert [type(one) for one in said] == [FenceMissed]
