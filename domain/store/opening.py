@@ -22,6 +22,22 @@ def sqlite_settings(path: Path | str, *, read_only: bool = False) -> dict[str, s
     }
 
 
+def postgres_settings(url: str, *, create: bool = False, version: int = 0) -> dict[str, str]:
+    """The library's settings for a PostgreSQL database; where it is goes past the library, which knows no TLS."""
+    return {
+        "PERSISTENCE_MODULE": "domain.store.recorder_postgres:PostgresStoreFactory",
+        "POSTGRES_DBNAME": "-",
+        "POSTGRES_HOST": "-",
+        "POSTGRES_USER": "-",
+        "POSTGRES_PASSWORD": "-",
+        "ORIGINATOR_ID_TYPE": "text",
+        "CREATE_TABLE": "n",  # the store prepares its tables itself, all at once
+        "STORE_URL": url,
+        "STORE_CREATE": "y" if create else "n",
+        "STORE_VERSION": str(version),
+    }
+
+
 def open_sqlite_store(
     path: Path | str,
     *,
@@ -35,6 +51,32 @@ def open_sqlite_store(
     """Open the store in a file, made where there is none. Raises StoreUnavailable or StoreNewer, naming the file."""
     return WorkflowStore(
         sqlite_settings(path, read_only=read_only),
+        definitions=definitions,
+        schema=schema,
+        companions=companions,
+        open_commands=open_commands,
+        workflows_held=workflows_held,
+    )
+
+
+def open_postgres_store(
+    url: str,
+    *,
+    definitions: Definitions,
+    schema: Sequence[str] = (),
+    companions: Sequence[Companion] = (),
+    open_commands: OpenCommands | None = None,
+    workflows_held: int = WORKFLOWS_HELD,
+    create: bool = False,
+    version: int = 0,
+) -> WorkflowStore:
+    """Open the store in a PostgreSQL database, `postgresql://user@host:port/database`, with libpq's parameters.
+
+    `version` is the number of the last migration that it must have had; with `create`, the tables of `schema` are made
+    without any. Raises StoreUnavailable or StoreNewer, naming the place without its password.
+    """
+    return WorkflowStore(
+        postgres_settings(url, create=create, version=version),
         definitions=definitions,
         schema=schema,
         companions=companions,

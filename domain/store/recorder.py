@@ -76,7 +76,7 @@ class StoreRecorder(ApplicationRecorder):
 
     @abstractmethod
     def data_version(self) -> int:
-        """Changes whenever somebody else has committed: unchanged, what was read is still the newest."""
+        """Changes whenever somebody else has added to the log: unchanged, the events that were read are the newest."""
 
     @abstractmethod
     def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:

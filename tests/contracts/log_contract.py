@@ -190,7 +190,12 @@ class LogContract(ABC):
         Writer(store, "a").write()
         assert follower.waiting == 0
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(
+        max_examples=60,
+        deadline=None,
+        # The suite of each backend runs it.
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.differing_executors],
+    )
     @given(
         acts=st.lists(st.tuples(st.sampled_from("awwot"), st.integers(1, 6)), max_size=40), buffered=st.integers(0, 9)
     )

@@ -8,7 +8,7 @@ import pytest
 from eventsourcing.persistence import EventStore, StoredEvent
 
 from domain.chain import GENESIS
-from domain.errors import FenceMissed, InputInvalid, StoreError, VersionConflict
+from domain.errors import FenceMissed, StoreError, VersionConflict
 from domain.events import WorkflowPaused
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent, record, stamp
@@ -206,8 +206,20 @@ class RecorderContract(ABC):
         assert recorder.data_version() == before
         other.select_log(0, 10)
         assert recorder.data_version() == before
-        other.insert_rows([], along=[Note("other", "x")])
+        other.insert_rows(rows("b", 1))
         assert recorder.data_version() != before
+
+    def test_the_data_version_tells_of_others_before_and_after_ours(
+        self, recorder: StoreRecorder, other: StoreRecorder
+    ) -> None:
+        before = recorder.data_version()
+        other.insert_rows(rows("b", 1))
+        recorder.insert_rows(rows("a", 1))
+        between = recorder.data_version()
+        assert between != before
+        recorder.insert_rows(rows("a", 2))
+        other.insert_rows(rows("b", 2))
+        assert recorder.data_version() != between
 
     # --- transactions and reads of the rooms' own
 
@@ -281,17 +293,6 @@ class RecorderContract(ABC):
             assert list(copy.insert_rows(rows("b", 1))) == [3]
         finally:
             copy.close()
-
-    def test_a_backup_takes_the_place_of_nothing(self, recorder: StoreRecorder, tmp_path: Path) -> None:
-        recorder.insert_rows(rows("a", 1))
-        target = tmp_path / "precious"
-        target.write_text("mine", encoding="utf-8")
-        with pytest.raises(InputInvalid, match="exists already"):
-            recorder.backup(target)
-        with pytest.raises(InputInvalid, match="does not exist"):
-            recorder.backup(tmp_path / "nowhere" / "copy")
-        assert target.read_text(encoding="utf-8") == "mine"
-        assert [path for path in tmp_path.iterdir() if "unfinished" in path.name] == []
 
     @abstractmethod
     def back_up(self, recorder: StoreRecorder, folder: Path) -> None:

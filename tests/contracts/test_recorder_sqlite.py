@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
+from domain.errors import InputInvalid
 from domain.store.connection_sqlite import StoreFile
 from domain.store.recorder import StoreRecorder
 from domain.store.recorder_sqlite import SQLiteStoreRecorder
-from tests.contracts.recorder_contract import RecorderContract
+from tests.contracts.recorder_contract import RecorderContract, rows
 
 
 class TestSQLiteRecorder(RecorderContract):
@@ -17,3 +20,14 @@ class TestSQLiteRecorder(RecorderContract):
 
     def restored(self, folder: Path) -> StoreRecorder:
         return self.opened(folder)
+
+    def test_a_backup_takes_the_place_of_nothing(self, recorder: StoreRecorder, tmp_path: Path) -> None:
+        recorder.insert_rows(rows("a", 1))
+        target = tmp_path / "precious"
+        target.write_text("mine", encoding="utf-8")
+        with pytest.raises(InputInvalid, match="exists already"):
+            recorder.backup(target)
+        with pytest.raises(InputInvalid, match="does not exist"):
+            recorder.backup(tmp_path / "nowhere" / "copy")
+        assert target.read_text(encoding="utf-8") == "mine"
+        assert [path for path in tmp_path.iterdir() if "unfinished" in path.name] == []

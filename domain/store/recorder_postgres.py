@@ -1,0 +1,261 @@
+"""The recorder on PostgreSQL: the library's, with inserts that wait for one another and everything on few round trips.
+
+Writers take turns by an advisory lock that lasts as long as their transaction, so positions rise in the order of
+commits: whoever follows the log by position misses nothing. The library's `LOCK TABLE` would do the same, and wait for
+every VACUUM besides. Its `@retry` is not used either: it would run a transaction again whose commit had succeeded.
+
+Unlike on SQLite, positions may have gaps: what was rolled back leaves one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
+from eventsourcing.utils import Environment, EnvType
+
+from domain.errors import InputInvalid, StoreUnavailable
+from domain.ports import Along, Cursor
+from domain.store.batches_postgres import several
+from domain.store.connection_postgres import Statements, StoreServer
+from domain.store.mapper import EventRow
+from domain.store.migrations_postgres import check_migrated
+from domain.store.recorder import EVENTS, SNAPSHOTS, StoreRecorder
+from domain.store.schema import SCHEMA_FACT, STORE_TABLES, schema_digest
+
+STORE_URL: Final = "STORE_URL"
+"""Name of the setting with the store's address."""
+STORE_CREATE: Final = "STORE_CREATE"
+"""Name of the setting that has the store create its tables itself; its value is `y`."""
+STORE_VERSION: Final = "STORE_VERSION"
+"""Name of the setting with the number of the last migration that this version of Handrail knows."""
+
+CHANNEL: Final = "handrail_log"
+"""What those listen on who want to know that something was added to the log."""
+
+INSERTS: Final = int.from_bytes(b"Handrail", "big")
+"""The advisory lock of who adds to the log."""
+SCHEMA: Final = INSERTS + 1
+"""The advisory lock of who changes tables."""
+
+EVENT_TABLES: Final[tuple[str, ...]] = (
+    f"""CREATE TABLE IF NOT EXISTS {EVENTS} (
+        id BIGSERIAL PRIMARY KEY, originator_id TEXT NOT NULL, originator_version BIGINT NOT NULL,
+        topic TEXT NOT NULL, state BYTEA NOT NULL, UNIQUE (originator_id, originator_version))""",
+    f"""CREATE TABLE IF NOT EXISTS {SNAPSHOTS} (
+        originator_id TEXT, originator_version BIGINT, topic TEXT, state BYTEA,
+        PRIMARY KEY (originator_id, originator_version))""",
+)
+
+_EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
+_INSERT: Final = f"INSERT INTO {EVENTS} ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?) RETURNING id"
+_LOCK: Final = f"SELECT extract(epoch FROM clock_timestamp())::float8, pg_advisory_xact_lock({INSERTS})::text"
+_LOCK_AND_TELL: Final = f"{_LOCK}, pg_notify('{CHANNEL}', '')::text"
+
+
+class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
+    """Events, snapshots and every table of the rooms in one PostgreSQL database."""
+
+    datastore: StoreServer
+
+    def __init__(
+        self, datastore: PostgresDatastore, *, events_table_name: str = EVENTS, create: bool = True, version: int = 0
+    ) -> None:
+        """Made by the factory. With `create`, `prepare` makes what is missing; else it asks for that migration."""
+        if not isinstance(datastore, StoreServer):
+            raise StoreUnavailable("the store's recorder needs a store's server; take both from PostgresStoreFactory")
+        super().__init__(datastore, events_table_name=events_table_name)
+        self.place = datastore.place
+        self._create = create
+        self._version = version
+        self._guard = threading.Lock()
+        self._known = 0
+        self._changes = 0
+
+    @property
+    def commits_begun(self) -> int:
+        """How many commits were asked for so far."""
+        return self.datastore.commits_begun
+
+    def create_table(self) -> None:
+        """Create the store's own tables."""
+        self.prepare(())
+
+    def prepare(self, schema: Sequence[str]) -> None:
+        """Create what is missing of the store's tables and of those handed in, or check that it was migrated.
+
+        Raises StoreUnavailable, or StoreNewer, saying what to do.
+        """
+        if not self._create:
+            with self.reading() as cursor:
+                check_migrated(cursor, self._version, self.place)
+            return
+        statements = [*EVENT_TABLES, *STORE_TABLES, *schema]
+        digest = schema_digest(statements)
+        with self.reading() as cursor:
+            there = cursor.query("SELECT to_regclass('store_facts')::text")[0][0] is not None
+            if there and cursor.query("SELECT value FROM store_facts WHERE name = ?", (SCHEMA_FACT,)) == [(digest,)]:
+                return
+        with self.transaction("schema") as cursor:
+            cursor.query(f"SELECT pg_advisory_xact_lock({SCHEMA})::text")
+            for statement in statements:
+                cursor.execute(statement)
+            cursor.execute(
+                "INSERT INTO store_facts (name, value) VALUES (?, ?) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (SCHEMA_FACT, digest),
+            )
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    def insert_rows(self, rows: Sequence[EventRow], *, along: Sequence[Along] = (), **_: Any) -> Sequence[int]:
+        """Insert events and run `along` in one transaction; the events' positions."""
+        with self.datastore.writing() as wire:
+            clock = wire.gather(_LOCK_AND_TELL if rows else _LOCK)
+            inserted = [wire.gather(*each) for each in several(_INSERT, rows)]
+            statements = Statements(wire, clock)
+            for each in along:
+                each.run(statements)
+        positions = [row[0] for part in inserted for row in part.answer.rows]
+        if positions:
+            self._note(positions)
+        return positions
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
+        """The library's own way in, for what it saves itself."""
+        rows = [EventRow(str(one.originator_id), one.originator_version, one.topic, one.state) for one in stored_events]
+        return self.insert_rows(rows, **kwargs)
+
+    @contextlib.contextmanager
+    def transaction(self, point: str = "commit") -> Iterator[Cursor]:
+        """A transaction for writing; `point` names the fault points around its commit."""
+        with self.datastore.writing(point=point) as wire:
+            yield Statements(wire)
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Cursor]:
+        """A consistent view for reading."""
+        with self.datastore.viewing() as wire:
+            yield Statements(wire)
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT, which needs no view of its own: one round trip."""
+        return self.datastore.ask(statement, parameters).rows
+
+    def data_version(self) -> int:
+        """Changes whenever somebody else has added to the log."""
+        newest = self.max_notification_id()
+        with self._guard:
+            if newest != self._known:
+                self._known = newest
+                self._changes += 1
+            return self._changes
+
+    def _note(self, positions: Sequence[int]) -> None:
+        """Take what this process added for known, where nobody else was in between."""
+        with self._guard:
+            if positions[0] == self._known + 1 and positions[-1] - positions[0] + 1 == len(positions):
+                self._known = positions[-1]
+
+    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
+        """Up to `limit` events behind the position `after`, in the order of the log."""
+        rows = self.query(f"SELECT id, {_EVENT_COLUMNS} FROM {EVENTS} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [(row[0], EventRow(*row[1:])) for row in rows]
+
+    def select_events(
+        self,
+        originator_id: Any,
+        *,
+        gt: int | None = None,
+        lte: int | None = None,
+        desc: bool = False,
+        limit: int | None = None,
+    ) -> Sequence[StoredEvent]:
+        """The library's way of reading one workflow's events."""
+        conditions, parameters = ["originator_id = ?"], [originator_id]
+        if gt is not None:
+            conditions.append("originator_version > ?")
+            parameters.append(gt)
+        if lte is not None:
+            conditions.append("originator_version <= ?")
+            parameters.append(lte)
+        bound = "LIMIT ?" if limit is not None else ""
+        rows = self.query(
+            f"SELECT {_EVENT_COLUMNS} FROM {EVENTS} WHERE {' AND '.join(conditions)} "
+            f"ORDER BY originator_version {'DESC' if desc else 'ASC'} {bound}",
+            parameters if limit is None else [*parameters, limit],
+        )
+        return [StoredEvent(*row) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The library's way of reading the log, for what the library offers on top of it."""
+        conditions, parameters = ["true"], list[int | str]()
+        if start is not None:
+            conditions.append("id >= ?" if inclusive_of_start else "id > ?")
+            parameters.append(start)
+        if stop is not None:
+            conditions.append("id <= ?")
+            parameters.append(stop)
+        if topics:
+            conditions.append(f"topic IN ({', '.join('?' * len(topics))})")
+            parameters.extend(topics)
+        rows = self.query(
+            f"SELECT id, {_EVENT_COLUMNS} FROM {EVENTS} WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?",
+            (*parameters, limit),
+        )
+        return [
+            Notification(id=position, originator_id=name, originator_version=version, topic=topic, state=state)
+            for position, name, version, topic, state in rows
+        ]
+
+    def max_notification_id(self) -> int:
+        """The newest position, or 0."""
+        ((newest,),) = self.query(f"SELECT max(id) FROM {EVENTS}")
+        return newest or 0
+
+    # --- else -------------------------------------------------------------------------------------------------------
+
+    def backup(self, target: Path) -> None:
+        """Refuse: PostgreSQL brings what backs it up."""
+        raise InputInvalid(
+            f"store {self.place} is backed up with PostgreSQL's own tools, not to {target}: "
+            "use pg_dump, or pg_basebackup with archived WAL; `handrail restore` after it was put back"
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.datastore.close()
+
+
+class PostgresStoreFactory(PostgresFactory):
+    """The library's factory, handing out our recorder on our connections."""
+
+    def __init__(self, env: Environment | EnvType | None) -> None:
+        """Take the place from STORE_URL, and whether to create tables from STORE_CREATE."""
+        super().__init__(env)
+        unused: PostgresDatastore = self.datastore
+        unused.close()
+        self.datastore = StoreServer(str(self.env.get(STORE_URL)))
+
+    def application_recorder(self) -> PostgresStoreRecorder:
+        """Our recorder."""
+        return PostgresStoreRecorder(
+            self.datastore,
+            create=self.env.get(STORE_CREATE) == "y",
+            version=int(self.env.get(STORE_VERSION) or 0),
+        )
