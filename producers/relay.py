@@ -64,8 +64,10 @@ class Follower(Protocol):
 class Announcer(Protocol):
     """Tells other services what happened."""
 
-    kinds: Collection[type[Event]]
-    """The events that are told."""
+    @property
+    def kinds(self) -> Collection[type[Event]]:
+        """The events that are told."""
+        ...
 
     async def announce(self, told: Sequence[tuple[RecordedEvent, WorkflowFacts]]) -> Sequence[NotCarried]:
         """Tell of these events; those that the transport would not take, and why.

@@ -1,0 +1,130 @@
+"""What goes out of a store that many processes share: the relay on the broker, and what is issued again.
+
+The relay here sends only commands that are still open and that nobody else has promised to send; whoever claimed one as
+it was scheduled runs it. Attempts in other processes hear of a stopping workflow by their heartbeats.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+from consumers.claims import Claims, OpenRow
+from consumers.inbox import InboxCompanion
+from deploy.following import PatientFollower
+from deploy.loading import LoadedDefinitions
+from deploy.relaying import RelaySurroundings
+from domain.definitions import Definition
+from domain.errors import BrokerError, StoreError
+from domain.events import StoppingBegan
+from domain.ports import Aside, Clock, Command, Decider
+from domain.store.application import WorkflowStore
+from domain.store.aside import inline
+from domain.store.positions import position_of
+from domain.transport import Publisher
+from producers.announcing import BrokerAnnouncer
+from producers.commands import BrokerSender
+from producers.relay import RELAY, Relay
+from producers.signals import Signals
+
+_log: Final = logging.getLogger("handrail.deploy")
+
+
+class Outbound:
+    """Puts the relay of a remote process together, and what the timer issues again.
+
+    `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a process has of its store, and its way out
+        self,
+        *,
+        store: WorkflowStore,
+        decider: Decider,
+        signals: Signals,
+        claims: Claims,
+        inbox: InboxCompanion,
+        definitions: LoadedDefinitions,
+        publisher: Publisher,
+        clock: Clock,
+        aside: Aside = inline,
+    ) -> None:
+        """Nothing is sent before `relay` or `reissue`; starting and closing the publisher is the caller's."""
+        self._store = store
+        self._decider = decider
+        self._signals = signals
+        self._claims = claims
+        self._inbox = inbox
+        self._clock = clock
+        self._aside = aside
+        self._foreign = foreign_queues(definitions)
+        self.sender = BrokerSender(publisher, foreign=self._is_foreign, handed_over=self._hand_over)
+        self.announcer = BrokerAnnouncer(publisher)
+        self.outside = RelaySurroundings(
+            store=store, definitions=definitions, wanted=self._wanted, stopping=_told_by_heartbeats, aside=aside
+        )
+
+    async def relay(self) -> None:
+        """Relay until cancelled; raises FenceMissed where another process does."""
+        await self.outside.try_all()
+        follower = PatientFollower(self._store, await self._aside(self._position))
+        relay = Relay(
+            follower=follower,
+            sender=self.sender,
+            decider=self._decider,
+            signals=self._signals,
+            known=self.outside.known,
+            outside=self.outside,
+            clock=self._clock,
+            announcer=self.announcer,
+        )
+        try:
+            await relay.run()
+        finally:
+            follower.close()
+            try:
+                await relay.write_position()
+            except StoreError as error:
+                _log.info("the relay's position stays behind: %s", error)
+
+    async def reissue(self, rows: Sequence[OpenRow]) -> Iterable[str]:
+        """Send open commands again; those that need no look for a while. Nothing where there is no broker."""
+        commands, settled = await self.outside.commands_of(rows)
+        try:
+            not_sent = await self.sender.send(commands)
+        except BrokerError as error:
+            _log.warning("what nobody claimed is not issued again for now: %s", error)
+            return settled
+        for one in not_sent:
+            _log.warning("%s could not be issued again: %s", one.message_id, one.reason)
+        # Those that the broker would not take wait as long as the others before they are tried once more.
+        return [*settled, *(command.message_id for command in commands)]
+
+    def _position(self) -> int:
+        with self._store.reading() as cursor:
+            return position_of(cursor, RELAY)
+
+    async def _wanted(self, message_ids: Sequence[str]) -> Collection[str]:
+        return await self._aside(lambda: self._open_among(message_ids))
+
+    def _open_among(self, message_ids: Sequence[str]) -> Collection[str]:
+        with self._store.reading() as cursor:
+            return self._inbox.open_among(cursor, message_ids)
+
+    def _is_foreign(self, command: Command) -> bool:
+        return command.queue in self._foreign
+
+    async def _hand_over(self, message_ids: Sequence[str]) -> None:
+        await self._aside(lambda: self._claims.hand_over(message_ids))
+
+
+def foreign_queues(definitions: Iterable[Definition]) -> frozenset[str]:
+    """The queues that consumers in other languages serve: those of `foreign` activity types, and of no others."""
+    return frozenset(
+        declared.queue for definition in definitions for declared in definition.activities.values() if declared.foreign
+    )
+
+
+def _told_by_heartbeats(_workflow_id: str, _event: StoppingBegan) -> None:
+    """Attempts in other processes find in their claims' rows that they are to stop."""

@@ -1,0 +1,53 @@
+"""Tells other services on `handrail.events` what happened: approvals requested, workflows begun and ended, trouble.
+
+A message is made from the recorded event and what its workflow began with, and from nothing else: whoever tells of an
+event again sends the same message, under the same id. Nobody need listen, so nothing comes back; only where a
+listener's own queue is full does the broker refuse, and then the event is told again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from domain.events import STORED
+from domain.messages.announcements import announced, announcement_of
+from domain.messages.writing import outgoing_announcement
+from domain.recorded import RecordedEvent
+from domain.transport import Outgoing, Published, Publisher
+from producers.facts import WorkflowFacts
+
+TOLD: Final = frozenset(kind for kind in STORED.values() if announced(kind))
+"""The events that others are told of."""
+
+
+class BrokerAnnouncer:
+    """Publishes announcements, all of a batch at once."""
+
+    kinds = TOLD
+
+    def __init__(self, publisher: Publisher) -> None:
+        """Publish through this one."""
+        self._publisher = publisher
+
+    async def announce(
+        self, told: Sequence[tuple[RecordedEvent, WorkflowFacts]]
+    ) -> Sequence[tuple[RecordedEvent, str]]:
+        """Tell of these events; those that the broker has not confirmed, and why. Raises BrokerError."""
+        messages: list[Outgoing] = []
+        sources: list[RecordedEvent] = []
+        for recorded, facts in told:
+            announcement = announcement_of(recorded, facts)
+            if announcement is not None:
+                messages.append(outgoing_announcement(announcement, causation_id=recorded.cause))
+                sources.append(recorded)
+        answers = await self._publisher.publish(messages)
+        return [
+            (recorded, f"told to nobody: {answer.value}")
+            for recorded, answer in zip(sources, answers, strict=True)
+            if answer not in _HARMLESS
+        ]
+
+
+_HARMLESS: Final = frozenset({Published.CONFIRMED, Published.RETURNED})
+"""What needs no second try: a message that nobody listens to is as good as told."""
