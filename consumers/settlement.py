@@ -2,8 +2,8 @@
 
 Theory: the row of the inbox is the truth, the delivery only a hint that it is there. A delivery may be forgotten as
 soon as the row says all that it said: when its outcome is recorded, and when it means nothing any more. It is kept as
-long as it cannot be told, or nothing can be done about it yet: that is trouble of the place, not of the message. It is
-rejected, to the dead queue, only where the message itself can never be understood.
+long as it cannot be told, or nothing can be done about it yet: that is trouble of the place, not of the message. It
+goes to the dead queue, with the reason, only where the message itself can never be understood, or is not what was sent.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ class Delivered(Enum):
     DEFINITION_MISSING = "the definition that it names is not loaded here"
     STORE_UNAVAILABLE = "the store cannot be asked"
     UNREADABLE = "it is no step command that this version can read"
+    DIFFERING = "it tells its consumer something else than was scheduled"
+    FOREIGN = "its activity type is for a consumer in another language"
+    DEFERRED = "a limit over all processes has it wait: its row says until when"
+    LET_GO = "it waited for room too long"
 
 
 class Settlement(Enum):
@@ -31,7 +35,7 @@ class Settlement(Enum):
 
     ACKNOWLEDGE = "forget it"
     KEEP = "hold it, and try again"
-    REJECT = "send it to the dead queue"
+    BURY = "publish it to the dead queue with the reason, then forget it"
 
 
 SETTLEMENTS: Final[dict[Delivered, Settlement]] = {
@@ -45,7 +49,12 @@ SETTLEMENTS: Final[dict[Delivered, Settlement]] = {
     # Its row stays open, and is issued again at growing intervals, until somebody has the definition.
     Delivered.DEFINITION_MISSING: Settlement.ACKNOWLEDGE,
     Delivered.STORE_UNAVAILABLE: Settlement.KEEP,
-    Delivered.UNREADABLE: Settlement.REJECT,
+    Delivered.UNREADABLE: Settlement.BURY,
+    Delivered.DIFFERING: Settlement.BURY,
+    Delivered.FOREIGN: Settlement.BURY,
+    # Their rows stay open, and are issued again.
+    Delivered.DEFERRED: Settlement.ACKNOWLEDGE,
+    Delivered.LET_GO: Settlement.ACKNOWLEDGE,
 }
 
 
@@ -58,4 +67,35 @@ def of_row(state: str | None) -> Delivered:
     """What a delivery means whose command was not open, by the state of its row (None: no row)."""
     if state is None:
         return Delivered.UNKNOWN
-    return Delivered.CLAIMED if state == "claimed" else Delivered.NOT_OPEN
+    return Delivered.CLAIMED if state in {"claimed", "handed_over"} else Delivered.NOT_OPEN
+
+
+class Received(Enum):
+    """What became of a message that is no step command: a goal, approval, signal, outcome or control."""
+
+    RECORDED = "it was decided on, and what was decided is recorded"
+    REFUSED = "it does not count, and that is recorded"
+    LATE = "it tells of an attempt that was given up for lost, and that is recorded"
+    IGNORED = "there is nothing left for it to change"
+    REPEATED = "it was received before"
+    CONFLICT = "another message was received before under its id"
+    UNFIT = "it cannot be accepted, whoever tries"
+    UNDECIDED = "the store cannot be asked, or others were first again and again"
+
+
+RECEPTIONS: Final[dict[Received, Settlement]] = {
+    Received.RECORDED: Settlement.ACKNOWLEDGE,
+    Received.REFUSED: Settlement.ACKNOWLEDGE,
+    Received.LATE: Settlement.ACKNOWLEDGE,
+    Received.IGNORED: Settlement.ACKNOWLEDGE,
+    Received.REPEATED: Settlement.ACKNOWLEDGE,
+    # Never acknowledged only: whoever sent it believes that it was accepted.
+    Received.CONFLICT: Settlement.BURY,
+    Received.UNFIT: Settlement.BURY,
+    Received.UNDECIDED: Settlement.KEEP,
+}
+
+
+def settle_received(received: Received) -> Settlement:
+    """How a delivery is settled whose message is no step command."""
+    return RECEPTIONS[received]

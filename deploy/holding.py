@@ -13,9 +13,9 @@ from consumers.claims import Claims, OpenRow
 from consumers.context import Surroundings
 from consumers.inbox import REISSUE_AFTER_SECONDS
 from consumers.leases import LeaseKeeper
-from consumers.memory import MemoryConsumer
 from consumers.redaction import Redactor
 from consumers.sweep import Sweep
+from consumers.waiting import WaitingRoom
 from deploy.artifacts import ArtifactStore
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
@@ -81,7 +81,7 @@ class Holder:
         )
         self.runner.trouble = opened.watchers.fail
         claims = Claims(store, owner, lease_seconds=settings.lease_seconds)
-        self.consumer = MemoryConsumer(claims, self.runner, most=settings.deliveries_held)
+        self.consumer = WaitingRoom(claims, self.runner, most=settings.deliveries_held)
         self.consumer.drained = self._drained
         self.consumer.missing = self._missing
         self.sender = MemorySender(self.consumer.put)

@@ -20,15 +20,20 @@ def test_every_case_is_decided() -> None:
         (Delivered.DEFINITION_MISSING, Settlement.ACKNOWLEDGE),
         (Delivered.NO_ROOM, Settlement.KEEP),
         (Delivered.STORE_UNAVAILABLE, Settlement.KEEP),
-        (Delivered.UNREADABLE, Settlement.REJECT),
+        (Delivered.DEFERRED, Settlement.ACKNOWLEDGE),
+        (Delivered.LET_GO, Settlement.ACKNOWLEDGE),
+        (Delivered.UNREADABLE, Settlement.BURY),
+        (Delivered.DIFFERING, Settlement.BURY),
+        (Delivered.FOREIGN, Settlement.BURY),
     ],
 )
 def test_settlement(delivered: Delivered, settlement: Settlement) -> None:
     assert settle(delivered) is settlement
 
 
-def test_trouble_of_the_place_never_rejects() -> None:
-    assert {one for one in Delivered if settle(one) is Settlement.REJECT} == {Delivered.UNREADABLE}
+def test_only_the_message_itself_brings_it_to_the_dead_queue() -> None:
+    buried = {one for one in Delivered if settle(one) is Settlement.BURY}
+    assert buried == {Delivered.UNREADABLE, Delivered.DIFFERING, Delivered.FOREIGN}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +41,7 @@ def test_trouble_of_the_place_never_rejects() -> None:
     [
         (None, Delivered.UNKNOWN),
         ("claimed", Delivered.CLAIMED),
+        ("handed_over", Delivered.CLAIMED),
         ("done", Delivered.NOT_OPEN),
         ("revoked", Delivered.NOT_OPEN),
         ("lapsed", Delivered.NOT_OPEN),

@@ -1,4 +1,4 @@
-"""The in-memory consumer: claims what can begin, holds what cannot, drops what does not fit, settles each delivery."""
+"""The waiting room: claims what can begin, holds what cannot, drops what does not fit, settles each delivery."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ import pytest
 
 from consumers.activities import Bounds
 from consumers.claims import Claims
-from consumers.memory import MemoryConsumer
 from consumers.settlement import Delivered
+from consumers.waiting import WaitingRoom
 from domain.definitions import activity
 from domain.errors import StoreUnavailable
 from domain.faultpoints import arm
@@ -38,10 +38,10 @@ class Received:
     def __init__(self, store: WorkflowStore, shop: Workshop, most: int = 100) -> None:
         self.shop = shop
         self.claims = Claims(store, OWNER, lease_seconds=LEASE_SECONDS)
-        self.consumer = MemoryConsumer(self.claims, shop.runner, most=most)
+        self.consumer = WaitingRoom(self.claims, shop.runner, most=most)
 
-    def turn(self) -> bool:
-        return self.consumer.turn()
+    async def turn(self) -> bool:
+        return await self.consumer.turn()
 
     async def over(self, *commands: Command) -> None:
         await self.shop.over(commands)
@@ -57,7 +57,7 @@ async def test_deliveries_are_claimed_together_run_and_acknowledged(store: Workf
     arm(seen.append)
     try:
         assert received.consumer.put(commands) == 3
-        received.turn()
+        await received.turn()
         assert set(rows(store).values()) == {("claimed", OWNER)}
         await received.over(*commands)
     finally:
@@ -86,7 +86,7 @@ async def test_what_is_not_open_is_acknowledged_and_never_run(
     if state is not None:
         put(store, "wf_1", state, owner)
     received.consumer.put([shop.command("a", "wf_1")])
-    received.turn()
+    await received.turn()
     assert not shop.runner.running
     assert received.consumer.counts == {delivered: 1}
 
@@ -103,15 +103,15 @@ async def test_a_second_delivery_runs_nothing_whenever_it_comes(store: WorkflowS
     command = shop.command("a", "wf_1")
     put(store, "wf_1")
     received.consumer.put([command, command])
-    received.turn()
+    await received.turn()
     received.consumer.put([command])
-    received.turn()
+    await received.turn()
     go_on.set()
     await received.over(command)
     with store.transaction() as cursor:
         cursor.execute("UPDATE inbox SET state = 'done'")
     received.consumer.put([command])
-    received.turn()
+    await received.turn()
     assert len(shop.decisions.outcomes) == 1
     assert received.consumer.counts == {
         Delivered.RUNNING_HERE: 2,
@@ -142,12 +142,12 @@ async def test_an_activity_without_room_holds_up_no_other(store: WorkflowStore) 
             )
     put(store, "wf_9")
     received.consumer.put([*crowd, behind])
-    received.turn()
+    await received.turn()
     assert [state for state, _ in rows(store).values()] == ["claimed", "open", "open", "claimed"]
     await received.over(behind)
     go_on.set()
     await received.over(crowd[0])
-    received.turn()
+    await received.turn()
     await received.over(crowd[1])
     assert len(shop.decisions.outcomes) == 3
 
@@ -161,7 +161,7 @@ async def test_what_does_not_fit_is_dropped_and_asked_for_again_when_there_is_ro
     drained: list[bool] = []
     received.consumer.drained = lambda: drained.append(True)
     assert received.consumer.put(commands) == 4
-    received.turn()
+    await received.turn()
     await received.over(*commands)
     assert drained == [True]
     assert len(shop.decisions.outcomes) == 4
@@ -173,7 +173,7 @@ async def test_a_definition_that_is_not_loaded_leaves_the_row_open(store: Workfl
     received = Received(store, shop)
     put(store, "wf_1")
     received.consumer.put([shop.command("not loaded", "wf_1")])
-    received.turn()
+    await received.turn()
     assert received.consumer.counts == {Delivered.DEFINITION_MISSING: 1}
     assert rows(store) == {"wf_1": ("open", None)}
 
@@ -187,14 +187,14 @@ async def test_while_the_store_cannot_be_asked_deliveries_are_kept(
     put(store, "wf_1")
     received.consumer.put([command])
 
-    def unavailable(_: object) -> frozenset[str]:
+    def unavailable(*_: object, **__: object) -> frozenset[str]:
         raise StoreUnavailable("locked")
 
     with monkeypatch.context() as patched:
-        patched.setattr(received.claims, "claim", unavailable)
+        patched.setattr(received.claims, "take", unavailable)
         with pytest.raises(StoreUnavailable):
-            received.turn()
-    received.turn()
+            await received.turn()
+    await received.turn()
     await received.over(command)
     assert len(shop.decisions.outcomes) == 1
 
