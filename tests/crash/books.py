@@ -5,7 +5,8 @@ engine to its promises while it is being called, and writes down each breach in 
 
 - a step's key never changes between calls;
 - a `once` activity is called at most once per proof of absence;
-- nothing is applied after it was undone;
+- nothing is applied after it was undone (what an attempt that was given up long ago still sends is turned away);
+- the same attempt never calls twice, and all attempts ask for the same;
 - a person who settles an outcome says the truth (this one is about the test itself).
 """
 
@@ -20,7 +21,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 Act = Literal["apply", "apply_once", "undo", "ask", "find_absent"]
-Word = Literal["applied", "busy", "never", "absent", "undone", "noted"]
+Word = Literal["applied", "busy", "never", "absent", "undone", "noted", "late"]
 
 CHANGES: frozenset[Act] = frozenset({"apply", "apply_once", "undo"})
 
@@ -29,7 +30,8 @@ class Call(BaseModel):
     """One call from inside. `of` is the key of the effect that an undo or a question is about.
 
     How the outside is to behave comes with the call: `busy` times it is not ready, `never` it refuses for good,
-    `refuse` times it proves that it did nothing, `lose` times it does as asked and its answer is lost.
+    `refuse` times it proves that it did nothing, `lose` times it does as asked and its answer is lost. It takes its time
+    over it (`takes_seconds`), half of that before the effect and half before the answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +46,7 @@ class Call(BaseModel):
     never: bool = False
     refuse: int = 0
     lose: int = 0
+    takes_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,8 @@ class Books:
     def _word_for(self, call: Call) -> Word:
         if call.act == "find_absent":
             return "noted"
+        if self._is_late(call):
+            return "late"
         if call.act == "ask":
             return "applied" if self.stands(call.of) else "absent"
         if call.never:
@@ -118,14 +123,31 @@ class Books:
         keys = {entry.call.key for entry in self.calls(call.act, call.name) if entry.call.workflow == call.workflow}
         if call.act in CHANGES and keys - {call.key}:
             yield f"{call.name}: the key of its {call.act} changed from {sorted(keys)} to {call.key!r}"
-        if call.act in {"apply", "apply_once"} and any(
-            entry.word == "undone" and entry.call.of == call.key for entry in self.entries
-        ):
+        if call.act in {"apply", "apply_once"} and self._is_undone(call.key) and not self._is_late(call):
             yield f"{call.name}: called again after it was undone"
+        yield from self._breaches_of_repeat(call)
         if call.act == "apply_once" and self._unproven(call.key):
             yield f"{call.name}: `once` was called again without proof that the call before did nothing"
         if call.act == "find_absent" and self.stands(call.of):
             yield f"{call.name}: a person said that it was not applied, but it was"
+
+    def _breaches_of_repeat(self, call: Call) -> Iterator[str]:
+        """All attempts under a key ask for the same, and each of them once; a call without an attempt is a test's."""
+        if not call.attempt:
+            return
+        before = [entry.call for entry in self.calls(call.act, call.name) if entry.call.key == call.key]
+        if any(one.attempt == call.attempt for one in before):
+            yield f"{call.name}: attempt {call.attempt} of its {call.act} called twice"
+        if any(one.model_copy(update={"attempt": call.attempt}) != call for one in before):
+            yield f"{call.name}: asked for something else under the same key"
+
+    def _is_undone(self, key: str) -> bool:
+        return any(entry.word == "undone" and entry.call.of == key for entry in self.entries)
+
+    def _is_late(self, call: Call) -> bool:
+        """Whether it comes from an attempt that was given up: a newer one has called since, and was undone."""
+        newest = max((entry.call.attempt for entry in self.entries if entry.call.key == call.key), default=0)
+        return call.attempt < newest and self._is_undone(call.key)
 
     def _unproven(self, key: str) -> bool:
         """Whether a call was made of which nobody has heard that it did nothing."""

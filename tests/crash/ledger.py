@@ -83,7 +83,7 @@ class Ledger:
         if hold is not None:
             hold.number -= 1
         if hold is None or hold.number != 0:
-            return self._take(name, world, call)
+            return await self._in_time(name, world, call, reader)
         answer = self._take(name, world, call) if hold.when == "after" else None
         hold.engaged.set()
         gone = asyncio.ensure_future(reader.read())
@@ -95,6 +95,19 @@ class Ledger:
         if caller_gone:
             return None
         return answer or self._take(name, world, call)
+
+    async def _in_time(self, name: str, world: World, call: Call, reader: asyncio.StreamReader) -> dict[str, Any]:
+        """Answer as slowly as the call says; whoever hangs up meanwhile has asked all the same."""
+        if not call.takes_seconds:
+            return self._take(name, world, call)
+        gone = asyncio.ensure_future(reader.read())
+        try:
+            await asyncio.wait({gone}, timeout=call.takes_seconds / 2)
+            answer = self._take(name, world, call)
+            await asyncio.wait({gone}, timeout=call.takes_seconds / 2)
+        finally:
+            gone.cancel()
+        return answer
 
     def _take(self, name: str, world: World, call: Call) -> dict[str, Any]:
         entry = world.books.take(call)

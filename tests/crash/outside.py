@@ -22,20 +22,20 @@ def line_of(world: str, do: str, more: dict[str, Any]) -> bytes:
     return json.dumps({"world": world, "do": do, **more}).encode() + b"\n"
 
 
-async def call(given: Call) -> dict[str, Any]:
-    """One call of an async activity; waits as long as the outside does."""
+async def call(given: Call, world: str = "") -> dict[str, Any]:
+    """One call of an async activity, in the world of its process or another; waits as long as the outside does."""
     reader, writer = await asyncio.open_connection("127.0.0.1", int(os.environ[PORT_VARIABLE]), limit=1024 * 1024)
     try:
-        writer.write(line_of(os.environ[WORLD_VARIABLE], "call", {"call": given.model_dump()}))
+        writer.write(line_of(world or os.environ[WORLD_VARIABLE], "call", {"call": given.model_dump()}))
         await writer.drain()
         return dict(json.loads(await reader.readline()))
     finally:
         writer.close()
 
 
-def call_blocking(given: Call) -> dict[str, Any]:
+def call_blocking(given: Call, world: str = "") -> dict[str, Any]:
     """One call of a plain activity."""
-    outside = Outside(int(os.environ[PORT_VARIABLE]), os.environ[WORLD_VARIABLE])
+    outside = Outside(int(os.environ[PORT_VARIABLE]), world or os.environ[WORLD_VARIABLE])
     return outside.request("call", call=given.model_dump())
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.crash.books import Books, Call
 from tests.crash.ledger import When
 from tests.crash.outside import LIMIT_SECONDS, Outside, line_of
+from tests.servers.processes import until
 
 Worlds = Callable[[], Outside]
 
@@ -66,6 +67,9 @@ def test_the_outside_behaves_as_it_is_told_to() -> None:
         ([apply(), apply("wf/a/run~2")], "key of its apply changed"),
         ([apply(key="")], "without a key"),
         ([apply(), UNDO, apply()], "after it was undone"),
+        ([apply(attempt=1), UNDO, apply(attempt=2)], "after it was undone"),
+        ([apply(attempt=1), apply(attempt=1)], "called twice"),
+        ([apply(attempt=1), apply(attempt=2, lose=1)], "something else"),
         ([once(), once()], "without proof"),
         ([once(busy=1), once(busy=1)], "without proof"),
         ([once(), ASK, once()], "without proof"),
@@ -85,6 +89,8 @@ def test_every_breach_is_noticed(calls: list[Call], breach: str) -> None:
     "calls",
     [
         [apply(), apply(), UNDO, UNDO],
+        [apply(attempt=1), apply(attempt=2)],
+        [apply(attempt=2), UNDO, apply(attempt=1)],
         [ASK, once()],
         [once(refuse=1), once(refuse=1)],
         [once(never=True), ASK, once()],
@@ -97,6 +103,12 @@ def test_what_is_allowed_is_no_breach(calls: list[Call]) -> None:
     for call in calls:
         books.take(call)
     assert books.breaches == []
+
+
+def test_what_an_attempt_sends_that_was_given_up_and_undone_is_turned_away() -> None:
+    books = Books()
+    assert [books.take(one).word for one in (apply(attempt=2), UNDO, apply(attempt=1))] == ["applied", "undone", "late"]
+    assert not books.stands("wf/a/run")
 
 
 def test_books_travel_as_json() -> None:
@@ -125,6 +137,15 @@ def test_a_held_call_whose_caller_dies_happened_or_did_not(worlds: Worlds, when:
         outside.until_held()
     assert outside.books().effects() == effects
     assert outside.request("call", call=apply().model_dump())["word"] == "applied"
+
+
+def test_an_outside_that_takes_its_time_does_so_although_the_caller_is_gone(worlds: Worlds) -> None:
+    outside = worlds()
+    slow = apply(takes_seconds=0.02)
+    with socket.create_connection(("127.0.0.1", outside.port), timeout=LIMIT_SECONDS) as caller:
+        caller.sendall(line_of(outside.world, "call", {"call": slow.model_dump()}))
+    until(lambda: outside.books().effects() == {"wf/a/run": 1}, "the effect is there")
+    assert outside.request("call", call=slow.model_dump())["word"] == "applied"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
