@@ -30,8 +30,8 @@ class Call(BaseModel):
     """One call from inside. `of` is the key of the effect that an undo or a question is about.
 
     How the outside is to behave comes with the call: `busy` times it is not ready, `never` it refuses for good,
-    `refuse` times it proves that it did nothing, `lose` times it does as asked and its answer is lost. It takes its time
-    over it (`takes_seconds`), half of that before the effect and half before the answer.
+    `refuse` times it proves that it did nothing, `lose` times it does as asked and its answer is lost. It takes its
+    time over it (`takes_seconds`), half of that before the effect and half before the answer.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -100,10 +100,8 @@ class Books:
         return standing
 
     def _word_for(self, call: Call) -> Word:
-        if call.act == "find_absent":
-            return "noted"
-        if self._is_late(call):
-            return "late"
+        if call.act == "find_absent" or self._is_late(call):
+            return "noted" if call.act == "find_absent" else "late"
         if call.act == "ask":
             return "applied" if self.stands(call.of) else "absent"
         if call.never:
