@@ -1,0 +1,44 @@
+"""Work of a library that may hang, within a time limit that holds in any case."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+_log: Final = logging.getLogger("handrail.consumers")
+_aside: Final[set[asyncio.Future[Any]]] = set()
+
+Value = TypeVar("Value")
+
+
+def aside(work: Coroutine[Any, Any, Value]) -> asyncio.Task[Value]:
+    """Run something whose end nobody needs to wait for."""
+    task = asyncio.ensure_future(work)
+    _aside.add(task)
+    task.add_done_callback(_done)
+    return task
+
+
+def _done(task: asyncio.Future[Any]) -> None:
+    _aside.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        _log.debug("left to itself: %s", task.exception())
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, Value]) -> Value:
+    """The result of the work, or TimeoutError. Neither a timeout nor a cancellation waits for its clean-up.
+
+    The AMQP library writes to the broker while it is cancelled, and that hangs where the connection does.
+    """
+    task = aside(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        task.cancel()
+        raise
+    if not done:
+        task.cancel()
+        raise TimeoutError(f"no answer within {seconds:g} seconds")
+    return task.result()
