@@ -16,10 +16,6 @@ OUTCOME_RECORD: Final = "handrail.outcome.record.v1"
 STEP_RUN: Final = "handrail.step.run.v1"
 """The `type` property of a step command."""
 
-GOAL_KEY: Final = "goal"
-CONTROL_KEY: Final = "control"
-OUTCOME_KEY: Final = "outcome"
-
 
 def control_type(verb: str) -> str:
     """The `type` property of a control message: `handrail.control.pause.v1`."""

@@ -19,10 +19,7 @@ from domain.messages.bodies import Approval, Control, Goal, Outcome, Signal
 from domain.messages.commands import Headers, StepCommand
 from domain.messages.names import (
     BODY_BYTES,
-    CONTROL_KEY,
     GOAL_BODY_BYTES,
-    GOAL_KEY,
-    OUTCOME_KEY,
 )
 from domain.messages.reading import check_body, message_id_fault
 from domain.ports import Command
@@ -30,8 +27,11 @@ from domain.topology import (
     APPROVALS_EXCHANGE,
     COMMANDS_EXCHANGE,
     CONTROL_EXCHANGE,
+    CONTROL_KEY,
     EVENTS_EXCHANGE,
+    GOAL_KEY,
     GOALS_EXCHANGE,
+    OUTCOME_KEY,
     OUTCOMES_EXCHANGE,
     SIGNALS_EXCHANGE,
     activity_queue,
