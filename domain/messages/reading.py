@@ -196,13 +196,13 @@ def check_body(body: bytes, *, most_bytes: int = BODY_BYTES) -> Any:
         _unfit(Fault.NOT_JSON, f"the body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}")
     if not isinstance(document, dict):
         _unfit(Fault.SCHEMA, "the body is no JSON object: it begins with '{' and ends with '}'")
+    # NUL and lone surrogates can stand in JSON only as escapes, so most bodies need no closer look.
+    if "\\u" in text:
+        _check_texts(document, "", 0)
     try:
         check_payload(document, "the body", most_bytes=most_bytes)
     except InputInvalid as error:
         _unfit(Fault.TOO_DEEP if "nested" in str(error) else Fault.NUMBER_UNFIT, str(error))
-    # Neither can stand in JSON but as an escape, so most bodies need no closer look.
-    if "\\u" in text:
-        _check_texts(document, "")
     return document
 
 
@@ -230,16 +230,18 @@ def _constant(word: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_pairs, parse_int=_integer, parse_constant=_constant)
 
 
-def _check_texts(value: Any, place: str) -> None:
+def _check_texts(value: Any, place: str, level: int) -> None:
+    if level > PAYLOAD_LEVELS:
+        _unfit(Fault.TOO_DEEP, f"the body is nested deeper than {PAYLOAD_LEVELS} levels")
     if type(value) is str:
         _check_text(value, place)
     elif type(value) is dict:
         for key, part in value.items():
             _check_text(key, f"{place}: a key")
-            _check_texts(part, f"{place}.{key}")
+            _check_texts(part, f"{place}.{key}", level + 1)
     elif type(value) is list:
         for number, part in enumerate(value):
-            _check_texts(part, f"{place}[{number}]")
+            _check_texts(part, f"{place}[{number}]", level + 1)
 
 
 def _check_text(text: str, place: str) -> None:

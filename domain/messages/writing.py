@@ -141,7 +141,7 @@ def _outgoing(
 ) -> Outgoing:
     wire_type: str = getattr(body, "wire_type")  # noqa: B009 - bodies have it as a class variable
     try:
-        encoded = to_json(body.model_dump(mode="json", exclude_defaults=True))
+        encoded = to_json(body.model_dump(exclude_defaults=True))
     except (PydanticSerializationError, ValueError) as error:
         raise InputInvalid(f"{wire_type}: has no JSON form: {str(error)[:200]}") from error
     try:
