@@ -95,6 +95,14 @@ def parse_message_id(text: str) -> CommandId:
     return CommandId(parts[0], parts[1], parts[2], int(parts[3]))
 
 
+def receipt_id(kind: str, sender: str, message_id: str) -> str:
+    """Key of a message's row in the inbox, `kind:sender:message id`: ids of different senders never meet.
+
+    Nor do they meet a command's message id, which holds no colon.
+    """
+    return f"{kind}:{sender.replace('%', '%25').replace(':', '%3A')}:{message_id}"
+
+
 def idempotency_key(workflow_id: str, step: str, kind: str, generation: int) -> str:
     """Key that the outside world sees: one for all attempts of one generation of a step."""
     key = f"{workflow_id}/{step}/{kind}"
