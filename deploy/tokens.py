@@ -18,9 +18,9 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Final
 
+from deploy.roles import Role
 from domain.errors import InputInvalid
 from domain.ports import Cursor, Transactions
 
@@ -41,15 +41,6 @@ _SECRET_BYTES: Final = 32
 _TOKEN: Final = re.compile(r"hrt_([a-z2-7]{8})_([A-Za-z0-9_-]{43})")
 _COLUMNS: Final = "token_id, name, roles, created_by, created_at, expires_at, revoked_at, revoked_by"
 _NO_DIGEST: Final = "0" * 64
-
-
-class Role(StrEnum):
-    """What a token lets its bearer do; a token may have several. Each lets them look."""
-
-    VIEWER = "viewer"
-    REQUESTER = "requester"
-    APPROVER = "approver"
-    OPERATOR = "operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +85,7 @@ def create_token(
     store: Transactions, *, name: str, roles: Collection[Role], created_by: str, expires_in: timedelta | None = None
 ) -> tuple[str, TokenRow]:
     """Make a token: its text, which is told nowhere else, and its row. Raises InputInvalid, StoreUnavailable."""
-    _check_name(name)
-    if not roles:
-        raise InputInvalid(f"token {name!r} has no role: give it one of {', '.join(Role)}")
-    if expires_in is not None and not timedelta(0) < expires_in <= LONGEST:
-        raise InputInvalid(f"a token expires within {LONGEST.days} days, and not before it is made")
+    check_new(name, roles, expires_in)
     token_id = base64.b32encode(secrets.token_bytes(_ID_BYTES)).decode().lower()
     text = f"hrt_{token_id}_{base64.urlsafe_b64encode(secrets.token_bytes(_SECRET_BYTES)).decode().rstrip('=')}"
     ordered = tuple(role for role in Role if role in roles)
@@ -171,11 +158,16 @@ def _select(cursor: Cursor, where: str, value: str | None) -> list[tuple[Any, ..
     return cursor.query(f"SELECT {_COLUMNS} FROM tokens WHERE {where} ORDER BY created_at DESC", (value,))  # noqa: S608 - ours
 
 
-def _check_name(name: str) -> None:
+def check_new(name: str, roles: Collection[Role], expires_in: timedelta | None) -> None:
+    """Raise InputInvalid where there can be no such token."""
     if not name.strip() or len(name) > NAME_CHARACTERS or not name.isprintable():
         raise InputInvalid(
             f"a token's name is who its bearer is: 1 to {NAME_CHARACTERS} characters on one line, for example alice"
         )
+    if not roles:
+        raise InputInvalid(f"token {name!r} has no role: give it one of {', '.join(Role)}")
+    if expires_in is not None and not timedelta(0) < expires_in <= LONGEST:
+        raise InputInvalid(f"a token expires within {LONGEST.days} days, and not before it is made")
 
 
 def _roles(text: str) -> list[Role]:

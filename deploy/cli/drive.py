@@ -56,13 +56,15 @@ class Drive:
         *,
         advance: Advance | None = None,
         person: Person | None = None,
+        patient: bool = False,
     ) -> None:
-        """`person` is who is asked at the terminal; without one, a block ends the drive."""
+        """`person` is who is asked at the terminal; without one, a block ends the drive, unless it is `patient`."""
         self._engine = engine
         self._screen = screen
         self._place = place
         self._advance = advance or Advance()
         self._person = person
+        self._patient = patient
         self._family: dict[str, _Member] = {}
         self._queue: asyncio.Queue[RecordedEvent | BaseException] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -189,6 +191,9 @@ class Drive:
             self._note_waits(waiting)
             return None
         if self._ask():
+            return None
+        if self._patient:
+            self._note_waits(waiting)
             return None
         self._hint()
         return ExitCode.REFUSED if self._refused else ExitCode.WAITING

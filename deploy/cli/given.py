@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import getpass
 import json
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +26,8 @@ MOST_TAGS: Final = 100
 TAG_CHARACTERS: Final = 200
 NAME_CHARACTERS: Final = 200
 REASON_CHARACTERS: Final = 2_000
+
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 
 
 def read_goal(given: str) -> str:
@@ -138,6 +142,14 @@ def read_controls(given: Sequence[str]) -> tuple[str, ...]:
             raise InputInvalid(f"--control {one[:40]!r}: a control has 1 to {NAME_CHARACTERS} characters")
         controls[_check_line(text, "--control")] = None
     return tuple(controls)
+
+
+def read_duration(given: str, option: str) -> timedelta:
+    """A length of time: a number with d, h, m or s behind it."""
+    match = re.fullmatch(r"(\d{1,6})([dhms])", given.strip().lower())
+    if match is None or int(match[1]) == 0:
+        raise InputInvalid(f"{option} {given[:40]!r} is no length of time: give 90d, 12h, 30m or 45s")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def login_name() -> str:

@@ -18,6 +18,7 @@ from deploy.cli import (
     operate_commands,
     resume_command,
     run_command,
+    token_commands,
 )
 from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
@@ -42,6 +43,7 @@ for _commands in (
     look_commands,
     operate_commands,
     keep_commands,
+    token_commands,
 ):
     _commands.register(app)
 
@@ -84,9 +86,14 @@ def _tell(error: Exception, given: Sequence[str]) -> ExitCode:
 
 def _help(given: Sequence[str]) -> str:
     """The command that shows the help of the command that was meant."""
-    known = {command.name for command in app.registered_commands}
-    command = next((word for word in given if word in known), None)
-    return " ".join(filter(None, (PROGRAM, command, "--help")))
+    place, words, path = app, list(given), [PROGRAM]
+    for group in app.registered_groups:
+        if words[:1] == [group.name] and group.typer_instance is not None:
+            place, path, words = group.typer_instance, [*path, words[0]], words[1:]
+            break
+    known = {command.name for command in place.registered_commands}
+    command = next((word for word in words if word in known), None)
+    return " ".join(filter(None, (*path, command, "--help")))
 
 
 def _kept(error: Exception, given: Sequence[str]) -> str:

@@ -8,12 +8,15 @@ import typer
 
 from deploy.cli.options import RUN, AsJson, By, Controls, Detach, Home, Modules, help_text
 
+LOOPBACK = "127.0.0.1"
+
 HELP = help_text(
     "Start a workflow and drive it until it ends, or until a person must act.",
     'handrail run --goal "vendor onboarding review"',
     'handrail run --goal "vendor onboarding review" --approve-as alice --control "annual review"',
     "handrail run --goal @goal.txt --definition triage --input customer=acme --input order=@order.json --tag team=blue",
     "handrail run --goal greet --module my.workflows --id greet-1 --json",
+    'handrail run --goal "vendor onboarding review" --http 8080',
 )
 
 
@@ -45,6 +48,17 @@ def run(
         typer.Option("--approve-as", metavar="WHO", help="Who grants every approval, in advance; repeatable."),
     ] = None,
     control: Controls = None,
+    http: Annotated[
+        int | None,
+        typer.Option(
+            "--http",
+            metavar="PORT",
+            min=0,
+            max=65_535,
+            help="Serve approvals and goals over HTTP meanwhile, and wait at a block; 0: any free port.",
+        ),
+    ] = None,
+    http_host: Annotated[str, typer.Option("--http-host", metavar="ADDRESS", help="Where --http listens.")] = LOOPBACK,
     home: Home = None,
     module: Modules = None,
     detach: Detach = False,
@@ -54,6 +68,7 @@ def run(
     from deploy.cli.drive import Advance
     from deploy.cli.exits import ExitCode
     from deploy.cli.given import read_controls, read_goal, read_input, read_name, read_tags
+    from deploy.cli.serving import beside, endpoint
     from deploy.cli.session import Session
     from domain.chain import GENESIS
     from domain.errors import InputInvalid
@@ -65,6 +80,8 @@ def run(
     controls = read_controls(control or [])
     if controls and not deciders:
         raise InputInvalid("--control is a condition of a grant: say who grants with --approve-as WHO")
+    if http is not None and detach:
+        raise InputInvalid("--http serves while the workflow is driven, and --detach leaves that to others: choose one")
 
     async def work() -> ExitCode:
         async with session.runtime([] if workflow_id is None else [workflow_id], drive=not detach) as runtime:
@@ -77,8 +94,12 @@ def run(
                 workflow_id=workflow_id,
             )
             nothing_yet = State(started, head=GENESIS)
+            advance = Advance(deciders, controls)
+            if http is not None:
+                async with endpoint(runtime, session.screen, session.place, host=http_host, port=http) as serving:
+                    return await beside(serving, session.drive(runtime, nothing_yet, advance, patient=True))
             if not detach:
-                return await session.drive(runtime, nothing_yet, Advance(deciders, controls))
+                return await session.drive(runtime, nothing_yet, advance)
             session.screen.note(f"saved; `{session.place.command('resume', started)}` drives it")
             return session.leave(nothing_yet, runtime.store.read(started, upto=1), runtime.store.load(started))
 

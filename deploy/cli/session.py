@@ -85,10 +85,12 @@ class Session:
         with self.store() as store:
             return store.load(workflow_id)
 
-    async def drive(self, runtime: Runtime, state: State, advance: Advance | None = None) -> ExitCode:
-        """Follow a workflow to its next rest, and sum it up where that was asked for."""
+    async def drive(
+        self, runtime: Runtime, state: State, advance: Advance | None = None, *, patient: bool = False
+    ) -> ExitCode:
+        """Follow a workflow to its next rest, or (`patient`) to its end, and sum it up where that was asked for."""
         person = Person(self.screen) if at_terminal() and not self.screen.as_json else None
-        self._drive = Drive(runtime, self.screen, self.place, advance=advance, person=person)
+        self._drive = Drive(runtime, self.screen, self.place, advance=advance, person=person, patient=patient)
         code = await self._drive.go(state)
         self.sum_up(self._drive.state, code)
         return code

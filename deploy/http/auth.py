@@ -17,7 +17,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from deploy.http.problems import Problem
-from deploy.tokens import Bearer, Role
+from deploy.roles import Role
+from deploy.tokens import Bearer
 
 _log: Final = logging.getLogger("handrail.http")
 

@@ -9,7 +9,8 @@ from urllib.parse import quote
 
 from deploy.cli.pending import Place, compensation_plan, pendings, step_statuses
 from deploy.http.desk import Answer, PendingApproval
-from deploy.tokens import Bearer, Role
+from deploy.roles import Role
+from deploy.tokens import Bearer
 from domain.policies import ANYONE
 from domain.state import Ballot, State
 

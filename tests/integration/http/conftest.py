@@ -12,7 +12,8 @@ import httpx
 import pytest
 
 from deploy.http.home import app_of
-from deploy.tokens import Role, create_token
+from deploy.roles import Role
+from deploy.tokens import create_token
 from domain.state import State
 from handrail import ApprovalPolicy, Definition, Runtime, Step
 from tests.integration.flows import ALL, WORKS, World, ask, run, until

@@ -128,6 +128,7 @@ def test_every_error_has_its_exit_code() -> None:
     ]
     for kind in kinds:
         expected = ExitCode.REFUSED if issubclass(kind, errors.Refused) else ExitCode.INTERNAL
-        assert exit_code_of(kind("x")) is expected
+        more = {"fault": "schema"} if kind is errors.MessageUnfit else {}
+        assert exit_code_of(kind("x", **more)) is expected
     assert exit_code_of_status("completed") is ExitCode.COMPLETED
     assert {exit_code_of_status(status) for status in ("failed", "cancelled", "compensated")} == {ExitCode.ENDED}
