@@ -21,9 +21,10 @@ from eventsourcing.utils import Environment, EnvType, strtobool
 
 from domain.errors import StoreUnavailable, WorkflowUnknown
 from domain.ids import local_workflow_id
-from domain.ports import Along, Companion, Cursor, Decided, Definitions, Notification, OpenCommands, Request
+from domain.ports import Along, Aside, Companion, Cursor, Decided, Definitions, Notification, OpenCommands, Request
 from domain.recorded import RecordedEvent, verify
 from domain.state import State
+from domain.store.aside import AT_ONCE, Sayings, inline
 from domain.store.deciding import TurnDecider
 from domain.store.events import WorkflowEvents
 from domain.store.log import BUFFERED, POLL, Log, LogFollower, ReadableLog, Unreadable
@@ -46,6 +47,12 @@ class WorkflowStore(Application[str]):
     name = "Handrail"
     mapper: EventMapper
     recorder: StoreRecorder
+    aside: Aside = staticmethod(inline)
+    """Where followers read, and whoever else asks the store for the event loop's sake."""
+    poll: timedelta = POLL
+    """How often a follower asks whether others have added to the log, where nobody tells it."""
+    sayings: Sayings = AT_ONCE
+    """How what became true is said to followers and companions."""
 
     def __init__(
         self,
@@ -103,23 +110,34 @@ class WorkflowStore(Application[str]):
             raise trouble(error, self.recorder.place) from error
 
     def _tell(self, notifications: Sequence[Notification]) -> None:
+        if self.followers:
+            self.sayings.say(lambda: self._offer(notifications))
+
+    def _offer(self, notifications: Sequence[Notification]) -> None:
         for follower in self.followers:
             follower.offer(notifications)
 
     def look_again(self) -> None:
         """Have the followers read the log: something may be in it that they were not told of."""
+        self.sayings.say(self._look_again)
+
+    def _look_again(self) -> None:
         for follower in self.followers:
             follower.look_again()
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
-    def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
-        """Load, decide and save; what became of each request, in their order.
+    def decide_turn(self, requests: Sequence[Request], sayings: Sayings = AT_ONCE) -> list[Decided]:
+        """Load, decide and save; what became of each request, in their order. One turn after the other.
 
         An error of one request is in its `Decided.error`, and the others go on. Raises StoreUnavailable where the
-        store cannot be read or written: then nothing of the turn is in it.
+        store cannot be read or written: then nothing of the turn is in it. In a thread, `sayings` leads to the loop.
         """
-        return self.deciding.decide_turn(requests)
+        self.sayings = sayings
+        try:
+            return self.deciding.decide_turn(requests)
+        finally:
+            self.sayings = AT_ONCE
 
     def next_local_number(self) -> int:
         """A number whose local id no workflow has, and that nobody is given again."""
@@ -190,7 +208,7 @@ class WorkflowStore(Application[str]):
         self,
         after: int,
         *,
-        poll: timedelta = POLL,
+        poll: timedelta | None = None,
         buffered: int = BUFFERED,
         unreadable: Unreadable | None = None,
         others_only: bool = False,
@@ -202,7 +220,9 @@ class WorkflowStore(Application[str]):
         this process saves.
         """
         log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper.read, unreadable)
-        follower = LogFollower(log, after, poll=poll, buffered=buffered, others_only=others_only)
+        follower = LogFollower(
+            log, after, poll=poll or self.poll, buffered=buffered, others_only=others_only, aside=self.aside
+        )
         self.followers.append(follower)
         return follower
 

@@ -32,6 +32,7 @@ from domain.ids import message_id
 from domain.ports import Along, Companion, Decided, Definitions, OpenCommands, Request
 from domain.recorded import RecordedEvent
 from domain.state import State
+from domain.store.aside import Sayings
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder, VersionsHeld
 from domain.store.shelf import Held, NewKeys, Shelf
@@ -50,6 +51,7 @@ class TurnStore(Protocol):
 
     recorder: StoreRecorder
     mapper: EventMapper
+    sayings: Sayings
 
     def save(self, *objs: Any, **kwargs: Any) -> list[Recording[str]]:
         """Save pending events and run `along` in one transaction."""
@@ -133,6 +135,8 @@ class TurnDecider:
                 return _failed(request, _fault(request, error))
             else:
                 self._tell(turn)
+                # Companions keep what they have to say of a turn until the next: not before it was said.
+                self._store.sayings.said()
                 return turn.decided[0]
         return _failed(request, given_up or StoreError(f"workflow {request.workflow_id} cannot be decided"))
 
@@ -264,8 +268,11 @@ class TurnDecider:
     def _tell(self, turn: Turn) -> None:
         standing = turn.standing
         if standing:
-            for companion in self.companions:
-                companion.committed(standing)
+            self._store.sayings.say(lambda: self._committed(standing))
+
+    def _committed(self, standing: Sequence[Decided]) -> None:
+        for companion in self.companions:
+            companion.committed(standing)
 
 
 def _answers(request: Request) -> str:

@@ -12,11 +12,12 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from domain.errors import EventCorrupt, EventUnknown, StoreError
-from domain.ports import Notification
+from domain.ports import Aside, Notification
 from domain.recorded import RecordedEvent
+from domain.store.aside import inline
 from domain.store.mapper import EventRow
 
 BATCH: Final = 500
@@ -93,11 +94,29 @@ class ReadableLog:
         return found
 
 
+class _Reading(NamedTuple):
+    """Where to read from, and what makes it worth it: `must`, or a log that is newer than `read_at`."""
+
+    after: int
+    must: bool
+    read_at: int | None
+
+
 class LogFollower:
-    """Hands out the log behind `position`, batch by batch. Used by one task, on the store's event loop."""
+    """Hands out the log behind `position`, batch by batch. Used by one task, on the store's event loop.
+
+    `aside` is where the store is read; what this process saves may be offered meanwhile.
+    """
 
     def __init__(
-        self, log: Log, after: int, *, poll: timedelta = POLL, buffered: int = BUFFERED, others_only: bool = False
+        self,
+        log: Log,
+        after: int,
+        *,
+        poll: timedelta = POLL,
+        buffered: int = BUFFERED,
+        others_only: bool = False,
+        aside: Aside = inline,
     ) -> None:
         """Begin behind the position `after`; 0 is the beginning of the log.
 
@@ -107,6 +126,8 @@ class LogFollower:
         self.position = after
         self._others_only = others_only
         self._log = log
+        self._aside = aside
+        self._reading = False
         self._poll_seconds = poll.total_seconds()
         self._buffered = buffered
         self._runs: deque[Sequence[Notification]] = deque()
@@ -123,7 +144,7 @@ class LogFollower:
     def offer(self, notifications: Sequence[Notification]) -> None:
         """Take what this process has just saved, one event or more, in the order of the log; the sequence is kept."""
         if self._others_only:
-            if not self._must_read and notifications[0].position == self.position + 1:
+            if not self._must_read and not self._reading and notifications[0].position == self.position + 1:
                 self.position = notifications[-1].position
                 return
             self._must_read = True
@@ -148,25 +169,32 @@ class LogFollower:
     def take(self, limit: int = BATCH) -> list[Notification]:
         """What is there now, without waiting; may be nothing. Raises StoreError for what cannot be read."""
         batch = self._from_buffer(limit)
-        if batch or not self._may_be_more():
-            return batch
-        # Asked for before reading: what is committed in between is then looked for once too often, never too seldom.
-        read_at = self._log.data_version()
-        batch = self._log.select(self.position, limit)
-        if len(batch) < limit:
-            self._must_read = False
-            self._read_at = read_at
-        else:
-            self._must_read = True
         if batch:
-            self.position = batch[-1].position
-        return batch
+            return batch
+        reading = self._begin_reading()
+        try:
+            return self._end_reading(self._read(reading, limit), limit)
+        except BaseException:
+            self._fail_reading()
+            raise
+
+    async def take_aside(self, limit: int = BATCH) -> list[Notification]:
+        """The same, reading where the follower was told to."""
+        batch = self._from_buffer(limit)
+        if batch:
+            return batch
+        reading = self._begin_reading()
+        try:
+            return self._end_reading(await self._aside(lambda: self._read(reading, limit)), limit)
+        except BaseException:
+            self._fail_reading()
+            raise
 
     async def next_batch(self, limit: int = BATCH) -> list[Notification]:
         """Wait until there is something, and take it; nothing only when the follower was closed."""
         while not self._closed:
             self._woken.clear()
-            batch = self.take(limit)
+            batch = await self.take_aside(limit)
             if batch:
                 return batch
             await self._wait()
@@ -194,8 +222,35 @@ class LogFollower:
                 self.position = part[-1].position
         return batch
 
-    def _may_be_more(self) -> bool:
-        return self._must_read or bool(self._runs) or self._log.data_version() != self._read_at
+    def _begin_reading(self) -> _Reading:
+        """What to read. From here on it counts as read: whatever is said meanwhile makes it be read again."""
+        must_read = self._must_read or bool(self._runs)
+        self._must_read = False
+        self._reading = True
+        return _Reading(self.position, must=must_read, read_at=self._read_at)
+
+    def _read(self, reading: _Reading, limit: int) -> tuple[list[Notification], int]:
+        """Read, where there may be something; what there is, and how new it is."""
+        # Asked for before reading: what is committed in between is then looked for once too often, never too seldom.
+        read_at = self._log.data_version()
+        if not reading.must and read_at == reading.read_at:
+            return [], read_at
+        return self._log.select(reading.after, limit), read_at
+
+    def _end_reading(self, found: tuple[list[Notification], int], limit: int) -> list[Notification]:
+        batch, read_at = found
+        self._reading = False
+        if len(batch) < limit:
+            self._read_at = read_at
+        else:
+            self._must_read = True
+        if batch:
+            self.position = batch[-1].position
+        return batch
+
+    def _fail_reading(self) -> None:
+        self._reading = False
+        self._must_read = True
 
     async def _wait(self) -> None:
         """Until something is offered, or it is time to ask the database."""

@@ -8,30 +8,32 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final, Protocol
 
-from domain.ports import Decided, Request
+from domain.ports import Aside, Decided, Request
+from domain.store.aside import AT_ONCE, OnLoop, Sayings
 
 REQUESTS_A_TURN: Final = 256
-
-Runner = Callable[[Callable[[], list[Decided]]], Awaitable[list[Decided]]]
-"""Runs a turn elsewhere, for a store whose database is another machine: a thread. Without one it runs inline."""
 
 
 class DecidesTurns(Protocol):
     """What the turns are made of: the store."""
 
-    def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
-        """What became of each request; raises StoreUnavailable."""
+    def decide_turn(self, requests: Sequence[Request], sayings: Sayings = AT_ONCE) -> list[Decided]:
+        """What became of each request; raises StoreUnavailable. What became true is said by way of `sayings`."""
         ...
 
 
 class Turns:
     """The port `Decider`: answers a request when its decision is in the store."""
 
-    def __init__(self, store: DecidesTurns, *, limit: int = REQUESTS_A_TURN, runner: Runner | None = None) -> None:
-        """`limit` is how many requests a turn has at most."""
+    def __init__(self, store: DecidesTurns, *, limit: int = REQUESTS_A_TURN, runner: Aside | None = None) -> None:
+        """`limit` is how many requests a turn has at most.
+
+        `runner` runs turns elsewhere: in one thread, for a store whose database is a server. Without it they run
+        inline. Either way followers and companions hear of them on the event loop, before who asked does.
+        """
         self._store = store
         self._limit = limit
         self._runner = runner
@@ -74,7 +76,8 @@ class Turns:
             if self._runner is None:
                 turn = self._store.decide_turn(requests)
             else:
-                turn = await self._runner(lambda: self._store.decide_turn(requests))
+                sayings = OnLoop(asyncio.get_running_loop())
+                turn = await self._runner(lambda: self._store.decide_turn(requests, sayings))
         except BaseException as error:
             for _, answer in members:
                 if not answer.done():

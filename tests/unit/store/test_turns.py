@@ -1,14 +1,17 @@
 """Turns: what is at hand goes together, each answer comes after its save, and nobody waits for nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+import threading
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
 from domain.errors import StoreUnavailable, WorkflowUnknown
 from domain.ports import Decided, Request
 from domain.state import State
+from domain.store.aside import AT_ONCE, Sayings, StoreThreads
 from domain.store.turns import Turns
 from domain.triggers import Wake
 
@@ -30,13 +33,19 @@ class Store:
     def __init__(self) -> None:
         self.turns: list[list[str]] = []
         self.trouble: BaseException | None = None
+        self.said: list[tuple[str, str]] = []
 
-    def decide_turn(self, requests: Sequence[Request]) -> list[Decided]:
+    def decide_turn(self, requests: Sequence[Request], sayings: Sayings = AT_ONCE) -> list[Decided]:
         self.turns.append([asked.workflow_id for asked in requests])
         trouble, self.trouble = self.trouble, None
         if trouble is not None:
             raise trouble
+        for asked in requests:
+            sayings.say(partial(self.hear, asked.workflow_id))
         return [decided(asked) for asked in requests]
+
+    def hear(self, name: str) -> None:
+        self.said.append((name, threading.current_thread().name))
 
 
 @pytest.fixture
@@ -136,17 +145,14 @@ async def test_those_in_the_queue_are_let_go_when_the_loop_ends(store: Store) ->
     assert [answer.cancelled() for answer in answers] == [True, True]
 
 
-async def test_a_turn_may_run_elsewhere(store: Store) -> None:
-    ran: list[str] = []
-
-    async def elsewhere(turn: Callable[[], list[Decided]]) -> list[Decided]:
-        ran.append("begun")
-        await asyncio.sleep(0)
-        return await asyncio.to_thread(turn)
-
-    turns = Turns(store, runner=elsewhere)
-    assert (await turns.decide(request("a"))).request.workflow_id == "a"
-    assert (store.turns, ran) == ([["a"]], ["begun"])
+async def test_a_turn_may_run_in_a_thread_and_is_told_of_on_the_loop(store: Store) -> None:
+    threads = StoreThreads()
+    turns = Turns(store, runner=threads.turns)
+    answers = [turns.decide(request(name)) for name in "ab"]
+    assert (await answers[0]).request.workflow_id == "a"
+    assert store.said == [("a", "MainThread"), ("b", "MainThread")], "before anybody had an answer"
+    assert store.turns == [["a", "b"]]
+    threads.close()
 
 
 async def test_nothing_under_way_is_drained_at_once(store: Store) -> None:
