@@ -275,6 +275,8 @@ class ActivityRunner:
         attempt.reported = True
         self._reports.add(report)
         report.add_done_callback(self._reports.discard)
+        # Whoever waits for its end need not wait for the code.
+        report.add_done_callback(lambda _: self.ended(attempt.command))
 
     async def _record(self, attempt: Attempt, ending: Ending, *, late: bool) -> None:
         command, finished_at = attempt.command, self._clock()

@@ -39,6 +39,14 @@ class OpenRow:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduledRow:
+    """A command's row: its state, and the digest of what its consumer is to be told (None where it was never sent)."""
+
+    state: str
+    digest: str | None
+
+
 @dataclass(slots=True)
 class Taken:
     """What became of the commands that were to be claimed; those in none of the three were not open.
@@ -153,6 +161,19 @@ class Claims:
                     chunk,
                 )
                 found.update((row[0], (row[1], row[2])) for row in rows)
+        return found
+
+    def scheduled(self, message_ids: Collection[str]) -> dict[str, ScheduledRow]:
+        """The rows of those of these commands that were ever scheduled."""
+        found: dict[str, ScheduledRow] = {}
+        with self._store.reading() as cursor:
+            for chunk, places in in_chunks(message_ids):
+                rows = cursor.query(
+                    "SELECT message_id, state, digest FROM inbox "  # noqa: S608 - fixed parts
+                    f"WHERE message_id IN ({places}) AND version IS NOT NULL",
+                    chunk,
+                )
+                found.update((row[0], ScheduledRow(row[1], row[2])) for row in rows)
         return found
 
     def renew(self) -> Renewed:

@@ -95,6 +95,10 @@ class WaitingRoom:
         """Whether no further attempt could begin."""
         return self._runner.rooms().left <= 0
 
+    def holds(self, message_id: str) -> bool:
+        """Whether a command waits or runs here."""
+        return message_id in self._held
+
     def put(self, commands: Sequence[Command]) -> int:
         """Take commands in, as many as there is room for; how many of them, from the first on."""
         for number, command in enumerate(commands):
