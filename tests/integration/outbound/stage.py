@@ -184,7 +184,7 @@ class Process:
 
 @contextlib.asynccontextmanager
 async def running(work: Any) -> AsyncIterator[asyncio.Task[None]]:
-    """Run something beside; what it raised is raised, unless the test has taken it."""
+    """Run something beside; what it raised is raised."""
     task: asyncio.Task[None] = asyncio.ensure_future(work)
     try:
         yield task
