@@ -70,6 +70,7 @@ class ActivityRunner:
         self.bounds = bounds or Bounds()
         self.activities = Activities(definitions)
         self.running: dict[str, Attempt] = {}
+        self.serves: Callable[[str], bool] = _every_queue
         self.started: Callable[[Sequence[Command]], None] = _nobody
         self.ended: Callable[[Command], None] = _nobody
         self.trouble: Callable[[HandrailError], None] = _nobody
@@ -88,7 +89,7 @@ class ActivityRunner:
 
     def rooms(self) -> Rooms:
         """The room for further attempts, to be counted down."""
-        return Rooms(self.activities, self._occupied, closed=self._closing)
+        return Rooms(self.activities, self._occupied, closed=self._closing, serves=self.serves)
 
     def start(self, commands: Sequence[Command]) -> None:
         """Begin an attempt for each of these commands, whose claims are durable."""
@@ -328,3 +329,8 @@ def _is_answer(ending: Ending) -> bool:
 
 def _nobody(_: Any) -> None:
     """Hear of it, and do nothing."""
+
+
+def _every_queue(_: str) -> bool:
+    """On one machine every queue is served."""
+    return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -122,15 +123,18 @@ class Occupied:
 class Rooms:
     """The room for further attempts, counted down as a turn or a batch of deliveries plans them."""
 
-    __slots__ = ("_activities", "_left", "_left_by_activity", "_occupied", "_threads_left")
+    __slots__ = ("_activities", "_left", "_left_by_activity", "_occupied", "_serves", "_threads_left")
 
-    def __init__(self, activities: Activities, occupied: Occupied, *, closed: bool) -> None:
-        """Count what is free now; nothing, where the runner is closing."""
+    def __init__(
+        self, activities: Activities, occupied: Occupied, *, closed: bool, serves: Callable[[str], bool]
+    ) -> None:
+        """Count what is free now; nothing, where the runner is closing. `serves` tells whether a queue is served."""
         self._activities = activities
         self._occupied = occupied
         self._left = 0 if closed else occupied.most - occupied.total
         self._threads_left = occupied.threads.free
         self._left_by_activity: dict[str, int] = {}
+        self._serves = serves
 
     @property
     def left(self) -> int:
@@ -140,13 +144,13 @@ class Rooms:
     def take_for(self, state: State, activity: str) -> bool:
         """Plan an attempt that is claimed as it is scheduled; False where there is no room, or it is not for that.
 
-        Limits over all processes are looked at in the claim's own transaction only, and a foreign activity is not run
-        by us at all.
+        Limits over all processes are looked at in the claim's own transaction only, and a foreign activity, or one of
+        a queue that this process does not serve, is not run by us at all.
         """
         prepared = self._activities.find(state.definition, state.definition_version, activity)
         if prepared is None or prepared.declared.limits is not None or prepared.declared.foreign:
             return False
-        return self._take(prepared)
+        return self._serves(prepared.declared.queue) and self._take(prepared)
 
     def take(self, definition: str, version: str, activity: str) -> bool:
         """Plan an attempt; False where there is no room, or the activity is not loaded."""
