@@ -235,6 +235,17 @@ class Claims:
                 found += cursor.query(statement, (first, *chunk, most - len(found)))
         return found
 
+    def give_back(self, message_ids: Collection[str]) -> None:
+        """Have these open commands issued at the next sweep: whoever promised to send them could not."""
+        with self._store.transaction("sweep") as cursor:
+            now = cursor.now()
+            for chunk, places in in_chunks(message_ids):
+                cursor.execute(
+                    "UPDATE inbox SET sender = NULL, issue_after = ? "  # noqa: S608 - fixed parts
+                    f"WHERE message_id IN ({places}) AND state = 'open'",
+                    (now, *chunk),
+                )
+
     def make_due(self, only: Scope = None) -> int:
         """Have every open command issued at the next sweep, whenever it was issued; how many there are."""
         rows = self._select("message_id", "state = 'open' AND issue_after > ?", None, only)
@@ -253,7 +264,7 @@ class Claims:
             delay = _delay()
             for chunk, places in in_chunks(message_ids):
                 cursor.execute(
-                    f"UPDATE inbox SET issued = issued + 1, issue_after = ? + {delay} "  # noqa: S608 - fixed parts
+                    f"UPDATE inbox SET sender = NULL, issued = issued + 1, issue_after = ? + {delay} "  # noqa: S608 - fixed parts
                     f"WHERE message_id IN ({places}) AND state = 'open'",
                     (cursor.now(), *chunk),
                 )

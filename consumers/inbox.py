@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from domain.errors import FenceMissed, WorkflowConflict
@@ -39,6 +40,7 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
         issued BIGINT NOT NULL DEFAULT 0,
         expires_at DOUBLE PRECISION,
         queue TEXT,
+        sender TEXT,
         cancel TEXT,
         limited TEXT,
         due_at DOUBLE PRECISION
@@ -52,7 +54,8 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
 )
 """`version` is that of the StepScheduled event; `digest`, of a command that was written `open`, is that of what its
 consumer is to be told; `issue_after`, `lease_until` and `due_at` are instants of the database's clock, `expires_at` is
-one of the engine's; `issued` counts how often an open command was issued again; `cancel` tells the claim's owner that
+one of the engine's; `sender` is the process that promised to publish it straight after the commit, so that no relay
+need; `issued` counts how often an open command was issued again; `cancel` tells the claim's owner that
 the workflow is stopping (`asked`, or `forced`: after the grace); `limited` names the limit over all processes that a
 claimed or deferred command counts under, `due_at` is when a deferred one is promised to run."""
 
@@ -60,9 +63,9 @@ REISSUE_AFTER_SECONDS: Final = 30.0
 """How long an open command waits for its claim before it is issued again; doubled with every time."""
 
 _INSERT: Final = (
-    "INSERT INTO inbox "
-    "(message_id, kind, workflow_id, version, digest, state, owner, lease_until, issue_after, expires_at, queue) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO inbox (message_id, kind, workflow_id, version, digest, state, "
+    "owner, lease_until, issue_after, expires_at, queue, sender) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 ASKED: Final = "asked"
@@ -144,6 +147,30 @@ class Starter(Protocol):
         ...
 
 
+class Straight(Protocol):
+    """Who publishes commands of this process straight after the commit that scheduled them."""
+
+    @property
+    def room(self) -> int:
+        """How many it takes now; none where it could not be relied on to send them soon."""
+        ...
+
+    def put(self, commands: Sequence[Command]) -> None:
+        """Send these, whose rows promise it."""
+        ...
+
+
+@dataclass(slots=True)
+class Inserted:
+    """A row to insert; without a `digest` it is claimed, with `promised` this process sends the command itself."""
+
+    scheduled: StepScheduled
+    workflow_id: str
+    version: int
+    digest: str | None
+    promised: bool = False
+
+
 class InboxTurn:
     """The inbox's statements of one turn."""
 
@@ -163,8 +190,7 @@ class InboxTurn:
         """Collect for this owner."""
         self._owner = owner
         self._lease_seconds = lease_seconds
-        self.inserted: list[tuple[StepScheduled, str, int, str | None]] = []
-        """Event, workflow, version and, of those that are not claimed at once, the digest."""
+        self.inserted: list[Inserted] = []
         self.completed: list[str] = []
         self.lapsed: list[str] = []
         self.revoked: list[str] = []
@@ -212,21 +238,22 @@ class InboxTurn:
             if inserted != 1:
                 raise FenceMissed(f"message {message_id} was decided on before", message_ids=[message_id])
 
-    def _row(self, one: tuple[StepScheduled, str, int, str | None], now: float) -> tuple[Any, ...]:
-        scheduled, workflow_id, version, digest = one
-        claimed = digest is None
+    def _row(self, one: Inserted, now: float) -> tuple[Any, ...]:
+        scheduled = one.scheduled
+        claimed = one.digest is None
         return (
             scheduled.message_id,
             scheduled.kind,
-            workflow_id,
-            version,
-            digest,
+            one.workflow_id,
+            one.version,
+            one.digest,
             "claimed" if claimed else "open",
             self._owner if claimed else None,
             now + self._lease_seconds if claimed else None,
             now + REISSUE_AFTER_SECONDS,
             scheduled.expires_at.timestamp(),
             scheduled.queue,
+            self._owner if one.promised else None,
         )
 
 
@@ -245,22 +272,26 @@ def _move(
 class InboxCompanion:
     """Keeps the inbox true to the events of each turn, and hands on what may start once the turn is in the store.
 
-    `starter` is None in a process that runs nothing; then every command is written `open`, for whoever does.
+    `starter` is None in a process that runs nothing; then every command is written `open`, for whoever does. What is
+    open is sent by `straight`, as far as there is one and it has room, and by the relay otherwise.
     """
 
     def __init__(self, owner: str, *, lease_seconds: float) -> None:
         """Write claims for this owner."""
         self.owner = owner
         self.starter: Starter | None = None
+        self.straight: Straight | None = None
         self._lease_seconds = lease_seconds
         self._claimed: set[str] = set()
+        self._promised: list[Command] = []
         self.started_here: set[str] = set()
         """Commands that were claimed as they were scheduled: no relay needs to carry them."""
 
     def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
         """The statements of a turn."""
         statements = InboxTurn(self.owner, self._lease_seconds)
-        self._claimed = set()
+        self._claimed, self._promised = set(), []
+        room = self.straight.room if self.straight is not None else 0
         rooms = self.starter.rooms() if self.starter is not None else None
         for decided in turn:
             if decided.error is not None:
@@ -272,12 +303,16 @@ class InboxCompanion:
                     claimed = (
                         rooms is not None and event.effect != "once" and rooms.take_for(decided.state, event.activity)
                     )
-                    digest = None
+                    row = Inserted(event, request.workflow_id, recorded.originator_version, None)
                     if claimed:
                         self._claimed.add(event.message_id)
                     else:
-                        digest = command_digest(command_of(event, request.workflow_id, decided.state))
-                    statements.inserted.append((event, request.workflow_id, recorded.originator_version, digest))
+                        command = command_of(event, request.workflow_id, decided.state)
+                        row.digest = command_digest(command)
+                        row.promised = len(self._promised) < room
+                        if row.promised:
+                            self._promised.append(command)
+                    statements.inserted.append(row)
                 elif type(event) in _REVOKING:
                     statements.revoked.extend(event.revoked)  # type: ignore[attr-defined]  # these have it
                     if type(event) is StoppingBegan:
@@ -293,7 +328,10 @@ class InboxCompanion:
         return () if statements.empty else (statements,)
 
     def committed(self, turn: Sequence[Decided]) -> None:
-        """Start what the turn's own transaction claimed."""
+        """Start what the turn's own transaction claimed, and send what it promised to."""
+        if self._promised and self.straight is not None:
+            promised, self._promised = self._promised, []
+            self.straight.put(promised)
         if not self._claimed or self.starter is None:
             return
         claimed, self._claimed = self._claimed, set()
@@ -309,8 +347,16 @@ class InboxCompanion:
 
     def open_among(self, cursor: Cursor, message_ids: Sequence[str]) -> frozenset[str]:
         """Those of the message ids whose row is `open`."""
-        found: set[str] = set()
-        for chunk, places in in_chunks(message_ids):
-            statement = f"SELECT message_id FROM inbox WHERE message_id IN ({places}) AND state = 'open'"  # noqa: S608 - fixed parts
-            found.update(row[0] for row in cursor.query(statement, chunk))
-        return frozenset(found)
+        return _among(cursor, message_ids, "state = 'open'")
+
+    def unsent_among(self, cursor: Cursor, message_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the message ids whose row is `open`, and which no process has promised to send itself."""
+        return _among(cursor, message_ids, "state = 'open' AND sender IS NULL")
+
+
+def _among(cursor: Cursor, message_ids: Sequence[str], where: str) -> frozenset[str]:
+    found: set[str] = set()
+    for chunk, places in in_chunks(message_ids):
+        statement = f"SELECT message_id FROM inbox WHERE message_id IN ({places}) AND {where}"  # noqa: S608 - fixed parts
+        found.update(row[0] for row in cursor.query(statement, chunk))
+    return frozenset(found)

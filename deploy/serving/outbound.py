@@ -25,8 +25,10 @@ from domain.store.positions import position_of
 from domain.transport import Publisher
 from producers.announcing import BrokerAnnouncer
 from producers.commands import BrokerSender
+from producers.parked import Parked
 from producers.relay import RELAY, Relay
 from producers.signals import Signals
+from producers.straight import StraightSender
 
 _log: Final = logging.getLogger("handrail.deploy")
 
@@ -34,7 +36,8 @@ _log: Final = logging.getLogger("handrail.deploy")
 class Outbound:
     """Puts the relay of a remote process together, and what the timer issues again.
 
-    `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep.
+    `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep; `straight` is for
+    the inbox of a process that decides, so that its commands need not wait for the relay.
     """
 
     def __init__(  # noqa: PLR0913 - what a process has of its store, and its way out
@@ -58,9 +61,11 @@ class Outbound:
         self._inbox = inbox
         self._clock = clock
         self._aside = aside
+        self._parked = Parked(store)
         self._foreign = foreign_queues(definitions)
         self.sender = BrokerSender(publisher, foreign=self._is_foreign, handed_over=self._hand_over)
         self.announcer = BrokerAnnouncer(publisher)
+        self.straight = StraightSender(self.sender, self._give_back)
         self.outside = RelaySurroundings(
             store=store, definitions=definitions, wanted=self._wanted, stopping=_told_by_heartbeats, aside=aside
         )
@@ -96,9 +101,13 @@ class Outbound:
         except BrokerError as error:
             _log.warning("what nobody claimed is not issued again for now: %s", error)
             return settled
-        for one in not_sent:
-            _log.warning("%s could not be issued again: %s", one.message_id, one.reason)
-        # Those that the broker would not take wait as long as the others before they are tried once more.
+        if not_sent:
+            rows_of = {row.message_id: row for row in rows}
+            failed = [(rows_of[one.message_id], one.reason) for one in not_sent]
+            await self._aside(
+                lambda: self._parked.keep([(row.workflow_id, row.version, reason) for row, reason in failed])
+            )
+        # The relay tries what is parked; here it waits as long as the rest before it is looked at once more.
         return [*settled, *(command.message_id for command in commands)]
 
     def _position(self) -> int:
@@ -106,14 +115,17 @@ class Outbound:
             return position_of(cursor, RELAY)
 
     async def _wanted(self, message_ids: Sequence[str]) -> Collection[str]:
-        return await self._aside(lambda: self._open_among(message_ids))
+        return await self._aside(lambda: self._unsent_among(message_ids))
 
-    def _open_among(self, message_ids: Sequence[str]) -> Collection[str]:
+    def _unsent_among(self, message_ids: Sequence[str]) -> Collection[str]:
         with self._store.reading() as cursor:
-            return self._inbox.open_among(cursor, message_ids)
+            return self._inbox.unsent_among(cursor, message_ids)
 
     def _is_foreign(self, command: Command) -> bool:
         return command.queue in self._foreign
+
+    async def _give_back(self, message_ids: Sequence[str]) -> None:
+        await self._aside(lambda: self._claims.give_back(message_ids))
 
     async def _hand_over(self, message_ids: Sequence[str]) -> None:
         await self._aside(lambda: self._claims.hand_over(message_ids))
