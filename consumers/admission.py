@@ -73,7 +73,8 @@ def started(limits: Limits, standing: Standing, now: float, count: int) -> Stand
         return standing
     width = limits.rate.per.total_seconds() / SLICES
     end = (now // width + 1) * width
-    slices = dict(_counting(limits, standing, now))
+    # Kept for longer than they count: the clock may step back.
+    slices = {slice_end: begun for slice_end, begun in standing.starts if slice_end > now - 2 * SLICES * width}
     slices[end] = slices.get(end, 0) + count
     return replace(standing, starts=tuple(sorted(slices.items())))
 

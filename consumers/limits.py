@@ -71,17 +71,19 @@ def admit(cursor: Cursor, limited: Limited, now: float) -> tuple[list[str], dict
     promised, new = _open_among(cursor, limited.message_ids)
     if not promised and not new:
         return [], {}
-    returning = sorted(promised, key=lambda one: promised[one])
+    waited = sorted(promised, key=lambda one: promised[one])
+    returning = [message_id for message_id in waited if promised[message_id] <= now]
+    early = [*waited[len(returning) :], *new]
     left = room(limits, standing, now, running=_running(cursor, limits))
     admitted = returning[:left]
-    if new and left > len(admitted):
+    if early and left > len(admitted):
         kept = _expected(cursor, limits, now, set(returning))
-        admitted += new[: max(0, left - len(admitted) - kept)]
+        admitted += early[: max(0, left - len(admitted) - kept)]
     if admitted:
         standing = started(limits, standing, now, len(admitted))
         _write(cursor, limits.name, standing)
     # A promise whose instant is still to come stands; whoever came in vain at its own gets another one.
-    waiting = {message_id: promised.get(message_id, 0.0) for message_id in (*returning, *new)}
+    waiting = {message_id: promised.get(message_id, 0.0) for message_id in (*returning, *early)}
     for message_id in admitted:
         del waiting[message_id]
     rest = [message_id for message_id, at in waiting.items() if at <= now]

@@ -12,6 +12,7 @@ from typing import Any
 from consumers.activities import ActivityRunner, Bounds
 from consumers.context import Surroundings
 from consumers.inbox import INBOX_SCHEMA
+from consumers.limits import LIMITS_SCHEMA
 from consumers.redaction import Redactor
 from domain.definitions import ActivityType, Definition, Step
 from domain.errors import HandrailError
@@ -51,7 +52,7 @@ class DatabaseClock:
 
 def open_inbox(folder: Path, clock: Callable[[], float]) -> WorkflowStore:
     """A store with an inbox, by this clock."""
-    store = open_sqlite_store(folder / "inbox.db", definitions=Loaded(), schema=INBOX_SCHEMA)
+    store = open_sqlite_store(folder / "inbox.db", definitions=Loaded(), schema=(*INBOX_SCHEMA, *LIMITS_SCHEMA))
     store.recorder.datastore.clock = clock  # type: ignore[attr-defined]
     return store
 
