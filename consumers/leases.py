@@ -17,6 +17,8 @@ from typing import Final
 from consumers.activities import ActivityRunner
 from consumers.claims import Claims, Renewed
 from domain.errors import StoreError
+from domain.ports import Aside
+from domain.store.aside import inline
 
 _log: Final = logging.getLogger("handrail.consumers")
 
@@ -27,9 +29,10 @@ MARGIN: Final = 0.2
 class LeaseKeeper:
     """Renews at every third of a lease, as long as attempts are under way."""
 
-    def __init__(self, claims: Claims, runner: ActivityRunner) -> None:
-        """Nothing is renewed before `run`."""
+    def __init__(self, claims: Claims, runner: ActivityRunner, *, aside: Aside = inline) -> None:
+        """Nothing is renewed before `run`. `aside` asks the store."""
         self._claims = claims
+        self._aside = aside
         self._runner = runner
         self._time = asyncio.get_running_loop().time
         self._renewed_at = self._time()
@@ -41,9 +44,9 @@ class LeaseKeeper:
         while True:
             renewed = self._time() - self._renewed_at < every
             await asyncio.sleep(every if renewed else every / 10)
-            self.renew()
+            await self.renew()
 
-    def renew(self) -> None:
+    async def renew(self) -> None:
         """Renew once; stop what is lost, or what soon might be."""
         # Taken before the statement: the lease that it grants runs from then at the earliest.
         now = self._time()
@@ -51,19 +54,28 @@ class LeaseKeeper:
         if not running:
             self._renewed_at = now
             return
+        patience = self._renewed_at + self._claims.lease_seconds * (1 - MARGIN) - now
+        # A store that hangs says nothing, and the leases end all the same.
+        alarm = asyncio.get_running_loop().call_later(max(self._claims.lease_seconds / 30, patience), self._give_up)
         try:
-            renewed = self._claims.renew()
+            renewed = await self._aside(self._claims.renew)
         except StoreError as error:
             _log.warning("claims could not be renewed: %s", error)
-            if now - self._renewed_at >= self._claims.lease_seconds * (1 - MARGIN):
-                self._runner.lose(running)
+            if patience <= 0:
+                self._give_up()
             return
+        finally:
+            alarm.cancel()
         self._renewed_at = now
         self._tell_stopping(renewed)
         lost = {message_id for message_id in running - renewed.held if self._holds(message_id)}
         if lost:
             _log.warning("%s claims were lapsed by another process", len(lost))
             self._runner.lose(lost)
+
+    def _give_up(self) -> None:
+        """Stop every attempt: soon its claim may be another process's."""
+        self._runner.lose(set(self._runner.running))
 
     def _tell_stopping(self, renewed: Renewed) -> None:
         """Tell attempts, once, that their workflows are stopping: whoever decided that may be another process."""

@@ -16,7 +16,8 @@ from consumers.claims import ClaimedRow, Claims, OpenRow, Scope
 from domain.errors import HandrailError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.ids import Kind, parse_message_id
-from domain.ports import Clock, Decider, Request
+from domain.ports import Aside, Clock, Decider, Request
+from domain.store.aside import inline
 from domain.triggers import LapseAttempt, Wake
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -46,40 +47,56 @@ class Sweep:
         running: Callable[[], Iterable[str]],
         scope: Callable[[], Scope],
         reissue: Reissue,
+        aside: Aside = inline,
     ) -> None:
-        """`running` are the message ids whose attempts are under way in this process."""
+        """`running` are the message ids whose attempts are under way in this process; `aside` asks the store."""
         self._claims = claims
         self._decider = decider
         self._clock = clock
         self._running = running
         self._scope = scope
         self._reissue = reissue
+        self._aside = aside
 
     async def take_over(self, only: Scope) -> None:
         """Lapse the claims of former owners and issue what is open: for the holder, who knows that they are dead."""
-        await self._lapse(self._claims.left_by_others(only), "its process is gone")
-        if self._claims.make_due(only):
+        await self._lapse(await self._aside(lambda: self._claims.left_by_others(only)), "its process is gone")
+        if await self._aside(lambda: self._claims.make_due(only)):
             await self.issue_again()
 
     async def once(self) -> None:
         """Sweep once."""
         running, only = set(self._running()), self._scope()
-        run_out = [row for row in self._claims.run_out(ROWS_A_SWEEP, only) if row.message_id not in running]
-        await self._lapse(run_out, "its lease ended")
-        overdue = self._claims.overdue(self._clock().timestamp(), ROWS_A_SWEEP, only)
+        run_out, overdue, expired = await self._aside(lambda: self._look(only))
+        await self._lapse([row for row in run_out if row.message_id not in running], "its lease ended")
         await self._lapse(overdue, "no outcome came in time")
-        expired = self._claims.expired(self._clock().timestamp(), ROWS_A_SWEEP, only)
         await self.wake((row.workflow_id for row in expired), "expired")
         await self.issue_again()
 
+    def _look(self, only: Scope) -> tuple[list[ClaimedRow], list[ClaimedRow], list[OpenRow]]:
+        """Claims past their lease; commands past their time that were handed over, and that are open."""
+        now = self._clock().timestamp()
+        return (
+            self._claims.run_out(ROWS_A_SWEEP, only),
+            self._claims.overdue(now, ROWS_A_SWEEP, only),
+            self._claims.expired(now, ROWS_A_SWEEP, only),
+        )
+
     async def issue_again(self, *, horizon_seconds: float = 0.0) -> None:
         """Issue the open commands that nobody claimed in time, page by page, as many as the transport takes."""
-        while rows := self._claims.not_claimed(ROWS_A_SWEEP, self._scope(), horizon_seconds=horizon_seconds):
+        while rows := await self._not_claimed(horizon_seconds):
             taken = list(await self._reissue(rows))
             if taken:
-                self._claims.note_issued(taken)
+                await self._note_issued(taken)
             if len(taken) < len(rows):
                 return
+
+    async def _not_claimed(self, horizon_seconds: float) -> list[OpenRow]:
+        only = self._scope()
+        return await self._aside(lambda: self._claims.not_claimed(ROWS_A_SWEEP, only, horizon_seconds=horizon_seconds))
+
+    async def _note_issued(self, message_ids: Sequence[str]) -> None:
+        await self._aside(lambda: self._claims.note_issued(message_ids))
 
     async def _lapse(self, rows: Sequence[ClaimedRow], reason: str) -> None:
         if not rows:

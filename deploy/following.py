@@ -40,7 +40,8 @@ class PatientFollower:
             try:
                 return await self._follower.next_batch(limit)
             except (EventCorrupt, EventUnknown):
-                batch = self._readable(limit)
+                batch = await self._store.aside(lambda: self._readable(limit))
+                self._follower.look_again()
                 if batch:
                     return batch
             except StoreUnavailable as error:
@@ -61,5 +62,4 @@ class PatientFollower:
             except StoreError as error:
                 _log.error("passed over in the log: %s", error)
             self._follower.position = position
-        self._follower.look_again()
         return batch

@@ -147,7 +147,7 @@ class Holder:
             except StoreError as error:
                 _log.warning("the relay's position is left behind: %s", error)
         if self._projector is not None:
-            self._projector.finish()
+            await self._projector.finish()
 
     def drop(self) -> list[asyncio.Task[None]]:
         """Begin nothing more; the tasks to cancel, as if the process had been killed."""

@@ -18,6 +18,7 @@ from domain.ports import Along, Decided
 from domain.recorded import RecordedEvent
 from domain.state import State, wait_key
 from domain.store.application import WorkflowStore
+from domain.store.mapper import EventRow
 
 RECENT_HELD: Final = 512
 """Workflows whose states stay at hand for who asks right after a decision."""
@@ -112,8 +113,8 @@ class Watchers:
             while True:
                 state = self._recent.get(workflow_id)
                 if state is None or (state.ended is None and _may_rest(state)):
-                    state = self._store.load(workflow_id)
-                if state.ended is not None or self._rests(state, watch):
+                    state = await self._store.aside(lambda: self._store.load(workflow_id))
+                if state.ended is not None or await self._rests(state, watch):
                     return state
                 await watch.wait()
 
@@ -121,19 +122,23 @@ class Watchers:
         """A workflow's events behind a version, as they are committed; without an end."""
         with self._watching(workflow_id, every=True) as watch:
             while True:
-                for row in self._store.recorder.select_since({workflow_id: after_version}).get(workflow_id, []):
+                for row in await self._since(workflow_id, after_version):
                     after_version = row.version
                     yield self._store.mapper.read(*row)
                 await watch.wait()
 
+    async def _since(self, workflow_id: str, version: int) -> list[EventRow]:
+        since = await self._store.aside(lambda: self._store.recorder.select_since({workflow_id: version}))
+        return since.get(workflow_id, [])
+
     def family(self, workflow_id: str) -> Iterator[str]:
-        """The children that a workflow waits for, and theirs."""
+        """The children that a workflow waits for, and theirs. Asks the store here and now: for a home of one's own."""
         for state in self._loaded([workflow_id]):
             for child in _children_of(state):
                 yield child
                 yield from self.family(child)
 
-    def _rests(self, state: State, watch: Watch) -> bool:
+    async def _rests(self, state: State, watch: Watch) -> bool:
         """Whether nothing but people can move a workflow, or the children that it waits for; those are watched too."""
         if state.ended is not None or not _may_rest(state):
             return False
@@ -143,11 +148,10 @@ class Watchers:
         for child in children:
             self._add(child, watch)
         # A child that is still to be asked to stop does not rest, whatever it waits for.
-        return any(
-            self._rests(child, watch)
-            for child in self._loaded(children)
-            if state.stopping is None or child.stopping is not None
-        )
+        for loaded in await self._store.aside(lambda: list(self._loaded(children))):
+            if (state.stopping is None or loaded.stopping is not None) and await self._rests(loaded, watch):
+                return True
+        return False
 
     def _loaded(self, workflow_ids: Iterable[str]) -> Iterator[State]:
         for workflow_id in workflow_ids:

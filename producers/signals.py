@@ -20,7 +20,8 @@ from domain.errors import FenceMissed, InputInvalid, Refused, WorkflowUnknown
 from domain.events import WaitSatisfied, WaitStarted
 from domain.ids import check_name
 from domain.payloads import check_payload
-from domain.ports import Along, Clock, Cursor, Decided, Decider, Request, Transactions
+from domain.ports import Along, Aside, Clock, Cursor, Decided, Decider, Request, Transactions
+from domain.store.aside import inline
 from domain.triggers import DeliverSignal
 
 SIGNALS_SCHEMA: Final[tuple[str, ...]] = (
@@ -142,9 +143,12 @@ Receive = Callable[[Cursor, str, str, str], bool]
 class Signals:
     """Brings signals and waits together."""
 
-    def __init__(self, store: Transactions, decider: Decider, clock: Clock, receive: Receive) -> None:
-        """`receive` writes a message's receipt, and says whether the message is new."""
+    def __init__(
+        self, store: Transactions, decider: Decider, clock: Clock, receive: Receive, *, aside: Aside = inline
+    ) -> None:
+        """`receive` writes a message's receipt, and says whether the message is new; `aside` asks the store."""
         self._receive = receive
+        self._aside = aside
         self._store = store
         self._decider = decider
         self._clock = clock
@@ -159,23 +163,21 @@ class Signals:
         if not 0 < len(signal.correlation) <= CORRELATION_CHARACTERS:
             raise InputInvalid(f"signal {signal.name!r}: a correlation has 1 to {CORRELATION_CHARACTERS} characters")
         check_payload(signal.payload, f"payload of signal {signal.name!r}")
-        if not self._keep(signal):
+        if not await self._aside(lambda: self._keep(signal)):
             return []
-        with self._store.reading() as cursor:
-            rows = cursor.query(
-                "SELECT DISTINCT workflow_id FROM subscriptions WHERE name = ? AND correlation = ?",
-                (signal.name, signal.correlation),
-            )
+        rows = await self._query(
+            "SELECT DISTINCT workflow_id FROM subscriptions WHERE name = ? AND correlation = ?",
+            (signal.name, signal.correlation),
+        )
         return await self._deliver(signal, [row[0] for row in rows])
 
     async def wanted(self, workflow_id: str, wait: WaitStarted) -> None:
         """A wait began: deliver the oldest signal that is kept for it."""
-        with self._store.reading() as cursor:
-            rows = cursor.query(
-                "SELECT message_id, payload, sender FROM signals "
-                "WHERE name = ? AND correlation = ? AND expires_at > ? ORDER BY kept_at LIMIT 1",
-                (wait.name, wait.correlation, self._clock().timestamp()),
-            )
+        rows = await self._query(
+            "SELECT message_id, payload, sender FROM signals "
+            "WHERE name = ? AND correlation = ? AND expires_at > ? ORDER BY kept_at LIMIT 1",
+            (wait.name, wait.correlation, self._clock().timestamp()),
+        )
         for message_id, payload, sender in rows:
             signal = Signal(message_id, wait.name or "", wait.correlation or "", json.loads(payload), sender)
             await self._deliver(signal, [workflow_id])
@@ -185,14 +187,13 @@ class Signals:
 
         A process that received a signal may have died before it delivered it.
         """
-        with self._store.reading() as cursor:
-            rows = cursor.query(
-                "SELECT signals.message_id, signals.name, signals.correlation, payload, sender, workflow_id "
-                "FROM signals JOIN subscriptions "
-                "ON subscriptions.name = signals.name AND subscriptions.correlation = signals.correlation "
-                "WHERE expires_at > ? ORDER BY kept_at LIMIT ?",
-                (self._clock().timestamp(), DELIVERIES_A_SWEEP),
-            )
+        rows = await self._query(
+            "SELECT signals.message_id, signals.name, signals.correlation, payload, sender, workflow_id "
+            "FROM signals JOIN subscriptions "
+            "ON subscriptions.name = signals.name AND subscriptions.correlation = signals.correlation "
+            "WHERE expires_at > ? ORDER BY kept_at LIMIT ?",
+            (self._clock().timestamp(), DELIVERIES_A_SWEEP),
+        )
         oldest: dict[tuple[str, str, str], Signal] = {}
         for *parts, payload, sender, workflow_id in rows:
             if only is None or workflow_id in only:
@@ -202,6 +203,13 @@ class Signals:
         for (workflow_id, _, _), signal in oldest.items():
             took += await self._deliver(signal, [workflow_id])
         return took
+
+    async def _query(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        return await self._aside(lambda: self._read(statement, parameters))
+
+    def _read(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._store.reading() as cursor:
+            return cursor.query(statement, parameters)
 
     def _keep(self, signal: Signal) -> bool:
         """Keep a signal, with the receipt that makes a repeat one; whether it is new."""

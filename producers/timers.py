@@ -16,8 +16,9 @@ from typing import Any, Final
 
 from domain.errors import HandrailError, StoreUnavailable
 from domain.events import WaitSatisfied, WaitStarted
-from domain.ports import Along, Clock, Cursor, Decided, Decider, Request, Transactions
+from domain.ports import Along, Aside, Clock, Cursor, Decided, Decider, Request, Transactions
 from domain.state import State, wait_key
+from domain.store.aside import inline
 from domain.triggers import Wake
 
 _log: Final = logging.getLogger("handrail.producers")
@@ -122,9 +123,11 @@ class Timer:
         decider: Decider,
         clock: Clock,
         scope: Callable[[], Scope],
+        aside: Aside = inline,
     ) -> None:
-        """Nothing is woken before `run`."""
+        """Nothing is woken before `run`. `aside` asks the store."""
         self._store = store
+        self._aside = aside
         self._decider = decider
         self._clock = clock
         self._scope = scope
@@ -151,19 +154,19 @@ class Timer:
     async def fire(self) -> int:
         """Wake everything that is due now; how many workflows were woken. Raises StoreUnavailable."""
         woken = 0
-        while due := self._due():
+        while due := await self._due():
             at = self._clock()
             answers = await self._wake([workflow_id for workflow_id, _ in due], at, "timer")
             for (workflow_id, _), answer in zip(due, answers, strict=True):
                 if isinstance(answer, BaseException) or _is_due(answer.state, at):
                     self._hold_off(workflow_id, answer)
             woken += len(due)
-        self._next = self._earliest()
+        self._next = await self._earliest()
         return woken
 
     async def wake_definitions(self) -> int:
         """Wake the workflows that wait for a definition: this process may have it."""
-        rows = self._rows("definition IS NOT NULL", ())
+        rows = await self._rows("definition IS NOT NULL", ())
         await self._wake([row[0] for row in rows], self._clock(), "start-up")
         return len(rows)
 
@@ -183,22 +186,27 @@ class Timer:
             _log.warning("workflow %s could not be woken: %s", workflow_id, answer)
         self._held_off[workflow_id] = asyncio.get_running_loop().time() + HELD_OFF_SECONDS
 
-    def _due(self) -> list[tuple[str, float]]:
+    async def _due(self) -> list[tuple[str, float]]:
         now = asyncio.get_running_loop().time()
         self._held_off = {name: until for name, until in self._held_off.items() if until > now}
-        rows = self._rows("due_at <= ?", (self._clock().timestamp(),), limit=WAKES_A_TURN + len(self._held_off))
+        rows = await self._rows("due_at <= ?", (self._clock().timestamp(),), limit=WAKES_A_TURN + len(self._held_off))
         return [(row[0], row[1]) for row in rows if row[0] not in self._held_off]
 
-    def _earliest(self) -> datetime | None:
-        rows = self._rows("due_at IS NOT NULL", (), limit=1 + len(self._held_off))
+    async def _earliest(self) -> datetime | None:
+        rows = await self._rows("due_at IS NOT NULL", (), limit=1 + len(self._held_off))
         instants = [row[1] for row in rows if row[0] not in self._held_off]
         return datetime.fromtimestamp(min(instants), tz=self._clock().tzinfo) if instants else None
 
-    def _rows(self, where: str, parameters: tuple[Any, ...], *, limit: int = 2**31) -> list[tuple[str, float]]:
+    async def _rows(self, where: str, parameters: tuple[Any, ...], *, limit: int = 2**31) -> list[tuple[str, float]]:
         scope = self._scope()
+        return await self._aside(lambda: self._select(_chunks(scope), where, parameters, limit))
+
+    def _select(
+        self, chunks: list[list[str]], where: str, parameters: tuple[Any, ...], limit: int
+    ) -> list[tuple[str, float]]:
         found: list[tuple[str, float]] = []
         with self._store.reading() as cursor:
-            for chunk in _chunks(scope):
+            for chunk in chunks:
                 within = f" AND workflow_id IN ({', '.join('?' * len(chunk))})" if chunk else ""
                 statement = f"SELECT workflow_id, due_at FROM timers WHERE {where}{within} ORDER BY due_at LIMIT ?"  # noqa: S608 - fixed parts
                 found += [(row[0], row[1]) for row in cursor.query(statement, (*parameters, *chunk, limit))]

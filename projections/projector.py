@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from domain.errors import EventCorrupt, EventUnknown, StoreError
-from domain.ports import Notification
+from domain.ports import Aside, Notification
+from domain.store.aside import inline
 from projections.keeper import Entry, Keeper
 
 SLICE_EVENTS: Final = 1_024
@@ -50,8 +51,8 @@ class Follower(Protocol):
         """Wait until there is something, and take it; nothing when the follower was closed."""
         ...
 
-    def take(self, limit: int) -> Sequence[Notification]:
-        """What is there now, without waiting."""
+    async def take_aside(self, limit: int) -> Sequence[Notification]:
+        """What is there now, without waiting for more."""
         ...
 
     def look_again(self) -> None:
@@ -74,7 +75,7 @@ class Meter(Protocol):
 class Projector:
     """Follows the log into the views."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a test stands in for
         self,
         keeper: Keeper,
         follower: Follower,
@@ -85,8 +86,12 @@ class Projector:
         seconds: Callable[[], float] | None = None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         busy_interval_seconds: float = BUSY_INTERVAL_SECONDS,
+        aside: Aside = inline,
     ) -> None:
-        """`busy` tells whether the engine is; `seconds` is a clock that only goes forward, by default the loop's."""
+        """`busy` tells whether the engine is; `seconds` is a clock that only goes forward, by default the loop's.
+
+        `aside` is where rows are read, folded and written.
+        """
         self._keeper = keeper
         self._follower = follower
         self._log = log
@@ -95,6 +100,7 @@ class Projector:
         self._seconds = seconds
         self._pause = pause
         self._interval = busy_interval_seconds
+        self._aside = aside
         self._last_write = float("-inf")
         self._last_count = 0
 
@@ -104,30 +110,40 @@ class Projector:
         while True:
             try:
                 if not begun:
-                    self._begin()
+                    await self._begin()
                     begun = True
                 if not await self._round():
                     return
             except (EventCorrupt, EventUnknown):
-                self._pass_unreadable()
+                await self._pass_unreadable()
             except StoreError as error:
                 _logger.warning("views wait: %s", error)
                 begun = False
                 await self._pause(TROUBLE_SECONDS)
 
-    def finish(self) -> None:
+    async def finish(self) -> None:
         """Write what is there now, when everything else has stopped; at most one write's worth."""
         try:
-            self._begin()
-            entries = self._log.read(self._keeper.position, WRITE_EVENTS)
-            self._keeper.take(entries)
-            self._keeper.write()
+            await self._begin()
+            await self._aside(lambda: self._take_stretch(WRITE_EVENTS))
+            await self._aside(self._keeper.write)
         except StoreError as error:
             _logger.warning("views are left behind: %s", error)
 
-    def _begin(self) -> None:
-        self._follower.position = self._keeper.begin()
+    async def _begin(self) -> None:
+        self._follower.position = await self._aside(self._keeper.begin)
         self._follower.look_again()
+
+    async def _take(self, entries: Sequence[Entry]) -> None:
+        await self._aside(lambda: self._keeper.take(entries))
+        if self._meter is not None:
+            self._meter.passed(entries)
+
+    def _take_stretch(self, limit: int) -> Sequence[Entry]:
+        """Fold what follows the position, with what cannot be read among it."""
+        entries = self._log.read(self._keeper.position, limit)
+        self._keeper.take(entries)
+        return entries
 
     async def _round(self) -> bool:
         """Wait for events, fold what is there as far as one write goes, and write; False when there is no more."""
@@ -138,32 +154,29 @@ class Projector:
         await self._give_way()
         folded = 0
         while entries:
-            self._keeper.take(entries)
+            await self._take(entries)
             folded += len(entries)
-            if self._meter is not None:
-                self._meter.passed(entries)
             if folded >= WRITE_EVENTS:
                 break
             await self._pause(0)
-            entries = self._follower.take(SLICE_EVENTS)
+            entries = await self._follower.take_aside(SLICE_EVENTS)
         self._last_count = folded
-        self._write(noticed)
+        await self._write(noticed)
         return True
 
-    def _write(self, noticed: float) -> None:
-        if not self._keeper.write():
-            self._begin()
+    async def _write(self, noticed: float) -> None:
+        if not await self._aside(self._keeper.write):
+            await self._begin()
         self._last_write = self._now()
         if self._meter is not None:
             self._meter.written(lag_seconds=self._last_write - noticed, parked=self._keeper.parked)
 
-    def _pass_unreadable(self) -> None:
+    async def _pass_unreadable(self) -> None:
         """Take the stretch that the follower could not read entry by entry: what cannot be read is parked."""
-        entries = self._log.read(self._keeper.position, SLICE_EVENTS)
-        self._keeper.take(entries)
+        entries = await self._aside(lambda: self._take_stretch(SLICE_EVENTS))
         if self._meter is not None:
             self._meter.passed(entries)
-        self._write(self._now())
+        await self._write(self._now())
         self._follower.position = self._keeper.position
         self._follower.look_again()
 

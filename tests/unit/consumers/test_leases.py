@@ -1,9 +1,9 @@
 """The lease keeper: renews, stops what was lost, and stops everything before a lease that it cannot renew runs out."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -32,6 +32,9 @@ def store(tmp_path: Path, clock: DatabaseClock) -> Iterator[WorkflowStore]:
     opened.close()
 
 
+Result = TypeVar("Result")
+
+
 class Kept:
     """Two attempts under way, whose claims are kept."""
 
@@ -55,7 +58,7 @@ class Kept:
 async def test_every_claim_is_renewed(store: WorkflowStore, clock: DatabaseClock) -> None:
     kept = Kept(store)
     await asyncio.sleep(0)
-    kept.keeper.renew()
+    await kept.keeper.renew()
     assert store.query("SELECT DISTINCT lease_until FROM inbox") == [(clock.at + 30,)]
     assert kept.running == ["wf_1", "wf_2"]
     await kept.end()
@@ -66,7 +69,7 @@ async def test_an_attempt_whose_claim_was_lapsed_is_stopped(store: WorkflowStore
     await asyncio.sleep(0)
     with store.transaction() as cursor:
         cursor.execute("UPDATE inbox SET state = 'lapsed' WHERE workflow_id = 'wf_2'")
-    kept.keeper.renew()
+    await kept.keeper.renew()
     assert kept.running == ["wf_1"]
     await kept.shop.over(kept.commands[1:])
     assert kept.shop.decisions.requests == []
@@ -80,25 +83,45 @@ async def test_what_cannot_be_renewed_is_stopped_before_the_lease_ends(
     await asyncio.sleep(0)
     now = 1_000.0
     monkeypatch.setattr(kept.keeper, "_time", lambda: now)
-    kept.keeper.renew()
+    await kept.keeper.renew()
 
     def unavailable() -> frozenset[str]:
         raise StoreUnavailable("locked")
 
     monkeypatch.setattr(kept.claims, "renew", unavailable)
     now += 20.0
-    kept.keeper.renew()
+    await kept.keeper.renew()
     assert kept.running == ["wf_1", "wf_2"]
     now += 4.0
-    kept.keeper.renew()
+    await kept.keeper.renew()
     assert kept.running == []
     assert now - 1_000.0 < kept.claims.lease_seconds
     await kept.end()
 
 
+async def test_a_store_that_hangs_does_not_keep_attempts_past_their_leases(store: WorkflowStore) -> None:
+    hanging = asyncio.Event()
+
+    async def aside(work: Callable[[], Result], /) -> Result:
+        await hanging.wait()
+        return work()
+
+    kept = Kept(store, lease_seconds=0.05)
+    keeper = LeaseKeeper(kept.claims, kept.shop.runner, aside=aside)
+    await asyncio.sleep(0)
+    renewing = asyncio.create_task(keeper.renew())
+    async with asyncio.timeout(10):
+        while kept.running:  # noqa: ASYNC110 - attempts end by the loop's clock
+            await asyncio.sleep(0)
+    assert not renewing.done()
+    hanging.set()
+    await renewing
+    await kept.end()
+
+
 async def test_with_nothing_under_way_nothing_is_written(store: WorkflowStore, clock: DatabaseClock) -> None:
     put(store, "wf_1", "claimed", OWNER, lease_until=5.0)
-    LeaseKeeper(Claims(store, OWNER, lease_seconds=30.0), Workshop(hang).runner).renew()
+    await LeaseKeeper(Claims(store, OWNER, lease_seconds=30.0), Workshop(hang).runner).renew()
     assert store.query("SELECT lease_until FROM inbox") == [(5.0,)]
 
 

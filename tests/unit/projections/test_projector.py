@@ -186,9 +186,9 @@ async def test_a_rival_only_costs_reading_again(bench: Bench) -> None:
     assert bench.place.rows("steps") == expected(log)[1]
 
 
-def test_what_is_left_at_the_end_is_written(bench: Bench) -> None:
+async def test_what_is_left_at_the_end_is_written(bench: Bench) -> None:
     bench.place.put(history(39))
-    bench.projector.finish()
+    await bench.projector.finish()
     assert len(bench.place.rows("workflows")) == 1
 
 
