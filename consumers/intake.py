@@ -127,9 +127,8 @@ class MessageIntake(Generic[AnyBody]):
         try:
             # The same message twice in a turn: the second looks at the receipt of the first, in a pass of its own.
             while waiting:
-                first = {one.receipt.message_id: one for one in reversed(waiting)}
-                chosen = {id(one) for one in first.values()}
-                waiting = [one for one in waiting if id(one) not in chosen]
+                first: dict[str, Message[AnyBody]] = {}
+                waiting = [one for one in waiting if first.setdefault(one.receipt.message_id, one) is not one]
                 await self._pass(list(first.values()), turn)
         except StoreUnavailable as error:
             trouble = error

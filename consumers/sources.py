@@ -26,7 +26,7 @@ from domain.messages.reading import Read, message_id_fault, read_approval, read_
 from domain.ports import Clock, Decided, Decider, Receipt, Request
 from domain.store.deciding import RECEIVED_BEFORE
 from domain.transport import Delivery
-from domain.triggers import Intervention, StartWorkflow
+from domain.triggers import SettleOutcome, StartWorkflow, SupplyOutput
 
 AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
@@ -36,7 +36,7 @@ UNNAMED: Final = "unnamed service"
 DefinitionOf = Callable[[str], Awaitable[str]]
 """The name of a workflow's definition; raises WorkflowUnknown or another HandrailError."""
 
-CheckOutput = Callable[[str, Intervention], Awaitable[None]]
+CheckOutput = Callable[[str, SupplyOutput | SettleOutcome], Awaitable[None]]
 """Workflow and trigger: raises InputInvalid where a person's output does not fit the step's activity."""
 
 
@@ -185,7 +185,8 @@ class ControlSource(DecidedSource[Control]):
                 fault=Fault.SENDER_NOT_ALLOWED.value,
             )
         trigger = control.trigger()
-        await self._check_output(control.workflow_id, trigger)
+        if isinstance(trigger, SupplyOutput | SettleOutcome):
+            await self._check_output(control.workflow_id, trigger)
         return self._request(message, control.workflow_id, trigger)
 
 
