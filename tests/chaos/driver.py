@@ -1,0 +1,221 @@
+"""One run: servers, processes, goals and faults together; then quiet, and the verdict.
+
+The last goals are held back until the faults have done their share: the load lasts as long as the plan. When everything
+has been asked for and every kind of fault has hit often enough, the faults end; whatever has not ended after the quiet
+time is stuck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from aio_pika.abc import AbstractIncomingMessage
+
+from deploy.opened import SCHEMA
+from domain.store.opening import open_postgres_store
+from domain.topology import COMMANDS_EXCHANGE, EVENTS_EXCHANGE, activity_queues_of
+from tests.chaos.checks import Verdict, check
+from tests.chaos.crew import Crew, Role
+from tests.chaos.expected import child_of, goals
+from tests.chaos.faults import Injector
+from tests.chaos.figures import Report
+from tests.chaos.line import Ear, Mouth, listen
+from tests.chaos.moments import called_within
+from tests.chaos.plan import Kind, streams
+from tests.chaos.service import Service, asked_for, bad_goals
+from tests.chaos.stage import DEFINITIONS, MODULE, TOPOLOGY, Stage
+from tests.chaos.watch import Watch
+
+GLANCE_SECONDS: Final = 0.5
+QUIET_SECONDS: Final = 60.0
+"""What has not ended so long after the last fault is stuck."""
+RUN_UP: Final = 0.1
+"""The share of the goals that may be asked for before the first fault has hit."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run is to be: `most_seconds` bounds the time until its last fault."""
+
+    workflows: int
+    seed: int
+    hits_needed: int
+    most_open: int
+    most_seconds: float
+    hurried: bool
+    layout: str = "all"
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def roles(layout: str) -> list[Role]:
+    """Who serves: `all` is two processes of everything and one more of activities, `apart` one for each role."""
+    module = ("--module", MODULE)
+    worker = Role("activities", ("activities", *module), worker=True)
+    if layout == "all":
+        return [Role("all", ("all", *module), worker=True), Role("all", ("all", *module), worker=True), worker]
+    names = ("goals", "approvals", "signals", "control", "outcomes", "relay", "timer", "projector")
+    return [worker, worker, *(Role(name, (name, *module), worker=False) for name in names)]
+
+
+async def run(given: Run, stage: Stage, folder: Path) -> Report:
+    """Carry out a run on this stage."""
+    return await _Driver(given, stage, folder).run()
+
+
+class _Driver:
+    def __init__(self, given: Run, stage: Stage, folder: Path) -> None:
+        chance = random.Random(given.seed)
+        self._given = given
+        self._stage = stage
+        self._watch = Watch(stage.database.url)
+        self._crew = Crew(roles(given.layout), stage.environment(given.environment), folder)
+        self._mouth = Mouth(stage.vhost.url_of(stage.service), "chaos service")
+        self._admin = Mouth(stage.vhost.url, "chaos administrator")
+        self._faults_over, self._all_over = asyncio.Event(), asyncio.Event()
+        self._injector = Injector(stage, self._crew, self._watch, self._faults_over)
+        asked = asked_for(goals(given.workflows, chance), stage.service.name, given.seed)
+        self._goals = {workflow: one.definition for workflow, one in asked.items()}
+        self._ids = {*self._goals, *filter(None, (child_of(*one) for one in self._goals.items()))}
+        self._service = Service(
+            watch=self._watch,
+            mouth=self._mouth,
+            admin=self._admin,
+            world=stage.outside,
+            chance=chance,
+            goals=asked,
+            most_open=given.most_open,
+            may_send=self._may_send,
+        )
+        self._bad = {message.message_id: message for message in bad_goals(given.seed)}
+        self._dead: dict[str, str] = {}
+        self._report = Report(given.seed, given.workflows, given.hits_needed)
+
+    async def run(self) -> Report:
+        began = time.monotonic()
+        await self._mouth.start()
+        await self._admin.start()
+        self._crew.start()
+        try:
+            async with beside(self._all_over, *self._always()):
+                async with beside(self._faults_over, *self._faults()):
+                    await self._under_load()
+                self._report.load_seconds = time.monotonic() - began
+                await self._quiet()
+            await self._crew.end()
+            self._report.verdict = await asyncio.to_thread(self._check)
+        finally:
+            await self._crew.end()
+            await self._mouth.close()
+            await self._admin.close()
+            self._watch.close()
+        return self._reported()
+
+    # --- while it goes on -------------------------------------------------------------------------------------------
+
+    def _always(self) -> Sequence[Coroutine[Any, Any, None]]:
+        stage = self._stage
+        keys = activity_queues_of(TOPOLOGY)
+        ears = [
+            Ear("chaos.approver", self._service.approval_requested, [(EVENTS_EXCHANGE, "approval.requested.#")]),
+            Ear("chaos.tap", self._service.command_seen, [(COMMANDS_EXCHANGE, key) for key in keys]),
+            *(Ear(name, self._died) for name in stage.dead_queues()),
+        ]
+        return [self._service.serve(self._all_over), listen(stage.vhost.url, ears, self._all_over)]
+
+    def _faults(self) -> Sequence[Coroutine[Any, Any, None]]:
+        found = streams(hurried=self._given.hurried)
+        return [self._injector.run(stream, self._given.seed) for stream in found]
+
+    def _share_of_faults(self) -> float:
+        """How much of their share the faults have done, by the kind that has done least."""
+        if not self._given.hits_needed:
+            return 1.0
+        hits = self._injector.hits
+        return min(min(hits[kind], self._given.hits_needed) for kind in Kind) / self._given.hits_needed
+
+    def _may_send(self) -> int:
+        hits, needed = self._injector.hits, self._given.hits_needed * len(Kind)
+        done = sum(min(hits[kind], self._given.hits_needed) for kind in Kind) / needed if needed else 1.0
+        return int(self._given.workflows * min(1.0, RUN_UP + (1.0 - RUN_UP) * done))
+
+    async def _under_load(self) -> None:
+        """Until everything was asked for and all faults have hit often enough, or the time is over."""
+        limit = time.monotonic() + self._given.most_seconds
+        while not (self._service.all_sent and self._share_of_faults() >= 1.0):
+            if time.monotonic() > limit:
+                self._report.interrupted = f"the load took longer than {self._given.most_seconds:g} s"
+                return
+            await self._insist_on_the_bad()
+            await called_within(self._all_over, GLANCE_SECONDS)
+
+    async def _quiet(self) -> None:
+        """Until all have ended, or the quiet time is over."""
+        began = time.monotonic()
+        while self._open() and time.monotonic() - began < QUIET_SECONDS:
+            await self._insist_on_the_bad()
+            await called_within(self._all_over, GLANCE_SECONDS)
+        self._report.quiet_seconds = time.monotonic() - began
+        # The last inbox rows and timers go with the last events; the bad messages may still be on their way.
+        while len(self._bad_dead()) < len(self._bad) and time.monotonic() - began < QUIET_SECONDS:
+            await self._insist_on_the_bad()
+            await called_within(self._all_over, GLANCE_SECONDS)
+
+    def _open(self) -> int:
+        return len(self._ids - self._watch.seen.ended.keys())
+
+    # --- the dead ---------------------------------------------------------------------------------------------------
+
+    async def _insist_on_the_bad(self) -> None:
+        """Send what is meant for the dead until it is there: a queue that is purged may take it along."""
+        missing = [message for name, message in self._bad.items() if name not in self._dead]
+        await self._mouth.say(missing)
+
+    async def _died(self, message: AbstractIncomingMessage) -> None:
+        headers = {name: str(value)[:300] for name, value in message.headers.items()}
+        self._dead[message.message_id or ""] = f"{message.message_id} ({message.type}) {json.dumps(headers)}"
+
+    def _bad_dead(self) -> set[str]:
+        return self._dead.keys() & self._bad.keys()
+
+    # --- afterwards -------------------------------------------------------------------------------------------------
+
+    def _check(self) -> Verdict:
+        store = open_postgres_store(self._stage.database.url, definitions=DEFINITIONS, schema=SCHEMA)
+        try:
+            return check(store, self._goals, DEFINITIONS, self._stage.outside)
+        finally:
+            store.close()
+
+    def _reported(self) -> Report:
+        report = self._report
+        report.blows = self._injector.blows
+        report.doubled = dict(self._service.doubled)
+        report.messages_lost = dict(self._injector.lost)
+        report.events_seen = dict(self._watch.seen.counts)
+        report.processes = {
+            f"process {member.words.stem}": (member.lives, member.kills) for member in self._crew.members
+        }
+        report.fell = self._crew.fell
+        report.dead = [words for name, words in self._dead.items() if name not in self._bad]
+        report.bad_sent, report.bad_dead = len(self._bad), len(self._bad_dead())
+        return report
+
+
+@contextlib.asynccontextmanager
+async def beside(over: asyncio.Event, *works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have these going on while the block runs; then they are told that it is over. One that fails ends the block."""
+    async with asyncio.TaskGroup() as group:
+        for work in works:
+            group.create_task(work)
+        try:
+            yield
+        finally:
+            over.set()

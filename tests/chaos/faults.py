@@ -1,0 +1,184 @@
+"""Does what the plan says to the stack, undoes it after its time, and tells whether it hit something in flight.
+
+In flight is: workflows that have begun and not ended, and among their commands some that are open or claimed, at the
+moment of the fault. A worker that is killed or stopped must hold claims itself: the injector waits for a moment when it
+does, and reads from the database, after the blow, whether it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+import aio_pika
+
+from tests.chaos.crew import Crew, Member
+from tests.chaos.moments import called_within
+from tests.chaos.plan import Fault, Kind, Stream
+from tests.chaos.stage import TOPOLOGY, Stage
+from tests.chaos.watch import Flight, Watch
+
+HOLDS_CLAIMS_SECONDS: Final = 5.0
+"""How long a victim is waited for to hold claims."""
+GLANCE_SECONDS: Final = 0.02
+QUEUE_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Blow:
+    """A fault as it happened."""
+
+    kind: Kind
+    at_seconds: float
+    hit: bool
+    detail: str
+
+
+@dataclass
+class Injector:
+    """Carries out streams of faults."""
+
+    stage: Stage
+    crew: Crew
+    watch: Watch
+    over: asyncio.Event
+    blows: list[Blow] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+    """Messages that were purged or deleted, by queue."""
+
+    def __post_init__(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def hits(self) -> Counter[Kind]:
+        """How many faults of each kind hit something in flight."""
+        return Counter(blow.kind for blow in self.blows if blow.hit)
+
+    async def run(self, stream: Stream, seed: int) -> None:
+        """One fault after the other, until it is over. What was broken is mended whenever this ends."""
+        for fault in stream.faults(seed):
+            if await called_within(self.over, fault.pause_seconds):
+                return
+            flight = await self.watch.flight()
+            hit, detail = await self._carry_out(fault, flight)
+            at = round(time.monotonic() - self._began, 1)
+            self.blows.append(Blow(fault.kind, at, hit, f"{detail}; {flight}"))
+
+    async def _carry_out(self, fault: Fault, flight: Flight) -> tuple[bool, str]:
+        kind = fault.kind
+        if kind in {Kind.WORKER_KILLED, Kind.WORKER_STOPPED}:
+            return await self._worker(fault)
+        hit = flight.workflows > 0 and flight.commands > 0
+        if kind is Kind.ROLE_KILLED:
+            member = chosen(self.crew.others, fault)
+            return member.kill() is not None and hit, member.role.name
+        if kind in {Kind.QUEUES_PURGED, Kind.QUEUES_DELETED}:
+            return hit, await self._empty(fault)
+        details = await self._server(fault)
+        return hit, details
+
+    # --- processes --------------------------------------------------------------------------------------------------
+
+    async def _worker(self, fault: Fault) -> tuple[bool, str]:
+        member = chosen(self.crew.workers, fault)
+        await self._until_it_holds_claims(member)
+        if fault.kind is Kind.WORKER_KILLED:
+            process_id = member.kill()
+            held = 0 if process_id is None else await self.watch.claims_of(process_id)
+            return held > 0, f"{member.role.name} held {held} claims"
+        process_id = member.stop()
+        held = 0 if process_id is None else await self.watch.claims_of(process_id)
+        try:
+            await called_within(self.over, fault.lasts_seconds)
+        finally:
+            member.go_on()
+        return held > 0, f"{member.role.name} held {held} claims, for {fault.lasts_seconds:.1f} s"
+
+    async def _until_it_holds_claims(self, member: Member) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HOLDS_CLAIMS_SECONDS):
+                while member.process_id is None or not await self.watch.claims_of(member.process_id):
+                    if await called_within(self.over, GLANCE_SECONDS):
+                        return
+
+    # --- queues -----------------------------------------------------------------------------------------------------
+
+    async def _empty(self, fault: Fault) -> str:
+        """Purge or delete every queue that is worked on; the dead are left to be counted."""
+        counts: Counter[str] = Counter()
+        async with self._administrator() as channel:
+            for name in self.stage.working_queues():
+                queue = await channel.get_queue(name, ensure=False)
+                if fault.kind is Kind.QUEUES_PURGED:
+                    purged = await queue.purge(timeout=QUEUE_SECONDS)
+                    counts[name] = purged.message_count or 0
+                else:
+                    deleted = await queue.delete(if_unused=False, if_empty=False, timeout=QUEUE_SECONDS)
+                    counts[name] = deleted.message_count or 0
+        if fault.kind is Kind.QUEUES_DELETED:
+            await called_within(self.over, fault.lasts_seconds)
+            await asyncio.to_thread(self.stage.apply_topology)
+        self.lost += counts
+        return f"{sum(counts.values())} messages in {len(TOPOLOGY.queues)} queues"
+
+    @contextlib.asynccontextmanager
+    async def _administrator(self) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
+        connection = await aio_pika.connect(self.stage.vhost.url, timeout=QUEUE_SECONDS)
+        try:
+            yield await connection.channel()
+        finally:
+            await connection.close()
+
+    # --- servers and lines ------------------------------------------------------------------------------------------
+
+    async def _server(self, fault: Fault) -> str:
+        stage = self.stage
+        lines = {
+            Kind.BROKER_CUT: stage.broker_line,
+            Kind.BROKER_STALLED: stage.broker_line,
+            Kind.DATABASE_CUT: stage.database_line,
+            Kind.DATABASE_STALLED: stage.database_line,
+        }
+        if fault.kind in {Kind.BROKER_CUT, Kind.DATABASE_CUT}:
+            harshly = fault.number < 0.5
+            line = lines[fault.kind]
+            ended = await asyncio.to_thread(line.reset if harshly else line.cut)
+            return f"{ended} connections {'reset' if harshly else 'closed'}"
+        down, up = {
+            Kind.BROKER_STALLED: (stage.broker_line.stall, stage.broker_line.resume),
+            Kind.DATABASE_STALLED: (stage.database_line.stall, stage.database_line.resume),
+            Kind.BROKER_KILLED: (stage.broker.kill9, stage.broker.start),
+            Kind.DATABASE_FAST: (lambda: stage.cluster.stop("fast"), stage.cluster.start),
+            Kind.DATABASE_IMMEDIATE: (lambda: stage.cluster.stop("immediate"), stage.cluster.start),
+            Kind.DATABASE_SUSPENDED: (stage.cluster.suspend, stage.cluster.resume),
+        }[fault.kind]
+        return await self._away(fault, down, up)
+
+    async def _away(self, fault: Fault, down: Callable[[], None], up: Callable[[], None]) -> str:
+        began = time.monotonic()
+        await asyncio.to_thread(down)
+        try:
+            await called_within(self.over, fault.lasts_seconds)
+        finally:
+            await finished(asyncio.to_thread(up))
+        return f"away for {time.monotonic() - began:.1f} s"
+
+
+def chosen(members: list[Member], fault: Fault) -> Member:
+    """The victim that the plan's number means."""
+    return members[min(int(fault.number * len(members)), len(members) - 1)]
+
+
+async def finished(work: Awaitable[None]) -> None:
+    """Do this to its end, also where whoever waits for it is told to stop."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

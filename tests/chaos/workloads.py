@@ -1,0 +1,250 @@
+"""The workflows of the chaos runs, loaded by the real processes as a user's module; every effect is a ledger's entry.
+
+Each workflow has a world of its own in the ledger, which its child shares. Two queues, so that one may be served
+elsewhere than the other. The outside takes its time: a fault then finds attempts under way.
+
+`settle_after` is longer than any process is ever stopped for: a call that a stopped process has yet to send can still
+take effect when it goes on, so nobody may ask before then whether it did.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel
+
+from domain.definitions import CompensationInput, Finalization, ProbeInput
+from domain.plan import ChildSpec, SignalWait, TimeWait, ref
+from handrail import (
+    Context,
+    Definition,
+    NeedsApproval,
+    NotApplied,
+    Permanent,
+    RetryPolicy,
+    Step,
+    Transient,
+    activity,
+)
+from tests.chaos.expected import world_of
+from tests.chaos.plan import LONGEST_STOP_SECONDS
+from tests.crash.books import Act, Call
+from tests.crash.outside import call, call_blocking
+
+FIRST_QUEUE = "chaos.first"
+SECOND_QUEUE = "chaos.second"
+SIGNAL = "chaos.paid"
+
+SOON = timedelta(milliseconds=50)
+QUICK = RetryPolicy(max_attempts=8, initial_delay=SOON, maximum_delay=timedelta(seconds=1))
+SETTLE_AFTER = timedelta(seconds=LONGEST_STOP_SECONDS)
+
+
+class Order(BaseModel):
+    """What a step asks of the outside; see `Call`."""
+
+    busy: int = 0
+    never: bool = False
+    refuse: int = 0
+    lose: int = 0
+    undo_busy: int = 0
+    takes_seconds: float = 0.02
+
+
+class Receipt(BaseModel):
+    """What the outside answered."""
+
+    receipt: str
+
+
+def _asked(act: Act, order: Order, context: Context) -> Call:
+    return Call(
+        act=act,
+        workflow=context.workflow_id,
+        name=context.step,
+        key=context.idempotency_key,
+        attempt=context.attempt,
+        **order.model_dump(exclude={"undo_busy"}),
+    )
+
+
+def _read(answer: dict[str, Any]) -> Receipt:
+    if answer["word"] == "busy":
+        raise Transient("the outside is busy")
+    if answer["word"] == "lost":
+        raise Transient("the outside did not answer")
+    if answer["word"] == "never":
+        raise Permanent("the outside will never do that")
+    if answer["word"] == "absent":
+        raise NotApplied("the outside did nothing")
+    return Receipt(receipt=answer["receipt"])
+
+
+@activity(retry=QUICK, queue=SECOND_QUEUE)
+async def release(given: CompensationInput, context: Context) -> Receipt:
+    """Undo what `reserve`, `notify` or `charge` did."""
+    undo = Call(
+        act="undo",
+        workflow=context.workflow_id,
+        name=context.step,
+        key=context.idempotency_key,
+        of=given.idempotency_key,
+        attempt=context.attempt,
+        busy=Order(**given.input).undo_busy,
+        takes_seconds=0.02,
+    )
+    return _read(await call(undo, world_of(context.workflow_id)))
+
+
+@activity(retry=QUICK, compensation=release, queue=FIRST_QUEUE)
+async def reserve(order: Order, context: Context) -> Receipt:
+    """Have an effect, under a key that the outside honours."""
+    return _read(await call(_asked("apply", order, context), world_of(context.workflow_id)))
+
+
+@activity(retry=QUICK, compensation=release, queue=SECOND_QUEUE)
+def notify(order: Order, context: Context) -> Receipt:
+    """The same from a plain function, which runs in a thread."""
+    return _read(call_blocking(_asked("apply", order, context), world_of(context.workflow_id)))
+
+
+@activity(effect="pure", queue=SECOND_QUEUE)
+async def score(given: dict[str, Any]) -> dict[str, Any]:
+    """Touch nothing: say what came in."""
+    return {"seen": given}
+
+
+@activity(effect="pure", queue=FIRST_QUEUE)
+async def screen(_order: Order) -> Receipt | NeedsApproval:
+    """Leave it to a person."""
+    return NeedsApproval("manual approval", {"risk": "unclear"}, controls=("look again in a year",))
+
+
+@activity(effect="pure", retry=QUICK, queue=SECOND_QUEUE)
+async def charged(given: ProbeInput, context: Context) -> Receipt:
+    """Ask the outside whether the charge was applied."""
+    asked = Call(
+        act="ask",
+        workflow=context.workflow_id,
+        name=context.step,
+        key=context.idempotency_key,
+        of=given.idempotency_key,
+        attempt=context.attempt,
+    )
+    return _read(await call(asked, world_of(context.workflow_id)))
+
+
+@activity(
+    effect="once", retry=QUICK, reconcile=charged, compensation=release, settle_after=SETTLE_AFTER, queue=FIRST_QUEUE
+)
+async def charge(order: Order, context: Context) -> Receipt:
+    """Have an effect that must not be repeated, of an outside that can be asked."""
+    return _read(await call(_asked("apply_once", order, context), world_of(context.workflow_id)))
+
+
+@activity(effect="once", retry=QUICK, pivot=True, queue=FIRST_QUEUE)
+async def wire(order: Order, context: Context) -> Receipt:
+    """Have an effect that must not be repeated, of an outside that nobody can ask."""
+    return _read(await call(_asked("apply_once", order, context), world_of(context.workflow_id)))
+
+
+@activity(retry=QUICK, pivot=True, queue=SECOND_QUEUE)
+async def statement(given: Finalization) -> dict[str, str]:
+    """Sum up what came of it."""
+    return {name: str(output) for name, output in sorted(given.outputs.items())}
+
+
+LONG = {"takes_seconds": 1.0}
+SOME = {"takes_seconds": 0.2}
+
+plain = Definition(
+    "chaos plain",
+    steps=[
+        Step("reserve", reserve, {}, after=()),
+        Step("notify", notify, SOME, after=()),
+        Step("score", score, {"of": "both"}, after=("reserve", "notify")),
+        Step("book", reserve, SOME),
+    ],
+    activities=[release],
+    artifact=statement,
+)
+
+slow = Definition(
+    "chaos slow",
+    steps=[Step("reserve", reserve, LONG), Step("book", reserve, LONG), Step("notify", notify, {})],
+    activities=[release],
+)
+
+probed = Definition(
+    "chaos probed",
+    steps=[Step("charge", charge, SOME), Step("tip", charge, {"refuse": 1}), Step("reserve", reserve, {})],
+    activities=[release, charged],
+)
+
+lost = Definition(
+    "chaos lost",
+    steps=[Step("charge", charge, {"lose": 1}), Step("reserve", reserve, {})],
+    activities=[release, charged],
+)
+
+unprobed = Definition(
+    "chaos unprobed",
+    steps=[Step("wire", wire, SOME), Step("reserve", reserve, {}), Step("score", score, {"of": "the rest"})],
+    activities=[release],
+)
+
+retrying = Definition(
+    "chaos retrying",
+    steps=[Step("flaky", reserve, {"busy": 2}), Step("book", notify, {"busy": 1})],
+    activities=[release],
+)
+
+compensating = Definition(
+    "chaos compensating",
+    steps=[
+        Step("first", reserve, {}),
+        Step("second", notify, {"undo_busy": 1}),
+        Step("third", charge, SOME),
+        Step("doomed", reserve, {"never": True}),
+    ],
+    activities=[release, charged],
+)
+
+approved = Definition(
+    "chaos approved",
+    steps=[Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, SOME)],
+    activities=[release],
+)
+
+rejected = Definition(
+    "chaos rejected",
+    steps=[Step("reserve", reserve, {}), Step("screen", screen, {}), Step("book", reserve, {})],
+    activities=[release],
+)
+
+signalled = Definition(
+    "chaos signalled",
+    steps=[
+        Step("reserve", reserve, {}),
+        Step("paid", wait_signal=SignalWait(name=SIGNAL, correlation=ref("workflow.id"))),
+        Step("book", reserve, {}),
+    ],
+    activities=[release],
+)
+
+family = Definition(
+    "chaos family",
+    steps=[
+        Step("nap", wait_time=TimeWait(duration=timedelta(seconds=1)), after=()),
+        Step("child", child=ChildSpec(definition="chaos child", goal="chaos child")),
+        Step("doomed", reserve, {"never": True}),
+    ],
+    activities=[release],
+)
+
+child = Definition(
+    "chaos child",
+    steps=[Step("reserve", reserve, {}), Step("notify", notify, SOME)],
+    activities=[release],
+)
