@@ -180,6 +180,10 @@ class BrokerUnfit(BrokerError):
     """The broker lacks a queue, an exchange or a right, or has one that is not as it must be."""
 
 
+class NotAccepted(BrokerError):
+    """The broker has a message, and the store shows nothing of it within the time given: it may still come."""
+
+
 class MessageUnfit(Refused):
     """A message cannot be accepted, whoever tries: unreadable, too large, of an unknown type, from the wrong sender."""
 

@@ -3,6 +3,8 @@
 from handrail import Definition, Step, activity
 """
 
+from typing import TYPE_CHECKING, Any
+
 from deploy.runtime import Runtime
 from domain.context import Context
 from domain.definitions import (
@@ -42,12 +44,16 @@ from domain.policies import ApprovalPolicy, Condition, GatePolicy, Predicate, Re
 from domain.secret import Secret
 from domain.state import State, Status, StepStatus
 
+if TYPE_CHECKING:
+    from deploy.client import Client, Submitted, WorkflowResult
+
 __all__ = [
     "ActivityType",
     "ApprovalPolicy",
     "ArtifactRef",
     "Breaker",
     "ChildSpec",
+    "Client",
     "CompensationInput",
     "Condition",
     "Context",
@@ -79,8 +85,19 @@ __all__ = [
     "Step",
     "StepStatus",
     "StoreUnavailable",
+    "Submitted",
     "TimeWait",
     "Transient",
+    "WorkflowResult",
     "activity",
     "ref",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The client's names, when somebody asks for them: authors of workflows need not load a broker's library."""
+    if name not in {"Client", "Submitted", "WorkflowResult"}:
+        raise AttributeError(f"module 'handrail' has no attribute {name!r}")
+    from deploy import client  # noqa: PLC0415 - see above
+
+    return getattr(client, name)

@@ -18,6 +18,7 @@ from deploy.cli import (
     operate_commands,
     resume_command,
     run_command,
+    submit_command,
     token_commands,
 )
 from deploy.cli.exits import ExitCode, exit_code_of
@@ -38,6 +39,7 @@ app = typer.Typer(
 
 for _commands in (
     run_command,
+    submit_command,
     resume_command,
     decide_commands,
     look_commands,

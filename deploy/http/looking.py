@@ -6,8 +6,8 @@ so that an approval that has just been decided is not shown any more, however fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final
 
 from deploy.http.desk import Answer, Page, PendingApproval
 from domain import events as e
@@ -16,6 +16,7 @@ from domain.ports import Aside
 from domain.recorded import RecordedEvent
 from domain.state import State, wait_key
 from domain.store.application import WorkflowStore
+from domain.store.aside import inline
 from projections.queries import workflows_awaiting_approval
 
 PAGE_BYTES: Final = 4_000_000
@@ -23,13 +24,6 @@ PAGE_BYTES: Final = 4_000_000
 
 CANDIDATES: Final = 50
 """Workflows that are asked for at once."""
-
-Result = TypeVar("Result")
-
-
-async def inline(work: Callable[[], Result]) -> Result:
-    """Runs the store's work where it is asked for: SQLite's calls are shorter than handing them to a thread."""
-    return work()
 
 
 class Look:
@@ -55,13 +49,17 @@ class Look:
         )
         return None if not rows else rows[0][0] or ""
 
-    async def answer(self, workflow_id: str, cause: str) -> Answer | None:
-        """What a workflow recorded because of a message; None where nothing is recorded because of it."""
-        try:
-            events = await self._aside(lambda: self._store.read(workflow_id))
-        except WorkflowUnknown:
-            return None
-        caused = [recorded for recorded in events if recorded.cause == cause]
+    async def events(self, workflow_id: str, after: int = 0) -> list[RecordedEvent]:
+        """A workflow's events behind a version; none where there is no such workflow."""
+        return await self._aside(lambda: self._events(workflow_id, after))
+
+    def _events(self, workflow_id: str, after: int) -> list[RecordedEvent]:
+        rows = self._store.recorder.select_since({workflow_id: after}).get(workflow_id, [])
+        return [self._store.mapper.read(*row) for row in rows]
+
+    async def answer(self, workflow_id: str, cause: str, *, after: int = 0) -> Answer | None:
+        """What a workflow recorded, behind a version, because of a message; None where it recorded nothing."""
+        caused = [recorded for recorded in await self.events(workflow_id, after) if recorded.cause == cause]
         return answer_of(caused, await self.workflow(workflow_id)) if caused else None
 
     async def pending(self, *, definition: str | None, after: str, limit: int) -> Page:

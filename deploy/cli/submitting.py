@@ -1,0 +1,122 @@
+"""Sending a goal from the command line, and following its workflow in a store that others work on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploy.cli.aside import tell_aside
+from deploy.cli.exits import ExitCode, exit_code_of_status
+from deploy.cli.lines import Earlier, tell
+from deploy.cli.screen import Screen
+from deploy.client import Client, Submitted
+from deploy.lookout import StoreLookout
+from domain.chain import GENESIS
+from domain.errors import StoreUnavailable
+from domain.evolve import evolve
+from domain.state import PEOPLE_REASONS, State
+
+_FIRST_LOOK_SECONDS: Final = 0.02
+_LONGEST_LOOK_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What is asked for, and how long to wait for it."""
+
+    goal: str
+    definition: str | None
+    input: Mapping[str, Any]
+    tags: Mapping[str, str]
+    requested_by: str | None
+    message_id: str | None
+    timeout_seconds: float
+    wait: bool
+
+
+async def deliver(submission: Submission, broker_url: str, store_url: str | None, screen: Screen) -> ExitCode:
+    """Send it, say which workflow it is, and follow that if it was asked for. Raises what `Client.submit` raises."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + submission.timeout_seconds
+    async with Client(broker_url, store_url, name="handrail submit") as client:
+        submitted = await client.submit(
+            submission.goal,
+            submission.definition,
+            submission.input,
+            tags=submission.tags,
+            requested_by=submission.requested_by,
+            message_id=submission.message_id,
+            timeout=submission.timeout_seconds,
+        )
+    _say(submitted, screen)
+    if not submission.wait or store_url is None:
+        return ExitCode.COMPLETED
+    lookout = await StoreLookout.open(store_url)
+    follower = Follower(lookout, submitted, screen)
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await follower.follow()
+    except TimeoutError:
+        return follower.given_up()
+    finally:
+        await lookout.close()
+
+
+class Follower:
+    """Prints a workflow's lines as its events come into the store, whoever decides them."""
+
+    def __init__(self, lookout: StoreLookout, workflow_id: str, screen: Screen) -> None:
+        """From its first event."""
+        self._lookout = lookout
+        self._workflow_id = str(workflow_id)
+        self._screen = screen
+        self._earlier = Earlier()
+        self._state = State(self._workflow_id, head=GENESIS)
+
+    async def follow(self) -> ExitCode:
+        """Until the workflow ends; the exit code that says how. Trouble with the store on the way is waited out."""
+        pause = _FIRST_LOOK_SECONDS
+        while self._state.ended is None:
+            try:
+                moved = await self._look()
+            except StoreUnavailable as error:
+                self._screen.note(str(error), "yellow")
+                moved = False
+            pause = _FIRST_LOOK_SECONDS if moved else min(1.5 * pause, _LONGEST_LOOK_SECONDS)
+            if self._state.ended is None:
+                await asyncio.sleep(pause)
+        return exit_code_of_status(self._state.ended)
+
+    def given_up(self) -> ExitCode:
+        """The time is over: say where the workflow stands, which goes on without us."""
+        waits = [wait for wait in self._state.waits.values() if wait.reason in PEOPLE_REASONS]
+        for wait in waits:
+            self._screen.note(f"{self._workflow_id} waits: {wait.step} {wait.reason}".rstrip(), "yellow")
+        if waits or self._state.paused:
+            return ExitCode.WAITING
+        self._screen.note(
+            f"{self._workflow_id} is {self._state.status}, and goes on; nobody waits for it here any more"
+        )
+        return ExitCode.INTERNAL
+
+    async def _look(self) -> bool:
+        """Print what is new; whether anything was."""
+        events = await self._lookout.events(self._workflow_id, self._state.version)
+        for recorded in events:
+            evolve(self._state, recorded)
+            for line in tell(recorded, self._earlier):
+                if recorded.originator_version > 1:  # that it was accepted has been said
+                    self._screen.line(line, recorded)
+            tell_aside(self._screen, recorded)
+        return bool(events)
+
+
+def _say(submitted: Submitted, screen: Screen) -> None:
+    word = "accepted" if submitted.accepted else "submitted"
+    line = f"[workflow] id={submitted} {word}"
+    if not screen.as_json:
+        screen.text(line)
+        return
+    screen.value({"line": line, "kind": word, "workflow": str(submitted), "message_id": submitted.message_id})
