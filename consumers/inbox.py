@@ -184,6 +184,7 @@ class InboxTurn:
         "lapsed",
         "receipts",
         "revoked",
+        "run_out",
     )
 
     def __init__(self, owner: str, lease_seconds: float) -> None:
@@ -193,6 +194,7 @@ class InboxTurn:
         self.inserted: list[Inserted] = []
         self.completed: list[str] = []
         self.lapsed: list[str] = []
+        self.run_out: list[str] = []
         self.revoked: list[str] = []
         self.asked: list[str] = []
         self.forced: list[str] = []
@@ -201,7 +203,7 @@ class InboxTurn:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.inserted or self.completed or self.lapsed or self.revoked or self.receipts)
+        return not (self.inserted or self.completed or self.lapsed or self.run_out or self.revoked or self.receipts)
 
     def run(self, cursor: Cursor) -> None:
         """Run them; raises FenceMissed, naming the rows that were not as expected."""
@@ -221,6 +223,9 @@ class InboxTurn:
         if self.lapsed:
             held = "state IN ('claimed', 'handed_over')"
             _move(cursor, "state = 'lapsed'", held, (), self.lapsed, "was not claimed any more")
+        if self.run_out:
+            held = "(state = 'claimed' AND lease_until <= ? OR state = 'handed_over')"
+            _move(cursor, "state = 'lapsed'", held, (now,), self.run_out, "was renewed, or is not claimed any more")
         if self.revoked:
             _move(cursor, "state = 'revoked'", "state = 'open'", (), self.revoked, "was claimed meanwhile")
         for message_ids, how in ((self.asked, ASKED), (self.forced, FORCED)):
@@ -321,7 +326,7 @@ class InboxCompanion:
             if request.completes is not None:
                 statements.completed.append(request.completes)
             if request.lapses is not None:
-                statements.lapsed.append(request.lapses)
+                (statements.run_out if request.unless_renewed else statements.lapsed).append(request.lapses)
             if request.receipt is not None:
                 receipt = request.receipt
                 statements.receipts.append((receipt.message_id, receipt.kind, request.workflow_id, receipt.digest))

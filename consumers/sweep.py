@@ -98,7 +98,7 @@ class Sweep:
     async def _note_issued(self, message_ids: Sequence[str]) -> None:
         await self._aside(lambda: self._claims.note_issued(message_ids))
 
-    async def _lapse(self, rows: Sequence[ClaimedRow], reason: str) -> None:
+    async def _lapse(self, rows: Sequence[ClaimedRow], reason: str, *, unless_renewed: bool = True) -> None:
         if not rows:
             return
         reached("sweep.before")
@@ -110,7 +110,17 @@ class Sweep:
             trigger = LapseAttempt(
                 step=command.step, kind=kind, attempt=command.attempt, owner=row.owner, reason=reason
             )
-            requests.append(Request(row.workflow_id, trigger, at, row.message_id, ENGINE, lapses=row.message_id))
+            requests.append(
+                Request(
+                    row.workflow_id,
+                    trigger,
+                    at,
+                    row.message_id,
+                    ENGINE,
+                    lapses=row.message_id,
+                    unless_renewed=unless_renewed,
+                )
+            )
         await self._decide(requests)
         reached("sweep.after")
 

@@ -88,9 +88,9 @@ class Request:
 
     `completes` is the message id of the command whose claim the decision completes (the fence: the transaction fails
     unless this owner's claim is live, or the command was handed over to a consumer in another language). `lapses` is
-    one whose `claimed` or `handed_over` row becomes `lapsed` with the decision. `receipt` is inserted as a `done` row.
-    `at` is when the trigger came up: the decision's time. `under` are the limits over all processes that the attempt
-    ran under: its outcome is counted there.
+    one whose `claimed` or `handed_over` row becomes `lapsed` with the decision; with `unless_renewed` only if its lease
+    has still ended by then. `receipt` is inserted as a `done` row. `at` is when the trigger came up: the decision's
+    time. `under` are the limits over all processes that the attempt ran under: its outcome is counted there.
     """
 
     workflow_id: str
@@ -102,6 +102,7 @@ class Request:
     lapses: str | None = None
     receipt: Receipt | None = None
     under: Limits | None = None
+    unless_renewed: bool = False
 
 
 @dataclass(slots=True)

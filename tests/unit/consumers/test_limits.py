@@ -271,7 +271,7 @@ def test_the_questions_are_answered_by_index(store: WorkflowStore) -> None:
     questions = [
         "SELECT count(*) FROM inbox WHERE limited = 'bank' AND state = 'claimed'",
         "SELECT message_id FROM inbox WHERE limited = 'bank' AND state = 'open' AND due_at > 1.0 AND due_at <= 2.0",
-        "SELECT 1 FROM inbox WHERE limited = 'a' AND state = 'open' AND due_at IS NOT NULL ORDER BY due_at DESC LIMIT 5",
+        "SELECT 1 FROM inbox WHERE limited = '' AND state = 'open' AND due_at IS NOT NULL ORDER BY due_at DESC LIMIT 5",
     ]
     plans = [str(store.query(f"EXPLAIN QUERY PLAN {question}")) for question in questions]
     assert ["inbox_limited" in plans[0], "inbox_deferred" in plans[1], "inbox_deferred" in plans[2]] == [True] * 3
