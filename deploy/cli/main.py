@@ -20,6 +20,7 @@ from deploy.cli import (
     run_command,
     submit_command,
     token_commands,
+    topology_commands,
 )
 from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
@@ -46,6 +47,7 @@ for _commands in (
     operate_commands,
     keep_commands,
     token_commands,
+    topology_commands,
 ):
     _commands.register(app)
 

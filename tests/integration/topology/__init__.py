@@ -1,0 +1,1 @@
+"""The topology and the rights, applied to a real broker and tried there."""
