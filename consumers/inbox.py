@@ -38,6 +38,7 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
         lease_until DOUBLE PRECISION,
         issue_after DOUBLE PRECISION,
         issued BIGINT NOT NULL DEFAULT 0,
+        issued_at DOUBLE PRECISION,
         expires_at DOUBLE PRECISION,
         queue TEXT,
         sender TEXT,
@@ -55,7 +56,8 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
 """`version` is that of the StepScheduled event; `digest`, of a command that was written `open`, is that of what its
 consumer is to be told; `issue_after`, `lease_until` and `due_at` are instants of the database's clock, `expires_at` is
 one of the engine's; `sender` is the process that promised to publish it straight after the commit, so that no relay
-need; `issued` counts how often an open command was issued again; `cancel` tells the claim's owner that
+need; `issued` counts how often an open command was issued again, `issued_at` is when it was for the first time, as far as
+that tells its place in a queue; `cancel` tells the claim's owner that
 the workflow is stopping (`asked`, or `forced`: after the grace); `limited` names the limit over all processes that a
 claimed or deferred command counts under, `due_at` is when a deferred one is promised to run."""
 
@@ -64,8 +66,8 @@ REISSUE_AFTER_SECONDS: Final = 30.0
 
 _INSERT: Final = (
     "INSERT INTO inbox (message_id, kind, workflow_id, version, digest, state, "
-    "owner, lease_until, issue_after, expires_at, queue, sender) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "owner, lease_until, issue_after, issued_at, expires_at, queue, sender) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 ASKED: Final = "asked"
@@ -256,6 +258,7 @@ class InboxTurn:
             self._owner if claimed else None,
             now + self._lease_seconds if claimed else None,
             now + REISSUE_AFTER_SECONDS,
+            None if claimed else now,
             scheduled.expires_at.timestamp(),
             scheduled.queue,
             self._owner if one.promised else None,

@@ -130,3 +130,53 @@ def test_the_sweeps_questions_are_answered_by_index(store: WorkflowStore) -> Non
     assert ["inbox_claimed" in plans[0], "inbox_expiring" in plans[1], "inbox_open" in plans[2]] == [True, True, True]
     assert "SCAN" not in "".join(plans)
     assert "TEMP B-TREE" not in "".join(plans)
+
+
+# --- told otherwise, handed over, stopping --------------------------------------------------------------------------
+
+
+def with_digest(store: WorkflowStore, workflow: str, digest: str) -> str:
+    name = put(store, workflow)
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET digest = ? WHERE message_id = ?", (digest, name))
+    return name
+
+
+def test_what_is_told_otherwise_than_it_was_scheduled_stays_open(store: WorkflowStore, claims: Claims) -> None:
+    right, wrong, unsaid = with_digest(store, "wf_1", "a"), with_digest(store, "wf_2", "b"), put(store, "wf_3")
+    taken = claims.take([right, wrong, unsaid], digests={right: "a", wrong: "c", unsaid: "d"})
+    assert (taken.claimed, taken.differing) == ({right, unsaid}, {wrong})
+    assert rows(store)["wf_2"] == ("open", None)
+    assert claims.take([wrong], digests={wrong: "b"}).claimed == {wrong}
+
+
+def test_only_what_is_open_is_handed_over(store: WorkflowStore, claims: Claims) -> None:
+    name, taken = put(store, "wf_1", expires_at=100.0), put(store, "wf_2", "claimed", OWNER)
+    assert claims.hand_over([name, taken, "wf_9/a/run/1"]) == {name}
+    assert claims.hand_over([name]) == set()
+    assert claims.claim([name]) == set()
+    assert claims.not_claimed(10) == []
+    assert claims.expired(200.0, 10) == []
+    assert claims.overdue(99.0, 10) == []
+    assert [row.message_id for row in claims.overdue(100.0, 10)] == [name]
+    assert rows(store)["wf_1"][0] == "handed_over"
+
+
+def test_what_the_broker_gave_back_is_open_again(store: WorkflowStore, claims: Claims) -> None:
+    name, taken = put(store, "wf_1", "handed_over"), put(store, "wf_2", "claimed", OWNER)
+    assert claims.take_back([name, taken]) == {name}
+    assert rows(store)["wf_1"] == ("open", None)
+
+
+def test_what_was_handed_over_and_not_answered_can_be_issued_again(store: WorkflowStore, claims: Claims) -> None:
+    name = put(store, "wf_1", "handed_over")
+    put(store, "wf_2")
+    assert claims.handed_over(10) == [OpenRow(name, "wf_1", 3)]
+
+
+def test_a_renewal_says_which_workflows_are_stopping(store: WorkflowStore, claims: Claims) -> None:
+    names = [put(store, f"wf_{number}", "claimed", OWNER) for number in range(3)]
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET cancel = 'asked' WHERE workflow_id = 'wf_1'")
+        cursor.execute("UPDATE inbox SET cancel = 'forced' WHERE workflow_id = 'wf_2'")
+    assert claims.renew() == Renewed(frozenset(names), {names[1]: False, names[2]: True})

@@ -4,18 +4,20 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from consumers.inbox import InboxCompanion, in_chunks, receive
+from consumers.inbox import InboxCompanion, command_digest, in_chunks, receive
 from domain.chain import GENESIS
 from domain.errors import FenceMissed, WorkflowConflict
-from domain.events import STORED, Event, StepScheduled, WorkflowPaused
+from domain.events import STORED, Event, StepScheduled, StoppingBegan, WorkflowPaused
+from domain.messages import StepCommand, command_of
 from domain.ports import Command, Decided, Receipt, Request
 from domain.recorded import record, stamp
-from domain.state import State
+from domain.state import UNDO, State
 from domain.store.application import WorkflowStore
 from domain.triggers import Wake
 from tests.unit.consumers.stage import BEGINNING, LEASE_SECONDS, OWNER, DatabaseClock, open_inbox, put, rows
@@ -186,6 +188,113 @@ def test_every_event_that_revokes_does(kind: type[Event], store: WorkflowStore) 
     changed = dataclasses.replace(paused.events[0], event=event)
     save(store, companion(), dataclasses.replace(paused, events=(changed,)))
     assert rows(store)["wf_1"] == ("revoked", None)
+
+
+# --- what a consumer is to be told ----------------------------------------------------------------------------------
+
+
+def digest(store: WorkflowStore) -> str | None:
+    ((found,),) = store.query("SELECT digest FROM inbox")
+    return None if found is None else str(found)
+
+
+def test_a_row_that_is_open_has_the_digest_of_its_command_however_it_was_carried(store: WorkflowStore) -> None:
+    event = scheduled("wf_1")
+    state = State("wf_1", definition="d", definition_version="1", requested_by="alice")
+    save(store, companion(), decided("wf_1", event))
+    command = command_of(event, "wf_1", state)
+    assert digest(store) == command_digest(command)
+    carried = StepCommand.model_validate_json(StepCommand.of(command).model_dump_json()).command()
+    assert digest(store) == command_digest(carried)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input": {"x": 2}},
+        {"input": {"x": 1.0}},
+        {"input": {"x": True}},
+        {"activity": "other"},
+        {"definition": "e"},
+        {"definition_version": "2"},
+        {"idempotency_key": "another"},
+        {"requested_by": "mallory"},
+        {"generation": 2},
+        {"workflow_id": "wf_2"},
+        {"message_id": "wf_1/a/run/2"},
+        {"expires_at": BEGINNING + timedelta(hours=2)},
+    ],
+)
+def test_whatever_is_told_otherwise_has_another_digest(change: dict[str, Any]) -> None:
+    state = State("wf_1", definition="d", definition_version="1", requested_by="alice")
+    command = command_of(scheduled("wf_1"), "wf_1", state)
+    assert command_digest(dataclasses.replace(command, **change)) != command_digest(command)
+
+
+def test_a_row_that_is_claimed_as_it_is_scheduled_needs_none(store: WorkflowStore) -> None:
+    save(store, companion(Free()), decided("wf_1", scheduled("wf_1")))
+    assert digest(store) is None
+
+
+# --- stopping -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("why", "told"), [("failed", "asked"), ("cancelled", "forced"), ("deadline", "forced")])
+def test_whoever_runs_attempts_of_a_stopping_workflow_is_told(why: str, told: str, store: WorkflowStore) -> None:
+    mine = put(store, "wf_1", "claimed", "there-2")
+    other = put(store, "wf_2", "claimed", "there-2")
+    stopping = decided("wf_1", StoppingBegan(why=why, reason="no more"))  # type: ignore[arg-type]
+    undo = "wf_1/a/compensate/2"
+    stopping.state.live = {mine: "a", undo: UNDO}
+    with store.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO inbox (message_id, kind, workflow_id, state) VALUES (?, 'compensate', 'wf_1', 'claimed')",
+            (undo,),
+        )
+    save(store, companion(), stopping)
+    assert dict(store.query("SELECT message_id, cancel FROM inbox")) == {mine: told, undo: None, other: None}  # type: ignore[arg-type]
+
+
+# --- handed over ----------------------------------------------------------------------------------------------------
+
+
+def test_an_outcome_completes_what_was_handed_over_whoever_records_it(store: WorkflowStore) -> None:
+    name = put(store, "wf_1", "handed_over")
+    save(store, companion(), decided("wf_1", completes=name))
+    assert rows(store) == {"wf_1": ("done", None)}
+
+
+def test_an_outcome_does_not_complete_what_is_open_or_claimed_by_another(store: WorkflowStore) -> None:
+    for workflow, state, owner in (("wf_1", "open", None), ("wf_2", "claimed", "there-2"), ("wf_3", "lapsed", OWNER)):
+        name = put(store, workflow, state, owner)
+        with pytest.raises(FenceMissed):
+            save(store, companion(), decided(workflow, completes=name))
+
+
+def test_what_was_handed_over_is_not_revoked(store: WorkflowStore) -> None:
+    name = put(store, "wf_1", "handed_over")
+    with pytest.raises(FenceMissed):
+        save(store, companion(), decided("wf_1", WorkflowPaused(by="bob", reason="wait", revoked=(name,))))
+
+
+@pytest.mark.parametrize("unless_renewed", [True, False])
+def test_what_was_handed_over_lapses(unless_renewed: bool, store: WorkflowStore) -> None:  # noqa: FBT001 - a case
+    name = put(store, "wf_1", "handed_over")
+    lapsed = decided("wf_1", lapses=name)
+    lapsed.request.unless_renewed = unless_renewed
+    save(store, companion(), lapsed)
+    assert rows(store)["wf_1"][0] == "lapsed"
+
+
+def test_a_lease_that_was_renewed_meanwhile_does_not_lapse(store: WorkflowStore, clock: DatabaseClock) -> None:
+    name = put(store, "wf_1", "claimed", "there-2", lease_until=clock.at + 1)
+    lapsed = decided("wf_1", lapses=name)
+    lapsed.request.unless_renewed = True
+    with pytest.raises(FenceMissed):
+        save(store, companion(), lapsed)
+    clock.at += 1
+    save(store, companion(), lapsed)
+    assert rows(store) == {"wf_1": ("lapsed", "there-2")}
 
 
 def test_a_turn_without_anything_to_write_writes_nothing() -> None:

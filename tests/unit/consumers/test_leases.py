@@ -76,6 +76,32 @@ async def test_an_attempt_whose_claim_was_lapsed_is_stopped(store: WorkflowStore
     await kept.end()
 
 
+async def test_an_attempt_hears_that_its_workflow_is_stopping_whoever_decided_that(store: WorkflowStore) -> None:
+    kept = Kept(store)
+    await asyncio.sleep(0)
+    await kept.keeper.renew()
+    told = {name: attempt.context for name, attempt in kept.shop.runner.running.items()}
+    assert not any(context.cancel_requested for context in told.values())
+    asked: list[tuple[str, bool]] = []
+    request = kept.shop.runner.request_cancel
+
+    def request_cancel(workflow_id: str, *, force: bool) -> None:
+        asked.append((workflow_id, force))
+        request(workflow_id, force=force)
+
+    kept.shop.runner.request_cancel = request_cancel  # type: ignore[method-assign]
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET cancel = 'asked' WHERE workflow_id = 'wf_1'")
+    await kept.keeper.renew()
+    await kept.keeper.renew()
+    assert [context.cancel_requested for context in told.values()] == [True, False]
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET cancel = 'forced'")
+    await kept.keeper.renew()
+    assert sorted(asked) == [("wf_1", False), ("wf_1", True), ("wf_2", True)]
+    await kept.shop.over(kept.commands)
+
+
 async def test_what_cannot_be_renewed_is_stopped_before_the_lease_ends(
     store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

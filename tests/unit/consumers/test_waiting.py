@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from consumers.waiting import WaitingRoom
 from domain.definitions import activity
 from domain.errors import StoreUnavailable
 from domain.faultpoints import arm
+from domain.limits import Limits, Rate
 from domain.ports import Command
+from domain.state import State
 from domain.store.application import WorkflowStore
 from tests.unit.consumers.stage import LEASE_SECONDS, OWNER, DatabaseClock, Workshop, open_inbox, put, rows
 
@@ -39,6 +42,8 @@ class Received:
         self.shop = shop
         self.claims = Claims(store, OWNER, lease_seconds=LEASE_SECONDS)
         self.consumer = WaitingRoom(self.claims, shop.runner, most=most)
+        self.told: list[tuple[str, Delivered]] = []
+        self.consumer.settled = lambda command, delivered: self.told.append((command.workflow_id, delivered))
 
     async def turn(self) -> bool:
         return await self.consumer.turn()
@@ -211,3 +216,102 @@ async def test_it_goes_on_by_itself_as_attempts_end(store: WorkflowStore) -> Non
         while len(shop.decisions.outcomes) < 7:  # noqa: ASYNC110 - one condition, whoever fulfils it
             await asyncio.sleep(0)
     task.cancel()
+
+
+# --- limits over all processes --------------------------------------------------------------------------------------
+
+
+@activity(effect="pure", name="a", limits=Limits(rate=Rate(times=2, per=timedelta(seconds=10))))
+async def slow_lane(given: Given) -> None: ...
+
+
+async def test_what_a_limit_defers_is_let_go_with_its_promise_in_the_row(store: WorkflowStore) -> None:
+    shop = Workshop(slow_lane)
+    received = Received(store, shop)
+    commands = [shop.command("a", f"wf_{number}") for number in range(4)]
+    for command in commands:
+        put(store, command.workflow_id)
+    received.consumer.put(commands)
+    await received.turn()
+    await received.over(*commands)
+    assert received.told == [
+        ("wf_2", Delivered.DEFERRED),
+        ("wf_3", Delivered.DEFERRED),
+        ("wf_0", Delivered.OUTCOME_RECORDED),
+        ("wf_1", Delivered.OUTCOME_RECORDED),
+    ]
+    assert not received.consumer.waiting
+    assert [row[0] for row in store.query("SELECT state FROM inbox WHERE due_at IS NOT NULL")] == ["open", "open"]
+    assert [request.under for request in shop.decisions.requests] == [slow_lane.limits] * 2
+
+
+async def test_what_may_begin_in_a_moment_is_kept_and_begins_as_soon_as_a_place_is_free(
+    tmp_path: Path, store: WorkflowStore
+) -> None:
+    go_on = asyncio.Event()
+
+    @activity(effect="pure", name="a", limits=Limits(at_once=1))
+    async def narrow(given: Given) -> None:
+        await go_on.wait()
+
+    shop = Workshop(narrow)
+    received = Received(store, shop)
+    first, second, behind = (shop.command("a", f"wf_{number}") for number in range(3))
+    for command in (first, second, behind):
+        put(store, command.workflow_id)
+    received.consumer.put([first, second])
+    await received.turn()
+    assert received.told == []
+    assert received.consumer.waiting == 1
+    # It is not asked for again and again.
+    received.consumer.put([behind])
+    assert await received.turn() is False
+    assert rows(store)["wf_1"] == ("open", None)
+    go_on.set()
+    await received.over(first)
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET state = 'done' WHERE workflow_id = 'wf_0'")
+    await received.turn()
+    assert rows(store)["wf_1"] == ("claimed", OWNER)
+    await received.over(second)
+
+
+async def test_limited_and_foreign_activities_are_never_claimed_as_they_are_scheduled() -> None:
+    @activity(effect="pure", queue="node", foreign=True)
+    async def elsewhere(given: Given) -> None: ...
+
+    @activity(effect="pure")
+    async def plain(given: Given) -> None: ...
+
+    shop = Workshop(slow_lane, elsewhere, plain)
+    state = State("wf_1", definition="workshop", definition_version="1")
+    rooms = shop.runner.rooms()
+    assert [rooms.take_for(state, name) for name in ("a", "elsewhere", "plain")] == [False, False, True]
+    assert rooms.take("workshop", "1", "a")
+
+
+async def test_a_foreign_activity_is_not_run_here(store: WorkflowStore) -> None:
+    @activity(effect="pure", name="a", queue="node", foreign=True)
+    async def elsewhere(given: Given) -> None: ...
+
+    shop = Workshop(elsewhere)
+    received = Received(store, shop)
+    put(store, "wf_1")
+    received.consumer.put([shop.command("a", "wf_1")])
+    await received.turn()
+    shop.runner.start([shop.command("a", "wf_1")])
+    assert received.told == [("wf_1", Delivered.FOREIGN)]
+    assert not shop.runner.running
+    assert rows(store) == {"wf_1": ("open", None)}
+
+
+async def test_what_waits_can_be_let_go(store: WorkflowStore) -> None:
+    shop = Workshop(quick, bounds=Bounds(attempts=0))
+    received = Received(store, shop)
+    kept, gone = shop.command("a", "wf_1"), shop.command("a", "wf_2")
+    received.consumer.put([kept, gone])
+    received.consumer.let_go([gone.message_id])
+    assert received.told == [("wf_2", Delivered.LET_GO)]
+    assert [received.consumer.holds(one.message_id) for one in (kept, gone)] == [True, False]
+    assert received.consumer.waiting == 1
+    assert received.consumer.full

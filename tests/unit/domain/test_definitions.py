@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from domain.context import Context
 from domain.definitions import Definition, Step, activity, words
 from domain.errors import DefinitionInvalid, Denied, NeedsApproval, PlanInvalid
+from domain.limits import Limits, Rate
 from domain.plan import ChildSpec, PlannedStep, SignalWait, TimeWait, ref
 from domain.policies import ApprovalPolicy, GatePolicy
 from tests.unit.domain.recipes import act, define, planner, reserve
@@ -193,6 +194,65 @@ def test_a_mistake_in_an_activity_names_the_function(
 
 
 # --- what plans may hold is checked again for each that a planner proposes ------------------------------------------
+
+
+# --- foreign activities and limits ----------------------------------------------------------------------------------
+
+
+def test_a_foreign_activity_is_a_signature_that_is_never_called() -> None:
+    @activity(effect="idempotent", pivot=True, queue="node", foreign=True)
+    async def notify(given: dict[str, int]) -> dict[str, int]: ...
+
+    assert (notify.foreign, notify.name, notify.queue) == (True, "notify", "node")
+    assert notify.output_adapter.validate_python({"a": "1"}) == {"a": 1}
+    with pytest.raises(DefinitionInvalid, match="'notify' is foreign: a consumer of queue 'node'"):
+        notify({"a": 1})
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"effect": "once", "pivot": True, "queue": "node"}, "make it pure or idempotent"),
+        ({"effect": "pure"}, "give queue="),
+        ({"effect": "pure", "queue": "node", "concurrency": 1}, "leave concurrency and limits out"),
+        ({"effect": "pure", "queue": "node", "limits": Limits(at_once=1)}, "leave concurrency and limits out"),
+        ({"effect": "pure", "queue": "node", "secrets": ["key"]}, "leave them out"),
+    ],
+)
+def test_what_cannot_run_elsewhere_is_refused(options: dict[str, Any], says: str) -> None:
+    async def notify(given: int) -> int:
+        return given
+
+    with pytest.raises(DefinitionInvalid, match=says):
+        activity(foreign=True, **options)(notify)
+
+
+def test_a_foreign_activity_has_a_queue_that_nobody_here_serves() -> None:
+    @activity(effect="pure", queue="node", foreign=True)
+    async def there(given: int) -> int: ...
+
+    @activity(effect="pure", queue="node")
+    async def here(given: int) -> int:
+        return given
+
+    with pytest.raises(DefinitionInvalid, match="'here': its queue 'node' is that of the foreign activity 'there'"):
+        Definition("d", steps=[Step("a", here, input={}), Step("b", there, input={})])
+    with pytest.raises(DefinitionInvalid, match="it cannot be foreign"):
+        Definition("d", steps=[Step("a", there, input={})], artifact=there)
+
+
+def test_limits_are_called_after_their_activity_unless_they_are_shared() -> None:
+    @activity(effect="pure", limits=Limits(at_once=2))
+    async def alone(given: int) -> int:
+        return given
+
+    @activity(effect="pure", limits=Limits(name="register", rate=Rate(times=3)))
+    async def together(given: int) -> int:
+        return given
+
+    assert alone.limits is not None
+    assert together.limits is not None
+    assert (alone.limits.name, together.limits.name) == ("alone", "register")
 
 
 def test_a_proposed_plan_is_held_against_the_same_rules() -> None:
