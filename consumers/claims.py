@@ -41,10 +41,15 @@ class OpenRow:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRow:
-    """A command's row: its state, and the digest of what its consumer is to be told (None where it was never sent)."""
+    """A command's row: its state, and the digest of what its consumer is to be told (None where it was never sent).
+
+    `version` is that of the workflow's event that scheduled it.
+    """
 
     state: str
     digest: str | None
+    workflow_id: str
+    version: int
 
 
 @dataclass(slots=True)
@@ -169,11 +174,11 @@ class Claims:
         with self._store.reading() as cursor:
             for chunk, places in in_chunks(message_ids):
                 rows = cursor.query(
-                    "SELECT message_id, state, digest FROM inbox "  # noqa: S608 - fixed parts
+                    "SELECT message_id, state, digest, workflow_id, version FROM inbox "  # noqa: S608 - fixed parts
                     f"WHERE message_id IN ({places}) AND version IS NOT NULL",
                     chunk,
                 )
-                found.update((row[0], ScheduledRow(row[1], row[2])) for row in rows)
+                found.update((row[0], ScheduledRow(*row[1:])) for row in rows)
         return found
 
     def renew(self) -> Renewed:

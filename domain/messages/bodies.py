@@ -175,6 +175,8 @@ class Outcome(Body):
             raise ValueError("`failure` is given where, and only where, the status is 'failed'")
         if (self.status in {"needs_approval", "denied"}) != (self.answer is not None):
             raise ValueError("`answer` is given where, and only where, the status is 'needs_approval' or 'denied'")
+        if self.finished_at < self.started_at:
+            raise ValueError("`finished_at` lies before `started_at`")
         if self.status != "ok" and self.output is not None:
             raise ValueError("`output` is given only where the status is 'ok'")
         return self

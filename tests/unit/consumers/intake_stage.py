@@ -12,7 +12,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from consumers.attempts import Activities
 from consumers.burial import Burial
+from consumers.claims import Claims, OpenRow
+from consumers.foreign import OutcomeSource
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
 from consumers.intake import IntakeCounts, MessageIntake
 from consumers.receipts import Receipts
@@ -24,10 +27,11 @@ from domain.definitions import Definition, Step, activity
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.events import ApprovalRequested
 from domain.ids import workflow_id_from_message
+from domain.messages import command_of
 from domain.messages.bodies import Signal
 from domain.plan import SignalWait
 from domain.policies import ApprovalPolicy, GatePolicy
-from domain.ports import Decided, Request
+from domain.ports import Command, Decided, Request
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.opening import open_sqlite_store
@@ -74,7 +78,20 @@ PLAIN = Definition("plain", steps=[Step("pay", pay, input={"amount": 7})], input
 WAITING = Definition(
     "waiting", steps=[Step("papers", wait_signal=SignalWait(name="papers.signed", correlation="northwind"))]
 )
-DEFINITIONS = (BANKING, PLAIN, WAITING)
+
+
+@activity(effect="idempotent", pivot=True, foreign=True, queue="scanner", schedule_to_finish=timedelta(hours=1))
+async def scan(input: Amount) -> Amount:
+    """Run in another language: never called here."""
+    return input
+
+
+SCANNING = Definition(
+    "scanning",
+    steps=[Step("scan", scan, input={"amount": 7}), Step("pay", pay, input={"amount": 7})],
+    approvals=[ApprovalPolicy(approvers=("bea",))],
+)
+DEFINITIONS = (BANKING, PLAIN, WAITING, SCANNING)
 
 VOUCHING = VouchingGrants({"desk": ["*"], "shop": ["plain"]})
 OPERATING = OperatingGrants({"desk": {"*": ["*"]}, "shop": {"pause": ["Plain"]}})
@@ -170,7 +187,28 @@ class Process:
             QUEUES[APPROVAL]: self.intake(approvals),
             "handrail.control": self.intake(control),
             QUEUES[SIGNAL]: self.intake(SignalSource(deliver)),
+            QUEUES[OUTCOME]: self.intake(self.outcomes()),
         }
+
+    def outcomes(self) -> OutcomeSource:
+        self.claims = Claims(self.store, "here", lease_seconds=30)
+
+        async def commands_of(rows: Sequence[OpenRow]) -> tuple[list[Command], list[str]]:
+            commands = []
+            for row in rows:
+                state = self.store.load(row.workflow_id)
+                event = self.events(row.workflow_id)[row.version - 1]
+                commands.append(command_of(event, row.workflow_id, state))
+            return commands, []
+
+        return OutcomeSource(
+            self.decider,
+            self.clock,
+            claims=self.claims,
+            commands_of=commands_of,
+            activities=Activities(self.definitions),
+            aside=inline,
+        )
 
     def intake(self, source: Any) -> MessageIntake[Any]:
         burial = Burial(self.publisher, consumer="host-1", clock=self.clock)

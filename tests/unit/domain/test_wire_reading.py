@@ -205,6 +205,7 @@ def test_every_field_that_must_be_there_is_asked_for(wire_type: str) -> None:
         (APPROVAL, without(APPROVAL, controls=["x"] * 101), "controls: Tuple should have at most 100"),
         (SIGNAL, without(SIGNAL, correlation="x" * 201), "correlation: String should have at most 200"),
         (SIGNAL, without(SIGNAL, name="No Name"), "name: String should match pattern"),
+        (OUTCOME, without(OUTCOME, finished_at="2030-01-02T03:04:04Z"), "`finished_at` lies before `started_at`"),
         (OUTCOME, without(OUTCOME, status="done"), "status: Input should be 'ok', 'failed'"),
         (OUTCOME, without(OUTCOME, "output", status="failed"), "`failure` is given where, and only where"),
         (OUTCOME, without(OUTCOME, "output", status="denied"), "`answer` is given where, and only where"),
