@@ -60,7 +60,8 @@ class Sweep:
 
     async def take_over(self, only: Scope) -> None:
         """Lapse the claims of former owners and issue what is open: for the holder, who knows that they are dead."""
-        await self._lapse(await self._aside(lambda: self._claims.left_by_others(only)), "its process is gone")
+        left = await self._aside(lambda: self._claims.left_by_others(only))
+        await self._lapse(left, "its process is gone", unless_renewed=False)
         if await self._aside(lambda: self._claims.make_due(only)):
             await self.issue_again()
 

@@ -181,9 +181,9 @@ def activity(  # noqa: PLR0913 - the author's whole vocabulary, by keyword only
     of all processes together.
 
     `foreign=True` declares an activity that a consumer in another language runs: the function gives name and types
-    only, its body is `...` and never called. It names a queue that foreign ones alone use, is `pure` or `idempotent`
-    (whoever runs it may run it twice), takes no Context, opens no secrets and has no `concurrency` or `limits`: its
-    consumer bounds itself. Its attempt ends by the outcome that this consumer publishes, or with the
+    only; its body, `raise NotImplementedError`, is never run. It names a queue that foreign ones alone use, is `pure`
+    or `idempotent` (whoever runs it may run it twice), takes no Context, opens no secrets and has no `concurrency` or
+    `limits`: its consumer bounds itself. Its attempt ends by the outcome that this consumer publishes, or with the
     schedule-to-finish time-out; `start_to_finish` is not watched from here.
     """
 

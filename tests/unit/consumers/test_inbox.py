@@ -252,7 +252,8 @@ def test_whoever_runs_attempts_of_a_stopping_workflow_is_told(why: str, told: st
             (undo,),
         )
     save(store, companion(), stopping)
-    assert dict(store.query("SELECT message_id, cancel FROM inbox")) == {mine: told, undo: None, other: None}  # type: ignore[arg-type]
+    found = {row[0]: row[1] for row in store.query("SELECT message_id, cancel FROM inbox")}
+    assert found == {mine: told, undo: None, other: None}
 
 
 # --- handed over ----------------------------------------------------------------------------------------------------
@@ -278,7 +279,7 @@ def test_what_was_handed_over_is_not_revoked(store: WorkflowStore) -> None:
 
 
 @pytest.mark.parametrize("unless_renewed", [True, False])
-def test_what_was_handed_over_lapses(unless_renewed: bool, store: WorkflowStore) -> None:  # noqa: FBT001 - a case
+def test_what_was_handed_over_lapses(unless_renewed: bool, store: WorkflowStore) -> None:
     name = put(store, "wf_1", "handed_over")
     lapsed = decided("wf_1", lapses=name)
     lapsed.request.unless_renewed = unless_renewed

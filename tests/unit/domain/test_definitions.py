@@ -201,7 +201,8 @@ def test_a_mistake_in_an_activity_names_the_function(
 
 def test_a_foreign_activity_is_a_signature_that_is_never_called() -> None:
     @activity(effect="idempotent", pivot=True, queue="node", foreign=True)
-    async def notify(given: dict[str, int]) -> dict[str, int]: ...
+    async def notify(given: dict[str, int]) -> dict[str, int]:
+        raise NotImplementedError
 
     assert (notify.foreign, notify.name, notify.queue) == (True, "notify", "node")
     assert notify.output_adapter.validate_python({"a": "1"}) == {"a": 1}
@@ -229,7 +230,8 @@ def test_what_cannot_run_elsewhere_is_refused(options: dict[str, Any], says: str
 
 def test_a_foreign_activity_has_a_queue_that_nobody_here_serves() -> None:
     @activity(effect="pure", queue="node", foreign=True)
-    async def there(given: int) -> int: ...
+    async def there(given: int) -> int:
+        raise NotImplementedError
 
     @activity(effect="pure", queue="node")
     async def here(given: int) -> int:
