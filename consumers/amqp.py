@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import aio_pika
 from aiormq.abc import ChannelFrame, DeliveredMessage
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory
+from aiormq.connection import SSLContextProvider
 from aiormq.exceptions import (
     AMQPChannelError,
     ChannelAccessRefused,
@@ -35,6 +35,7 @@ from pamqp.frame import marshal
 from yarl import URL
 
 from consumers.bounded import aside, within
+from consumers.frames import HEARTBEAT_FRAME, Address, Frames
 from consumers.line import Limits, Line, Probe
 from consumers.tally import Settled, Settlement
 from domain.backoff import Backoff
@@ -185,7 +186,7 @@ class AmqpConsumer:
         self._health = LinkHealth(connected=connected, since=since, detail=detail)
         if not connected:
             for line in self._lines.values():
-                line.reached(QueueState.DISCONNECTED, detail)
+                line.found(QueueState.DISCONNECTED, detail)
 
     async def _serve(self, line: Line, link: _Link) -> None:
         """One channel after another for one queue, as long as the connection lives."""
@@ -205,13 +206,13 @@ class AmqpConsumer:
                     _log.error(
                         "%s: cannot be consumed: %s: apply the topology (`handrail topology apply`)", line.queue, detail
                     )
-                line.reached(QueueState.MISSING, detail)
+                line.found(QueueState.MISSING, detail)
             except TimeoutError as error:
                 link.cut(f"the broker is silent: {error}")
                 return
             except Exception as error:  # noqa: BLE001 - the library raises what it likes when a connection dies
                 detail = str(error) or type(error).__name__
-                line.reached(QueueState.DISCONNECTED, detail)
+                line.found(QueueState.DISCONNECTED, detail)
             finally:
                 line.end_channel()
                 channel.close()
@@ -237,6 +238,7 @@ class _Channel:
         self._tally = line.begin_channel()
         self._channel: Any = None
         self._tag: str | None = None
+        self._tags: list[str] = []
         self._gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._refused: BaseException | None = None
         self._backoff: Backoff | None = None
@@ -268,9 +270,11 @@ class _Channel:
 
     async def _consume(self) -> None:
         self._tag = tag = self._fresh_tag()
-        await within(_ANSWER_SECONDS, self._channel.basic_consume(self._line.queue, self._delivered, consumer_tag=tag))
+        self._link.delivered[tag] = self._delivered
+        self._tags.append(tag)
+        await within(_ANSWER_SECONDS, self._channel.basic_consume(self._line.queue, _unused, consumer_tag=tag))
         self._line.consumed = True
-        self._line.reached(QueueState.CONSUMING)
+        self._line.found(QueueState.CONSUMING)
 
     async def _cancel(self) -> None:
         tag, self._tag = self._tag, None
@@ -298,27 +302,9 @@ class _Channel:
         """Whether nothing may be sent any more. The reason is kept before the channel counts as closed."""
         return self._gone.done() or self._channel.is_closed or self._channel._close_exception is not None  # noqa: SLF001 - a frame sent between the two would cost the whole connection
 
-    async def _delivered(self, message: DeliveredMessage) -> None:
-        frame: Any = message.delivery
-        properties = message.header.properties
-        self._line.deliver(
-            frame.delivery_tag,
-            Delivery(
-                queue=self._line.queue,
-                body=message.body,
-                message_id=properties.message_id or "",
-                type=properties.message_type or "",
-                user_id=properties.user_id or "",
-                app_id=properties.app_id or "",
-                correlation_id=properties.correlation_id or "",
-                content_type=properties.content_type or "",
-                exchange=frame.exchange,
-                routing_key=frame.routing_key,
-                headers=properties.headers or {},
-                timestamp=properties.timestamp,
-                redelivered=bool(frame.redelivered),
-            ),
-        )
+    def _delivered(self, tag: int, delivery: Delivery) -> None:
+        delivery.queue = self._line.queue
+        self._line.deliver(tag, delivery)
 
     def _cancelled(self, _: commands.Basic.Cancel) -> None:
         """The broker has ended our consumption: the queue is deleted, its leader has moved, or it grew impatient."""
@@ -339,6 +325,8 @@ class _Channel:
     def close(self) -> None:
         """Close the channel, if it still lives: the broker delivers again what it holds."""
         self._lose("done with")
+        for tag in self._tags:
+            self._link.delivered.pop(tag, None)
         if self._channel is not None and not self._channel.is_closed:
             aside(within(_CLOSE_SECONDS, self._channel.close()))
 
@@ -359,20 +347,49 @@ class _Connection(aio_pika.Connection):
     )
 
 
+class _Reader(asyncio.StreamReader):
+    """What the library reads from, the deliveries taken out."""
+
+    def __init__(self, deliver: Callable[[Address, Delivery], None]) -> None:
+        super().__init__(limit=_READ_BYTES)
+        self._frames = Frames(deliver, super().feed_data)
+        self._clock = asyncio.get_running_loop().time
+        self._beaten = 0.0
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # a transport hands over bytes only
+        if not self._frames.feed(data) and self._clock() > self._beaten + 1.0:
+            # The broker sends no heartbeats while it delivers, and the library has seen none of that.
+            self._beaten = self._clock()
+            super().feed_data(HEARTBEAT_FRAME)
+
+
 class _Transport:
     """Opens the socket, and can cut it at once: the library closes politely, and waits for a peer that is gone."""
 
-    def __init__(self) -> None:
-        self._writer: asyncio.StreamWriter | None = None
+    def __init__(self, deliver: Callable[[Address, Delivery], None]) -> None:
+        self._deliver = deliver
+        self._transport: asyncio.Transport | None = None
 
-    async def create(self, url: URL, **given: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, self._writer = await factory.create(url, limit=_READ_BYTES, **given)
-        return reader, self._writer
+    async def create(
+        self, url: URL, ssl_context_provider: SSLContextProvider
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect, over TLS where the address says so: certificate and host name are checked."""
+        loop = asyncio.get_running_loop()
+        reader = _Reader(self._deliver)
+        protocol = asyncio.StreamReaderProtocol(reader)
+        context = await ssl_context_provider.get_context() if url.scheme == "amqps" else None
+        transport, _ = await loop.create_connection(lambda: protocol, url.host or "", url.port or 0, ssl=context)
+        self._transport = transport
+        return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
     def cut(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
+        """Let go of the socket, whatever is still to be written."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+async def _unused(_: DeliveredMessage) -> None:
+    """What the library would call with a delivery; it never sees any."""
 
 
 class _Link:
@@ -380,7 +397,8 @@ class _Link:
 
     def __init__(self, url: str) -> None:
         self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._transport = _Transport()
+        self.delivered: dict[str, Callable[[int, Delivery], None]] = {}
+        self._transport = _Transport(self._deliver)
         self._connection = _Connection(URL(url, encoded=True), transport_factory=self._transport)
 
     async def open(self) -> None:
@@ -398,6 +416,11 @@ class _Link:
     def _end(self, why: str) -> None:
         if not self.gone.done():
             self.gone.set_result(why)
+
+    def _deliver(self, address: Address, delivery: Delivery) -> None:
+        deliver = self.delivered.get(address.consumer_tag)
+        if deliver is not None:
+            deliver(address.delivery_tag, delivery)
 
     async def open_channel(self) -> Any:
         """A fresh channel. Raises TimeoutError, or whatever the library does."""

@@ -123,7 +123,7 @@ class Line:
         self._paused = False
         self._change()
 
-    def reached(self, state: QueueState, detail: str = "") -> None:
+    def found(self, state: QueueState, detail: str = "") -> None:
         """Whether the queue is consumed, missing, or the broker away."""
         self._reach = state, detail
         self._change()
