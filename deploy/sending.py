@@ -45,10 +45,17 @@ class Sent(Generic[Found]):
 class Sending:
     """Sends over one publisher."""
 
-    def __init__(self, publisher: Publisher, *, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self,
+        publisher: Publisher,
+        *,
+        chance: Callable[[], float] = random.random,
+        again_after_seconds: float = AGAIN_AFTER_SECONDS,
+    ) -> None:
         """`chance` spreads what many senders do at once."""
         self._publisher = publisher
         self._chance = chance
+        self._again_after_seconds = again_after_seconds
 
     async def confirmed(self, message: Outgoing, *, timeout_seconds: float) -> int:
         """Send until the broker has it; how often it was sent.
@@ -91,7 +98,7 @@ class Sending:
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         times = await self.confirmed(message, timeout_seconds=timeout_seconds)
-        again_after = AGAIN_AFTER_SECONDS
+        again_after = self._again_after_seconds
         while True:
             left = deadline - asyncio.get_running_loop().time()
             pause = again_after * (0.75 + self._chance() / 2)

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final, Protocol
 
 from deploy.http.desk import Accepted, Act, Answer, Goal, KeyReused, Page, workflow_id_for
 from deploy.http.looking import Look
@@ -38,6 +38,14 @@ GOAL_SECONDS: Final = 600.0
 GOALS_SENT_ON: Final = 1_000
 
 
+class Beginning(Protocol):
+    """Who knows which definition a goal means, and what it asks for."""
+
+    def __call__(self, goal: bodies.Goal, *, requested_by: str) -> object:
+        """Raises DefinitionUnknown or InputInvalid."""
+        ...
+
+
 class RemoteDesk:
     """The port `Desk` over a store and a publisher. `login` is whom the broker knows the publisher as."""
 
@@ -48,11 +56,17 @@ class RemoteDesk:
         *,
         login: str,
         aside: Aside,
+        beginning: Beginning | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        sending: Sending | None = None,
     ) -> None:
-        """Both are open for as long as the desk is used; `aside` runs the store's work."""
+        """Both are open for as long as the desk is used; `aside` runs the store's work.
+
+        With `beginning`, a goal that no definition here fits is refused at once, instead of in its dead queue.
+        """
         self._look = Look(store, aside)
-        self._sending = Sending(publisher)
+        self._sending = sending if sending is not None else Sending(publisher)
+        self._beginning = beginning
         self._login = login
         self._patience_seconds = patience_seconds
         self._sent_on: dict[str, asyncio.Task[None]] = {}
@@ -75,6 +89,8 @@ class RemoteDesk:
             deadline=goal.deadline,
             requested_by=goal.requested_by,
         )
+        if self._beginning is not None:
+            self._beginning(body, requested_by=goal.requested_by)
         message = outgoing_goal(body, message_id=goal.message_id)
         workflow_id = workflow_id_for(self._login, goal.message_id)
         receipt = receipt_id("goal", self._login, goal.message_id)
@@ -90,7 +106,7 @@ class RemoteDesk:
             async with asyncio.timeout(self._patience_seconds):
                 await self._sending.watch(look)
                 return Accepted(workflow_id, stored=True)
-        self._send_on(goal.message_id, self._sending.until(message, look, timeout_seconds=GOAL_SECONDS))
+        self._send_on(message, look)
         return Accepted(workflow_id, stored=False)
 
     async def act(self, act: Act) -> Answer:
@@ -132,20 +148,28 @@ class RemoteDesk:
             raise KeyReused("this Idempotency-Key was used with another body: take a new one for a new request")
         return known is not None
 
-    def _send_on(self, message_id: str, work: Coroutine[Any, Any, object]) -> None:
+    def _send_on(self, message: Outgoing, look: Callable[[], Awaitable[bool | None]]) -> None:
         """Go on sending without the caller; a caller who asks again finds the same task at work."""
+        message_id = message.message_id
         if message_id in self._sent_on or len(self._sent_on) >= GOALS_SENT_ON:
-            work.close()
             return
-        task = asyncio.create_task(self._quietly(message_id, work), name=f"goal {message_id}")
+        task = asyncio.create_task(self._quietly(message, look), name=f"goal {message_id}")
         self._sent_on[message_id] = task
         task.add_done_callback(lambda _: self._sent_on.pop(message_id, None))
 
-    async def _quietly(self, message_id: str, work: Coroutine[Any, Any, object]) -> None:
+    async def _quietly(self, message: Outgoing, look: Callable[[], Awaitable[bool | None]]) -> None:
+        about = {"message_id": message.message_id}
         try:
-            await work
+            sent = await self._sending.until(message, look, timeout_seconds=GOAL_SECONDS)
         except (HandrailError, KeyReused) as error:
-            _log.warning("goal %s is not sent on: %s", message_id, error, extra={"message_id": message_id})
+            _log.warning("goal %s is sent no more: %s", message.message_id, error, extra=about)
+            return
+        if sent.found is None:
+            _log.warning(
+                "goal %s is sent no more, and the store does not have it: look at the dead letters",
+                message.message_id,
+                extra=about,
+            )
 
 
 def _message_of(act: Act) -> tuple[Outgoing, str]:

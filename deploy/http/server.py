@@ -45,6 +45,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
+        listening.listen(WAITING_CONNECTIONS)  # who is told of it may come at once
         listening.setblocking(False)  # noqa: FBT003 - the library's own signature
     except OSError as error:
         listening.close()

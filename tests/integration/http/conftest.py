@@ -11,12 +11,18 @@ from typing import Any
 import httpx
 import pytest
 
-from deploy.http.home import app_of
+from deploy.beginning import GoalBeginning
+from deploy.http.app import make_app
+from deploy.http.desk_remote import RemoteDesk
+from deploy.http.home import HomeHealth, app_of
 from deploy.roles import Role
-from deploy.tokens import create_token
+from deploy.sending import Sending
+from deploy.tokens import Bearer, create_token, find_bearer
 from domain.state import State
+from domain.store.aside import inline
 from handrail import ApprovalPolicy, Definition, Runtime, Step
 from tests.integration.flows import ALL, WORKS, World, ask, run, until
+from tests.integration.http.loopback import LOGIN, Loopback
 
 EYES = Definition(
     "eyes",
@@ -73,13 +79,47 @@ class Endpoint:
 
 
 @pytest.fixture
-async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
+async def runtime(tmp_path: Path) -> AsyncIterator[Runtime]:
     World.new()
-    async with Runtime(tmp_path / "home", definitions=[*ALL, EYES, COUNCIL], examples=False) as runtime:
-        # What is not caught in the application is an error of the test, not an answer.
-        transport = httpx.ASGITransport(app_of(runtime))
-        async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
-            yield Endpoint(runtime, client)
+    async with Runtime(tmp_path / "home", definitions=[*ALL, EYES, COUNCIL], examples=False) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def loopback(runtime: Runtime) -> Loopback:
+    return Loopback(runtime)
+
+
+@pytest.fixture
+async def desk(runtime: Runtime, loopback: Loopback) -> AsyncIterator[RemoteDesk]:
+    """A desk that sends messages."""
+    opened = RemoteDesk(
+        runtime.store,
+        loopback,
+        login=LOGIN,
+        aside=inline,
+        beginning=GoalBeginning(runtime.definitions),
+        sending=Sending(loopback, chance=lambda: 0.0, again_after_seconds=0.01),
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["decides", "sends"])
+async def endpoint(request: pytest.FixtureRequest, runtime: Runtime, desk: RemoteDesk) -> AsyncIterator[Endpoint]:
+    """The endpoint, over a desk of either kind: what people see of them is the same."""
+    if request.param == "decides":
+        app = app_of(runtime)
+    else:
+
+        async def find(token: str) -> Bearer | None:
+            return find_bearer(runtime.store, token)
+
+        app = make_app(desk, find, HomeHealth(runtime))
+    # What is not caught in the application is an error of the test, not an answer.
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:
+        yield Endpoint(runtime, client)
 
 
 def decision(state: State, word: str = "approve", **more: Any) -> tuple[str, dict[str, Any]]:

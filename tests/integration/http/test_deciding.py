@@ -61,7 +61,8 @@ async def test_the_approver_is_the_tokens_name_whatever_the_body_says(endpoint: 
     assert answer.json()["ignored"] == ["approval_id", "decided_by", "round", "workflow_id"]
     state = await endpoint.runtime.wait("wf_001", timeout=10)
     assert state.grants["ask"].decided_by == ["carol"]
-    assert [one.actor for one in endpoint.runtime.store.read("wf_001") if one.name == "ApprovalRecorded"] == ["carol"]
+    events = [one.event for one in endpoint.runtime.store.read("wf_001")]
+    assert [event.decided_by for event in events if isinstance(event, e.ApprovalRecorded)] == ["carol"]
 
 
 async def test_four_eyes_refuse_the_requester_and_record_it(endpoint: Endpoint) -> None:
