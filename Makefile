@@ -21,6 +21,7 @@ WORKERS ?= 2
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(BENCH_VENV)/.installed-bench
+SERVERS_STAMP := $(VENV)/.installed-servers
 
 # The scripts of an environment hold its path, so a clone that was moved or copied is set up anew.
 ifneq ($(shell cat $(VENV)/.place 2>/dev/null),$(CURDIR))
@@ -53,7 +54,7 @@ schema: $(RUN_STAMP) ## Write the JSON Schemas of every event version (ARGS pass
 # -------------------------------------------------------------------------------------------------------- testing
 
 .PHONY: test
-test: lint ## Formatting, ruff, mypy, import contracts, then every test
+test: lint $(SERVERS_STAMP) ## Formatting, ruff, mypy, import contracts, then every test
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
@@ -69,7 +70,7 @@ format: $(TEST_STAMP) ## Format the code and repair what ruff can repair
 	$(BIN)/ruff check --fix .
 
 .PHONY: crash
-crash: $(TEST_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
+crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
 	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash $(ARGS)
 
 .PHONY: bench
@@ -95,6 +96,11 @@ $(RUN_STAMP): $(VENV)/.place pyproject.toml constraints.txt
 $(TEST_STAMP): $(VENV)/.place pyproject.toml constraints.txt
 	$(call install,$(VENV),.[examples$(comma)dev])
 	@touch $(RUN_STAMP) $@
+
+# The servers that tests start are the machine's: looked for once an environment, installed where they are missing.
+$(SERVERS_STAMP): $(VENV)/.place tests/servers/install.sh
+	@sh tests/servers/install.sh >&2
+	@touch $@
 
 $(BENCH_STAMP): $(BENCH_VENV)/.place pyproject.toml constraints.txt constraints-bench.txt
 	$(call install,$(BENCH_VENV),.[examples$(comma)bench],--constraint constraints-bench.txt)

@@ -1,0 +1,53 @@
+#!/bin/sh
+# Installs what the tests start and is missing: RabbitMQ, PostgreSQL's server, Node.js with npm. With apt-get, as root;
+# anywhere else it says what to install. Services are not started: the tests have servers of their own.
+set -eu
+
+policy=${POLICY_FILE:-/usr/sbin/policy-rc.d}
+
+there() { command -v "$1" >/dev/null 2>&1; }
+any() { for place in "$@"; do [ ! -x "$place" ] || return 0; done; return 1; }
+
+missing() {
+    { [ -n "${HANDRAIL_TEST_RABBITMQ_SERVER:-}" ] && there epmd; } ||
+        { any /usr/lib/rabbitmq/bin/rabbitmq-server /opt/rabbitmq/sbin/rabbitmq-server && there epmd; } ||
+        printf ' rabbitmq-server'
+    [ -n "${HANDRAIL_TEST_PG_BIN:-}" ] || there initdb || any /usr/lib/postgresql/*/bin/initdb || printf ' postgresql'
+    there node || printf ' nodejs'
+    there npm || printf ' npm'
+}
+
+wanted=$(missing)
+[ -n "$wanted" ] || exit 0
+
+if ! there apt-get || [ "$(id -u)" != 0 ]; then
+    echo "handrail's tests need what is not installed here:$wanted (the names of Debian's packages)." >&2
+    echo "As root on Debian: apt-get install$wanted. Then run make again." >&2
+    exit 2
+fi
+
+# Debian starts a service as soon as it is installed, unless this program answers 101: "not allowed".
+# The machine's own is kept beside it; one that is kept already is the machine's, and was left by a run that was killed.
+kept="$policy.kept-by-handrail"
+restore() {
+    if [ -e "$kept" ] || [ -L "$kept" ]; then mv -f "$kept" "$policy"; else rm -f "$policy"; fi
+}
+if ! [ -e "$kept" ] && ! [ -L "$kept" ] && { [ -e "$policy" ] || [ -L "$policy" ]; }; then
+    mv -f "$policy" "$kept"
+fi
+trap restore EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+printf '#!/bin/sh\nexit 101\n' >"$policy"
+chmod 755 "$policy"
+
+echo "handrail: installing$wanted with apt-get" >&2
+apt-get update -qq >&2
+# shellcheck disable=SC2086 # one word a package
+DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $wanted >&2
+
+wanted=$(missing)
+if [ -n "$wanted" ]; then
+    echo "handrail's tests still miss$wanted after apt-get has installed it: see where it went" >&2
+    exit 2
+fi
