@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     """Where RabbitMQ's management interface is: `https://user@host:port`; for administrators and `doctor`."""
     broker_management_password_file: Path | None = None
     """A file with the password for the management interface, for an address without one."""
+    artifacts: Path = Path(".handrail")
+    """The folder that serving processes keep artifacts in; all that run activities share it."""
+    vouching: dict[str, list[str]] = Field(default_factory=dict)
+    """Which services may say who asked or who decided: definitions by the broker's login, `*` being all."""
+    operating: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
+    """Which services may pass on operators' acts: definitions by login and verb, `*` being all of either."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on a serving process logs."""
     lease_seconds: float = Field(default=30.0, ge=1.0, le=3_600.0)
     """How long a claim holds without a renewal; it is renewed at every third."""
     attempts_at_once: int = Field(default=512, ge=1, le=100_000)
@@ -58,6 +66,8 @@ class Settings(BaseSettings):
     """How long a serving process may take to finish what is under way when it is asked to end."""
     eager: bool = True
     """Whether a serving process that decides on a step and has room for it claims it in the same transaction."""
+    straight: bool = True
+    """Whether a serving process publishes its commands straight after the commit, or leaves them to the relay."""
     longest_hold_seconds: float = Field(default=600.0, ge=1.0, le=600.0)
     """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)

@@ -42,6 +42,8 @@ SIGNALS_QUEUE: Final = f"{PREFIX}signals"
 CONTROL_QUEUE: Final = f"{PREFIX}control"
 OUTCOMES_QUEUE: Final = f"{PREFIX}outcomes"
 UNROUTED_QUEUE: Final = f"{PREFIX}unrouted"
+DEAD_COMMANDS_QUEUE: Final = f"{PREFIX}dead.commands"
+"""Where what came to an activity queue and is no step command stays until a person looks: the others are consumed."""
 
 GOAL_KEY: Final = "goal"
 CONTROL_KEY: Final = "control"
@@ -159,7 +161,11 @@ def topology_of(
     commands = [Binding(COMMANDS_EXCHANGE, activity_queue(name), name) for name in sorted(set(activity_queues))]
     worked = [*INTAKES, *commands]
     dead = [Binding(DEAD_EXCHANGE, dead_queue(one.queue), one.queue) for one in worked]
-    parked = [*dead, Binding(UNROUTED_EXCHANGE, UNROUTED_QUEUE, "")]
+    parked = [
+        *dead,
+        Binding(DEAD_EXCHANGE, DEAD_COMMANDS_QUEUE, COMMANDS_EXCHANGE),
+        Binding(UNROUTED_EXCHANGE, UNROUTED_QUEUE, ""),
+    ]
     told = {
         Binding(EVENTS_EXCHANGE, listener_queue(listener.name), key) for listener in listeners for key in listener.keys
     }

@@ -18,6 +18,7 @@ from deploy.cli import (
     operate_commands,
     resume_command,
     run_command,
+    serve_command,
     submit_command,
     token_commands,
     topology_commands,
@@ -41,6 +42,7 @@ app = typer.Typer(
 for _commands in (
     run_command,
     submit_command,
+    serve_command,
     resume_command,
     decide_commands,
     look_commands,

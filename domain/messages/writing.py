@@ -34,7 +34,6 @@ from domain.topology import (
     OUTCOME_KEY,
     OUTCOMES_EXCHANGE,
     SIGNALS_EXCHANGE,
-    activity_queue,
 )
 from domain.transport import Outgoing
 
@@ -99,7 +98,7 @@ def outgoing_command(command: Command, *, causation_id: str = "", traceparent: s
     # What was recorded was checked when it was decided: checking it again would be most of what this costs.
     return Outgoing(
         COMMANDS_EXCHANGE,
-        activity_queue(command.queue),
+        command.queue,
         command.message_id,
         StepCommand.wire_type,
         to_json(StepCommand.of(command)),

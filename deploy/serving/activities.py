@@ -1,0 +1,128 @@
+"""The role that runs activities: commands in, attempts, outcomes into the store, leases kept alive meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from consumers.activities import ActivityRunner, Bounds
+from consumers.commands import LONG, CommandIntake
+from consumers.context import Surroundings
+from consumers.dead_commands import DeadCommandIntake
+from consumers.leases import LeaseKeeper
+from consumers.waiting import WaitingRoom
+from deploy.artifacts import ArtifactStore
+from deploy.loading import LoadedDefinitions
+from deploy.secrets import SecretStore
+from deploy.serving.outbound import foreign_queues
+from deploy.serving.parts import Parts
+from deploy.serving.roles import Role
+from deploy.settings import Settings
+from domain.definitions import ActivityType
+from domain.errors import InputInvalid
+from domain.topology import activity_queue, dead_queue
+from domain.transport import Intake
+
+SPARE_DELIVERIES: Final = 8
+"""Deliveries of a queue beyond what there is room for, so that a place that becomes free is taken at once."""
+MOST_PREFETCHED: Final = 65_535
+"""AMQP counts them in two bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The queues that a process serves, by the names that activity types declare."""
+
+    queues: tuple[str, ...]
+    long: frozenset[str]
+
+    @classmethod
+    def of(cls, definitions: LoadedDefinitions, asked: Collection[str]) -> Served:
+        """Those asked for, or all that activity types run here; raises InputInvalid for one that none declares."""
+        own: dict[str, bool] = {}
+        foreign = foreign_queues(definitions)
+        for declared in _declared(definitions):
+            if declared.queue not in foreign:
+                own[declared.queue] = own.get(declared.queue, False) or declared.start_to_finish > LONG
+        for name in asked:
+            if name in foreign:
+                raise InputInvalid(
+                    f"--queues {name}: its activities are foreign: a consumer in their language serves it"
+                )
+            if name not in own:
+                known = ", ".join(sorted(own)) or "none"
+                raise InputInvalid(f"--queues {name}: no loaded activity declares it; there are: {known}")
+        chosen = tuple(sorted(asked or own))
+        return cls(chosen, frozenset(name for name in chosen if own[name]))
+
+
+class ActivitiesRole:
+    """Puts the runner, its waiting room and its leases together for one process."""
+
+    def __init__(self, parts: Parts, served: Served, *, concurrency: int | None = None) -> None:
+        """`concurrency` is how many attempts are under way here at most; by default the setting's."""
+        settings = parts.settings
+        attempts = concurrency if concurrency is not None else settings.attempts_at_once
+        self._parts = parts
+        self._served = served
+        self.runner = ActivityRunner(
+            decider=parts.turns,
+            definitions=parts.definitions,
+            surroundings=_surroundings(parts),
+            clock=parts.clock,
+            worker=parts.owner,
+            bounds=_bounds(settings, attempts),
+        )
+        self.room = WaitingRoom(parts.claims, self.runner, aside=parts.aside, digests=True)
+        self.intake = CommandIntake(self.room, self.runner.activities, bury=parts.burial.bury)
+        self.intake.long_queues = frozenset(activity_queue(name) for name in served.long)
+        self._leases = LeaseKeeper(parts.claims, self.runner, aside=parts.aside)
+        self._prefetch = min(attempts + SPARE_DELIVERIES, MOST_PREFETCHED)
+        if settings.eager:
+            parts.inbox.starter = self.runner
+            self.runner.serves = frozenset(served.queues).__contains__
+
+    def role(self) -> Role:
+        """What the process consumes and runs for it."""
+        return Role(
+            queues={activity_queue(name): (self.intake, self._prefetch) for name in self._served.queues},
+            loops={"waiting room": self.intake.run, "leases": self._leases.run},
+            drained=self._drained,
+        )
+
+    async def _drained(self, grace_seconds: float) -> None:
+        """Begin nothing more, and give attempts under way their grace; what is left lapses with its lease."""
+        self._parts.inbox.starter = None
+        await self.runner.close(grace_seconds=grace_seconds)
+
+
+def dead_commands(parts: Parts, queues: Sequence[str]) -> dict[str, tuple[Intake, int]]:
+    """The dead queues of activity queues: what comes there is told to its workflow."""
+    intake = DeadCommandIntake(
+        claims=parts.claims, decider=parts.turns, clock=parts.clock, bury=parts.burial.bury, aside=parts.aside
+    )
+    return {dead_queue(activity_queue(name)): (intake, 64) for name in queues}
+
+
+def all_queues(definitions: LoadedDefinitions) -> list[str]:
+    """The queues of all loaded activity types, foreign ones too."""
+    return sorted({declared.queue for declared in _declared(definitions)})
+
+
+def _declared(definitions: LoadedDefinitions) -> list[ActivityType]:
+    return [declared for definition in definitions for declared in definition.activities.values()]
+
+
+def _surroundings(parts: Parts) -> Surroundings:
+    folder = parts.settings.artifacts.absolute()
+    return Surroundings(folder, ArtifactStore(folder), SecretStore(), parts.redactor)
+
+
+def _bounds(settings: Settings, attempts: int) -> Bounds:
+    return Bounds(
+        attempts=attempts,
+        threads=settings.threads,
+        cancel_grace_seconds=settings.cancel_grace_seconds,
+        give_up_seconds=settings.give_up_seconds,
+    )

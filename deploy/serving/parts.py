@@ -1,0 +1,127 @@
+"""What the roles of one process share: the store with its companions, the turns, the way out, health. Made once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+
+from consumers.burial import Burial
+from consumers.claims import Claims
+from consumers.inbox import InboxCompanion, receive
+from consumers.intake import IntakeCounts
+from consumers.limits import LimitsCompanion
+from consumers.receipts import Receipts
+from consumers.redaction import Redactor
+from deploy.addresses import Address, broker_address, needed, store_address
+from deploy.loading import LoadedDefinitions
+from deploy.opened import SCHEMA
+from deploy.serving.health import Health
+from deploy.serving.outbound import Outbound
+from deploy.settings import Settings
+from domain.authority import ALL, OperatingGrants, VouchingGrants
+from domain.ports import Clock
+from domain.store.application import WorkflowStore
+from domain.store.aside import StoreThreads
+from domain.store.opening import open_postgres_store
+from domain.store.turns import Turns
+from producers.publisher import AmqpPublisher
+from producers.signals import Signals, SignalsCompanion
+from producers.timers import TimersCompanion
+
+
+class Parts:
+    """One process's use of a shared store and broker. Made with `open`, on the event loop that it is for."""
+
+    def __init__(
+        self,
+        store: WorkflowStore,
+        threads: StoreThreads,
+        settings: Settings,
+        definitions: LoadedDefinitions,
+        clock: Clock,
+    ) -> None:
+        """Put the companions beside the store; nothing is connected to the broker yet."""
+        self.settings = settings
+        self.definitions = definitions
+        self.clock = clock
+        self.store = store
+        self.threads = threads
+        self.aside = threads.rooms
+        self.owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.broker: Address = needed(broker_address(settings), "broker")
+        self.store_place: Address = needed(store_address(settings), "store")
+        self.redactor = Redactor()
+        self.inbox = InboxCompanion(self.owner, lease_seconds=settings.lease_seconds)
+        self.timers = TimersCompanion()
+        deciding = store.deciding
+        # Limits before the inbox: the order in which their rows are locked.
+        deciding.companions += [LimitsCompanion(), self.inbox, self.timers, SignalsCompanion()]
+        deciding.open_commands = self.inbox
+        self.turns = Turns(store, runner=threads.turns)
+        self.signals = Signals(store, self.turns, clock, receive, aside=self.aside)
+        self.claims = Claims(store, self.owner, lease_seconds=settings.lease_seconds)
+        self.publisher = AmqpPublisher(self.broker.url, name=f"handrail publisher {self.owner}")
+        self.burial = Burial(self.publisher, consumer=self.owner, clock=clock)
+        self.receipts = Receipts(store, self.aside)
+        self.outbound = Outbound(
+            store=store,
+            decider=self.turns,
+            signals=self.signals,
+            claims=self.claims,
+            inbox=self.inbox,
+            definitions=definitions,
+            publisher=self.publisher,
+            clock=clock,
+            aside=self.aside,
+        )
+        if settings.straight:
+            self.inbox.straight = self.outbound.straight
+        self.counts = IntakeCounts()
+        self.vouching, self.operating = grants(settings, self.publisher.address.login)
+        self.health = Health({"store": self._store_answers, "broker": self._broker_answers})
+
+    @classmethod
+    async def open(cls, settings: Settings, definitions: LoadedDefinitions, clock: Clock) -> Parts:
+        """Open the store and begin to connect to the broker.
+
+        Raises InputInvalid where an address is missing, StoreUnavailable where the store cannot be used.
+        """
+        address = needed(store_address(settings), "store")
+        needed(broker_address(settings), "broker")
+        threads = StoreThreads()
+        store = await threads.rooms(
+            lambda: open_postgres_store(
+                address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
+            )
+        )
+        parts = cls(store, threads, settings, definitions, clock)
+        await parts.publisher.start()
+        return parts
+
+    async def close(self) -> None:
+        """Decide what was asked, confirm what was sent, and let go of store and broker."""
+        await self.turns.drained()
+        await self.outbound.straight.close()
+        await self.publisher.close()
+        await self.threads.rooms(self.store.close)
+        self.threads.close()
+
+    async def probe(self) -> None:
+        """Raise StoreUnavailable as long as the store does not answer."""
+        await self.aside(self.store.newest)
+
+    async def _store_answers(self) -> str:
+        await self.probe()
+        return ""
+
+    async def _broker_answers(self) -> str:
+        health = self.publisher.health
+        return "" if health.connected else f"not connected since {health.since:%H:%M:%S}: {health.detail}"
+
+
+def grants(settings: Settings, own_login: str) -> tuple[VouchingGrants, OperatingGrants]:
+    """Whose word counts for what. Handrail's own login passes on what people with tokens, or a shell here, decided."""
+    vouching = {own_login: [ALL], **settings.vouching}
+    operating = {own_login: {ALL: [ALL]}, **settings.operating}
+    return VouchingGrants(vouching), OperatingGrants(operating)

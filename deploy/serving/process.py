@@ -1,0 +1,186 @@
+"""A serving process: roles put together, run until the process is asked to end, and drained.
+
+SIGTERM, or Ctrl-C, asks it to end: it takes nothing new, gives what is under way its grace, and leaves the rest to the
+others: deliveries go back to their queues, claims lapse with their leases. Nothing is lost either way; a second one
+hurries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Final
+
+from starlette.types import ASGIApp
+
+from consumers.amqp import AmqpConsumer
+from consumers.line import Limits
+from deploy.collecting import fewer_collections
+from deploy.http.server import address_of, listen, served
+from deploy.leading import Elections
+from deploy.serving.activities import ActivitiesRole, Served, all_queues, dead_commands
+from deploy.serving.endpoint import application, health_only
+from deploy.serving.parts import Parts
+from deploy.serving.roles import MESSAGES, Role, Running
+from domain.errors import InputInvalid
+from domain.store.leading_postgres import PostgresLocks
+from domain.transport import QueueState
+
+_log: Final = logging.getLogger("handrail.deploy")
+
+ROLES: Final = (*MESSAGES, "activities", "http")
+EVERYTHING: Final = "all"
+
+_RESTART_SECONDS: Final = 1.0
+
+
+def chosen(names: Sequence[str]) -> tuple[str, ...]:
+    """The roles that were asked for, each once; raises InputInvalid for one that there is not."""
+    unknown = [name for name in names if name not in {*ROLES, EVERYTHING}]
+    if unknown:
+        raise InputInvalid(f"there is no role {unknown[0][:80]!r}: choose of {', '.join((*ROLES, EVERYTHING))}")
+    return ROLES if EVERYTHING in names else tuple(dict.fromkeys(names))
+
+
+class ServedProcess:
+    """Roles over the parts of one process."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        names: Collection[str],
+        *,
+        queues: Collection[str] = (),
+        concurrency: int | None = None,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+    ) -> None:
+        """Nothing is consumed yet. Raises InputInvalid where a queue or the port cannot be served."""
+        self._parts = parts
+        self._names = names
+        self._roles = [MESSAGES[name](parts) for name in MESSAGES if name in names]
+        self.activities: ActivitiesRole | None = None
+        if "activities" in names:
+            self.activities = ActivitiesRole(parts, Served.of(parts.definitions, queues), concurrency=concurrency)
+            self._roles.append(self.activities.role())
+        if "outcomes" in names:
+            self._roles.append(Role(queues=dead_commands(parts, all_queues(parts.definitions))))
+        self._listening = listen(host, port) if port is not None else None
+        self._asked_to_end = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._consumer = self._made_consumer()
+        if self.activities is not None and self._consumer is not None:
+            self.activities.intake.pause = self._consumer.pause
+            self.activities.intake.resume = self._consumer.resume
+
+    @property
+    def address(self) -> str:
+        """Where the process answers over HTTP; nothing where it does not."""
+        return address_of(self._listening) if self._listening is not None else ""
+
+    def end(self) -> None:
+        """Ask the process to end; a second time, to hurry."""
+        if self._asked_to_end.is_set():
+            self._hurry.set()
+        self._asked_to_end.set()
+
+    async def run(self) -> None:
+        """Serve until asked to end, and drain."""
+        parts = self._parts
+        with fewer_collections(), _signals(self.end):
+            async with AsyncExitStack() as stack:
+                if self._listening is not None:
+                    await stack.enter_async_context(served(self._application(), self._listening))
+                tasks = await self._begun(stack)
+                _log.info("serving %s%s", ", ".join(self._names), f" at {self.address}" if self.address else "")
+                await self._asked_to_end.wait()
+                await self._drain(tasks)
+            await parts.turns.drained()
+
+    # --- details ----------------------------------------------------------------------------------------------------
+
+    def _application(self) -> ASGIApp:
+        return application(self._parts) if "http" in self._names else health_only(self._parts.health)
+
+    def _made_consumer(self) -> AmqpConsumer | None:
+        queues = {queue: how for role in self._roles for queue, how in role.queues.items()}
+        if not queues:
+            return None
+        parts = self._parts
+        consumer = AmqpConsumer(
+            parts.broker.url,
+            name=f"handrail consumer {parts.owner}",
+            queues=queues,
+            probe=parts.probe,
+            limits=Limits(longest_hold_seconds=parts.settings.longest_hold_seconds),
+        )
+        parts.health.checks["queues"] = lambda: _queues_served(consumer)
+        return consumer
+
+    async def _begun(self, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
+        led = {name: role for one in self._roles for name, role in one.led.items()}
+        loops = {name: role for one in self._roles for name, role in one.loops.items()}
+        for one in self._roles:
+            self._parts.health.checks.update(one.checks)
+        tasks = [asyncio.create_task(_kept_up(name, loop), name=name) for name, loop in loops.items()]
+        if led:
+            locks = PostgresLocks(self._parts.store_place.url)
+            elections = await stack.enter_async_context(Elections(locks))
+            tasks += [asyncio.create_task(elections.lead(name, role), name=name) for name, role in led.items()]
+        if self._consumer is not None:
+            await self._consumer.start()
+        return tasks
+
+    async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Take nothing new, finish what is under way, let go of the rest."""
+        self._parts.health.draining = True
+        grace = self._parts.settings.grace_seconds
+        _log.info("ending: up to %g s for what is under way; ask again to hurry", grace)
+        draining = asyncio.create_task(self._drained(grace))
+        hurried = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurried, *tasks):
+            task.cancel()
+        await asyncio.gather(draining, hurried, *tasks, return_exceptions=True)
+        if self._consumer is not None:
+            await self._consumer.close()
+
+    async def _drained(self, grace_seconds: float) -> None:
+        ending = [role.drained(grace_seconds) for role in self._roles if role.drained is not None]
+        consuming = [] if self._consumer is None else [self._consumer.drain(grace_seconds)]
+        for result in await asyncio.gather(*ending, *consuming, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("could not be drained", exc_info=result)
+
+
+async def _queues_served(consumer: AmqpConsumer) -> str:
+    """Which queues are not served, and why; nothing where all are."""
+    unserved = [one for one in consumer.health if one.state not in {QueueState.CONSUMING, QueueState.PAUSED}]
+    return "; ".join(f"{one.queue}: {one.detail or one.state.value}" for one in unserved)
+
+
+async def _kept_up(name: str, role: Running) -> None:
+    """Run a loop for as long as the process lives, whatever happens to it."""
+    while True:
+        try:
+            await role()
+        except Exception:  # noqa: BLE001 - a fault of one loop must not end the others
+            _log.exception("%s stopped and begins again", name, extra={"role": name})
+        await asyncio.sleep(_RESTART_SECONDS)
+
+
+@contextlib.contextmanager
+def _signals(end: Callable[[], None]) -> Iterator[None]:
+    """Have SIGTERM and SIGINT ask the process to end."""
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, end)
+    try:
+        yield
+    finally:
+        for one in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(one)

@@ -1,0 +1,176 @@
+"""The roles of a serving process: what each consumes, what runs for it, and what only one process at a time does.
+
+A role is data and a few coroutines; `ServedProcess` puts those of one process together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from consumers.attempts import Activities
+from consumers.foreign import OutcomeSource
+from consumers.intake import MessageIntake
+from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
+from consumers.sweep import Sweep
+from deploy.beginning import GoalBeginning
+from deploy.loading import check_output
+from deploy.serving.health import Check
+from deploy.serving.parts import Parts
+from deploy.viewing import ViewsRole
+from domain.messages.bodies import Signal as SignalBody
+from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
+from domain.transport import Intake
+from domain.triggers import Intervention, SettleOutcome, SupplyOutput
+from producers.signals import Signal
+from producers.timers import Timer
+
+MESSAGES_AT_ONCE: Final = 256
+"""Deliveries of one queue that are unsettled at most: about one turn."""
+
+RUNNING_ATTEMPTS: Final = "the attempts of this process"
+
+Running = Callable[[], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Role:
+    """What one role brings to its process.
+
+    `queues` are consumed; `loops` run as long as the process; of each of `led` one process at a time runs it. `drained`
+    ends what is under way within so many seconds, after the consuming has stopped.
+    """
+
+    queues: dict[str, tuple[Intake, int]] = field(default_factory=dict)
+    loops: dict[str, Running] = field(default_factory=dict)
+    led: dict[str, Running] = field(default_factory=dict)
+    checks: dict[str, Check] = field(default_factory=dict)
+    drained: Callable[[float], Awaitable[None]] | None = None
+
+
+def goals(parts: Parts) -> Role:
+    """Goals start workflows."""
+    source = GoalSource(parts.turns, parts.clock, beginning=GoalBeginning(parts.definitions), vouching=parts.vouching)
+    return _taking(parts, GOALS_QUEUE, source)
+
+
+def approvals(parts: Parts) -> Role:
+    """Decisions of people, by services that may speak for them."""
+    source = ApprovalSource(parts.turns, parts.clock, definition_of=_definition_of(parts), vouching=parts.vouching)
+    return _taking(parts, APPROVALS_QUEUE, source)
+
+
+def signals(parts: Parts) -> Role:
+    """Signals, to the workflows that wait for them, or kept for those that will."""
+
+    async def deliver(message_id: str, signal: SignalBody, *, sender: str) -> None:
+        await parts.signals.receive(Signal(message_id, signal.name, signal.correlation, signal.payload, sender))
+
+    return _taking(parts, SIGNALS_QUEUE, SignalSource(deliver))
+
+
+def control(parts: Parts) -> Role:
+    """Acts of operators."""
+    source = ControlSource(
+        parts.turns,
+        parts.clock,
+        definition_of=_definition_of(parts),
+        operating=parts.operating,
+        check_output=_check_output(parts),
+    )
+    return _taking(parts, CONTROL_QUEUE, source)
+
+
+def outcomes(parts: Parts) -> Role:
+    """Outcomes of consumers in other languages."""
+    source = OutcomeSource(
+        parts.turns,
+        parts.clock,
+        claims=parts.claims,
+        commands_of=parts.outbound.outside.commands_of,
+        activities=Activities(parts.definitions),
+        aside=parts.aside,
+    )
+    return _taking(parts, OUTCOMES_QUEUE, source)
+
+
+def relay(parts: Parts) -> Role:
+    """Carries on what the log says is to happen outside."""
+    return Role(led={"relay": parts.outbound.relay})
+
+
+def timer(parts: Parts) -> Role:
+    """Wakes what falls due, lapses what nobody reports, issues again what nobody claimed."""
+    timers = Timer(store=parts.store, decider=parts.turns, clock=parts.clock, scope=_everything, aside=parts.aside)
+    sweep = Sweep(
+        claims=parts.claims,
+        decider=parts.turns,
+        clock=parts.clock,
+        running=list,
+        scope=_everything,
+        reissue=parts.outbound.reissue,
+        aside=parts.aside,
+    )
+
+    async def run() -> None:
+        parts.timers.armed = timers.armed
+        await timers.wake_definitions()
+        await asyncio.gather(timers.run(), _sweeping(parts, sweep))
+
+    return Role(led={"timer": run})
+
+
+def projector(parts: Parts) -> Role:
+    """Keeps the views."""
+    views = ViewsRole(parts.store, busy=lambda: False, aside=parts.aside)
+    return Role(led={"projector": views.run})
+
+
+MESSAGES: Final[Mapping[str, Callable[[Parts], Role]]] = {
+    "goals": goals,
+    "approvals": approvals,
+    "signals": signals,
+    "control": control,
+    "outcomes": outcomes,
+    "relay": relay,
+    "timer": timer,
+    "projector": projector,
+}
+
+
+async def _sweeping(parts: Parts, sweep: Sweep) -> None:
+    while True:
+        await sweep.once()
+        await parts.signals.deliver_kept(None)
+        await asyncio.sleep(parts.settings.sweep_seconds)
+
+
+def _taking(parts: Parts, queue: str, source: Any) -> Role:
+    intake = MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts)
+    return Role(queues={queue: (intake, MESSAGES_AT_ONCE)})
+
+
+def _definition_of(parts: Parts) -> Callable[[str], Awaitable[str]]:
+    """The name of the definition that a workflow runs; raises WorkflowUnknown."""
+
+    async def definition_of(workflow_id: str) -> str:
+        return await parts.aside(lambda: parts.store.load(workflow_id).definition)
+
+    return definition_of
+
+
+def _check_output(parts: Parts) -> Callable[[str, Intervention], Awaitable[None]]:
+    """Raise InputInvalid where a person's output does not fit the step's activity, as far as that is loaded here."""
+
+    async def check(workflow_id: str, trigger: Intervention) -> None:
+        if isinstance(trigger, SupplyOutput | SettleOutcome):
+            state = await parts.aside(lambda: parts.store.load(workflow_id))
+            check_output(parts.definitions, state, trigger)
+
+    return check
+
+
+def _everything() -> None:
+    """Serving processes drive every workflow."""

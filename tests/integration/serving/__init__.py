@@ -1,0 +1,1 @@
+"""Serving processes on a real broker and a real database."""
