@@ -35,16 +35,24 @@ restore() {
 if ! [ -e "$kept" ] && ! [ -L "$kept" ] && { [ -e "$policy" ] || [ -L "$policy" ]; }; then
     mv -f "$policy" "$kept"
 fi
-trap restore EXIT
+said=$(mktemp)
+trap 'restore; rm -f "$said"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 printf '#!/bin/sh\nexit 101\n' >"$policy"
 chmod 755 "$policy"
 
 echo "handrail: installing$wanted with apt-get" >&2
-apt-get update -qq >&2
+# Hundreds of lines, which nobody wants to see unless it fails.
+export DEBIAN_FRONTEND=noninteractive
 # shellcheck disable=SC2086 # one word a package
-DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 $wanted >&2
+if ! { apt-get update -qq &&
+    apt-get install -qq -y --no-install-recommends -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 $wanted; } \
+    >"$said" 2>&1; then
+    tail -n 50 "$said" >&2
+    echo "handrail: apt-get could not install$wanted: see above, mend that, and run make again" >&2
+    exit 1
+fi
 
 wanted=$(missing)
 if [ -n "$wanted" ]; then
