@@ -1,0 +1,70 @@
+"""A process that serves every role, on a virtual host and a database of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.loading import load
+from deploy.opened import SCHEMA
+from deploy.roles import Role
+from deploy.runtime import utc_now
+from deploy.serving.parts import Parts
+from deploy.serving.process import ROLES, ServedProcess
+from deploy.settings import Settings
+from deploy.tokens import create_token
+from domain.rights import approval_service, goal_service, runtime
+from domain.store.migrations_postgres import Migration, migrate
+from domain.store.recorder_postgres import EVENT_TABLES
+from domain.store.schema import STORE_TABLES
+from tests.integration.flows import ALL, World
+from tests.servers.postgres import Database
+from tests.servers.rabbitmq import Vhost
+from tests.servers.wiring import login_as, wire
+
+
+@dataclass
+class Served:
+    """Where the process is reached, by whom."""
+
+    parts: Parts
+    address: str
+    shop: str
+    """The broker's address for a service that may hand in goals and speak for persons."""
+    desk: str
+    """The broker's address for a service that may pass on decisions."""
+    store: str
+
+    def token(self, name: str, *roles: Role) -> str:
+        text, _ = create_token(self.parts.store, name=name, roles=roles, created_by="administrator")
+        return text
+
+
+@pytest.fixture
+async def served(vhost: Vhost, database: Database, tmp_path: Path) -> AsyncIterator[Served]:
+    World.new()
+    wire(vhost)
+    migrate(database.url, [Migration(0, "all", (*EVENT_TABLES, *STORE_TABLES, *SCHEMA))])
+    shop, desk = login_as(vhost, goal_service("shop")), login_as(vhost, approval_service("desk"))
+    settings = Settings(
+        store=SecretStr(database.url),
+        broker=SecretStr(vhost.url_of(login_as(vhost, runtime("handrail")))),
+        artifacts=tmp_path,
+        vouching={shop.name: ["*"], desk.name: ["*"]},
+        grace_seconds=1.0,
+    )
+    parts = await Parts.open(settings, load((), ALL, examples=False), utc_now)
+    process = ServedProcess(parts, ROLES, port=0)
+    running = asyncio.create_task(process.run())
+    try:
+        yield Served(parts, process.address, vhost.url_of(shop), vhost.url_of(desk), database.url)
+    finally:
+        process.end()
+        process.end()
+        await running
+        await parts.close()
