@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final
@@ -24,13 +24,11 @@ from consumers.attempts import Activities
 from consumers.burial import Fault
 from consumers.settlement import Delivered, Settlement, settle
 from consumers.waiting import WaitingRoom
-from domain.definitions import ActivityType, Definition
 from domain.errors import BrokerError, MessageUnfit, StoreError, StoreUnavailable
 from domain.ids import message_id
 from domain.messages.names import Fault as FaultName
 from domain.messages.reading import read_command
 from domain.ports import Command
-from domain.topology import activity_queue
 from domain.transport import Delivery
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -272,27 +270,6 @@ def read(delivery: Delivery) -> Command:
             fault=FaultName.SCHEMA.value,
         )
     return body.command()
-
-
-def long_queues(definitions: Iterable[Definition]) -> frozenset[str]:
-    """The broker's queues that carry commands of long activities."""
-    return frozenset(
-        activity_queue(one.queue) for one in _declared(definitions) if not one.foreign and one.start_to_finish > LONG
-    )
-
-
-def own_queues(definitions: Iterable[Definition]) -> frozenset[str]:
-    """The broker's queues that processes of Handrail serve for these definitions."""
-    return frozenset(activity_queue(one.queue) for one in _declared(definitions) if not one.foreign)
-
-
-def foreign_queues(definitions: Iterable[Definition]) -> frozenset[str]:
-    """The broker's queues that consumers in other languages serve for these definitions."""
-    return frozenset(activity_queue(one.queue) for one in _declared(definitions) if one.foreign)
-
-
-def _declared(definitions: Iterable[Definition]) -> list[ActivityType]:
-    return [declared for definition in definitions for declared in definition.activities.values()]
 
 
 def _nobody(_: str) -> None:

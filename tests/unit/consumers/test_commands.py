@@ -13,17 +13,10 @@ import pytest
 from consumers.activities import Bounds
 from consumers.burial import Fault
 from consumers.claims import Claims, Taken
-from consumers.commands import (
-    HELD_SECONDS,
-    WAITING_SECONDS,
-    CommandIntake,
-    foreign_queues,
-    long_queues,
-    own_queues,
-)
+from consumers.commands import HELD_SECONDS, WAITING_SECONDS, CommandIntake
 from consumers.inbox import command_digest
 from consumers.waiting import WaitingRoom
-from domain.definitions import ActivityType, Definition, Step, activity
+from domain.definitions import ActivityType, activity
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.limits import Limits, Rate
 from domain.messages import STEP_RUN, StepCommand
@@ -452,19 +445,3 @@ async def test_what_a_limit_defers_is_acknowledged(store: WorkflowStore) -> None
     assert len(desk.post.acknowledged) == 3
     assert desk.outcomes == ["ok"]
     assert [state for state, _ in rows(store).values()] == ["claimed", "open", "open"]
-
-
-# --- which queues ---------------------------------------------------------------------------------------------------
-
-
-def test_queues_are_told_apart_by_what_they_carry() -> None:
-    @activity(effect="pure", queue="slow", start_to_finish=timedelta(minutes=6))
-    async def slow(given: Given) -> None: ...
-
-    @activity(effect="pure", queue="node", foreign=True)
-    async def there(given: Given) -> None: ...
-
-    made = [Definition("d", steps=[Step("a", slow), Step("b", there), Step("c", quick)])]
-    assert long_queues(made) == {activity_queue("slow")}
-    assert own_queues(made) == {activity_queue("slow"), activity_queue("default")}
-    assert foreign_queues(made) == {activity_queue("node")}
