@@ -21,6 +21,7 @@ WORKERS ?= 2
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(BENCH_VENV)/.installed-bench
+NODE_STAMP := .node/.installed
 SERVERS_STAMP := $(VENV)/.installed-servers
 
 # The scripts of an environment hold its path, so a clone that was moved or copied is set up anew.
@@ -54,7 +55,7 @@ schema: $(RUN_STAMP) ## Write the JSON Schemas of every event version (ARGS pass
 # -------------------------------------------------------------------------------------------------------- testing
 
 .PHONY: test
-test: lint $(SERVERS_STAMP) ## Formatting, ruff, mypy, import contracts, then every test
+test: lint $(SERVERS_STAMP) $(NODE_STAMP) ## Formatting, ruff, mypy, import contracts, then every test
 	$(PYTEST) -n $(WORKERS) $(ARGS)
 
 .PHONY: lint
@@ -108,6 +109,23 @@ $(BENCH_STAMP): $(BENCH_VENV)/.place pyproject.toml constraints.txt constraints-
 
 comma := ,
 
+# What the tests need of Node. Where there is none, and none can be had, the tests that need it fail and say so.
+$(NODE_STAMP): tests/node/package.json
+	@set -eu; \
+	if ! command -v npm >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo 'handrail: installing nodejs and npm with apt-get' >&2; \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends nodejs npm; } >&2 || true; \
+	fi; \
+	if ! command -v npm >/dev/null; then \
+		echo 'handrail: npm is not there; on Debian: apt-get install nodejs npm' >&2; \
+		exit 0; \
+	fi; \
+	echo 'handrail: installing what tests/node/package.json names into .node' >&2; \
+	mkdir -p '$(@D)'; cp '$<' '$(@D)/package.json'; \
+	if npm install --prefix '$(@D)' --no-package-lock --no-audit --no-fund --loglevel=error >&2; then touch '$@'; \
+	else echo 'handrail: npm could not install them; the tests that need them will fail' >&2; fi
+
 # Finds a Python that is new enough and can make environments; where it cannot and we may, lets Debian help.
 $(VENV)/.place $(BENCH_VENV)/.place:
 	@set -eu; \
@@ -140,7 +158,7 @@ $(VENV)/.place $(BENCH_VENV)/.place:
 
 .PHONY: clean
 clean: ## Remove environments and caches, and nothing that Handrail wrote
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) .node build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: help

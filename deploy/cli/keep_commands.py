@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deploy.cli.options import KEEP, AsJson, Home, help_text
+from domain.errors import InputInvalid
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +25,10 @@ def register(app: typer.Typer) -> None:
         "schema",
         rich_help_panel=KEEP,
         help=help_text(
-            "Print the JSON Schema of every version of every event, or write them as files.",
+            "Print the JSON Schemas of all events, write them as files, or print the contract for other services.",
             "handrail schema > events.json",
             "handrail schema --write deploy/schemas",
+            "handrail schema --asyncapi > handrail.asyncapi.json",
         ),
     )(schema)
     app.command(
@@ -63,14 +65,24 @@ def schema(
     write: Annotated[
         Path | None, typer.Option("--write", metavar="DIR", help="Write a file for each into this folder.")
     ] = None,
+    asyncapi: Annotated[
+        bool, typer.Option("--asyncapi", help="The AsyncAPI document of the wire, for other services.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As it is: schemas are JSON anyway.")] = False,
 ) -> int:
-    """Print or write schemas."""
+    """Print or write schemas, or print the contract."""
     from deploy.cli.exits import ExitCode
     from deploy.cli.schemas import schema_documents, schema_text, write_schemas
     from deploy.cli.screen import Screen
 
     screen = Screen(as_json=as_json)
+    if asyncapi:
+        from deploy.contract import contract
+
+        if write is not None:
+            raise InputInvalid("--asyncapi is one document: print it into a file, without --write")
+        screen.text(schema_text(contract()).rstrip("\n"))
+        return ExitCode.COMPLETED
     if write is None:
         screen.text(schema_text(schema_documents()).rstrip("\n"))
         return ExitCode.COMPLETED
