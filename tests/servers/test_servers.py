@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -49,20 +50,21 @@ def test_holds(request):
 def descendants(process_id: int) -> Iterator[int]:
     """A process and all that it started."""
     yield process_id
-    for task in Path(f"/proc/{process_id}/task").iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            yield from descendants(int(child))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{process_id}/task").iterdir():
+            for child in (task / "children").read_text(encoding="ascii").split():
+                yield from descendants(int(child))
 
 
 def listens(process_id: int) -> set[tuple[str, int]]:
     """Address (as the kernel writes it) and port of every TCP socket on which a process or its children listen."""
     sockets = set()
     for one in descendants(process_id):
-        for descriptor in Path(f"/proc/{one}/fd").iterdir():
-            try:
-                sockets.add(str(descriptor.readlink()))
-            except FileNotFoundError:
-                continue
+        # A process that is just ending shows nothing, and holds nothing: the servers' own have to be among the rest.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            for descriptor in Path(f"/proc/{one}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):
+                    sockets.add(str(descriptor.readlink()))
     found = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text(encoding="ascii").splitlines()[1:]:
