@@ -44,6 +44,11 @@ def several(statement: str, rows: Sequence[Sequence[Any]]) -> Iterator[tuple[str
             begin += size
 
 
+def is_insert(statement: str) -> bool:
+    """Whether every value of the rows goes into a column."""
+    return _taken_apart(statement) is not None
+
+
 def _all_different(rows: Sequence[Sequence[Any]], key: tuple[int, ...]) -> bool:
     return len({tuple(row[place] for place in key) for row in rows}) == len(rows)
 

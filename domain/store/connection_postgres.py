@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ from psycopg import conninfo
 
 from domain.errors import StoreError, StoreUnavailable
 from domain.faultpoints import reached
-from domain.store.batches_postgres import several
+from domain.store.batches_postgres import is_insert, several
 from domain.store.trouble_postgres import DRIVERS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, spends, trouble
 from domain.store.wire_postgres import Answer, Gathered, Wire
 
@@ -46,12 +46,13 @@ _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 class Statements:
     """The cursor of the ports, within a transaction. What needs no answer goes out with what does."""
 
-    __slots__ = ("_clock", "_wire")
+    __slots__ = ("_clock", "_instead", "_wire")
 
-    def __init__(self, wire: Wire, clock: Gathered | None = None) -> None:
+    def __init__(self, wire: Wire, server: StoreServer, clock: Gathered | None = None) -> None:
         """Over this connection; `clock` is a statement of this transaction that asks what time it is."""
         self._wire = wire
         self._clock = clock
+        self._instead = server.clock
 
     def execute(self, statement: str, parameters: Sequence[Any] = ()) -> int:
         """Run one statement; the number of rows it changed."""
@@ -59,8 +60,9 @@ class Statements:
 
     def executemany(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Run one statement for each row of parameters."""
+        typed = not is_insert(statement)
         for each, parameters in several(statement, rows):
-            self._wire.gather(each, parameters)
+            self._wire.gather(each, parameters, typed=typed)
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SELECT (or … RETURNING); its rows."""
@@ -68,6 +70,8 @@ class Statements:
 
     def now(self) -> float:
         """The server's clock: seconds since 1970 in UTC."""
+        if self._instead is not None:
+            return self._instead()
         if self._clock is not None:
             if not self._clock.answer.rows:
                 self._wire.exchange()
@@ -84,6 +88,8 @@ class StoreServer(PostgresDatastore):
         # The library's own pool is made, and stays closed.
         super().__init__(dbname="", host="", port="", user="", password="", originator_id_type="text")
         self.commits_begun = 0
+        self.clock: Callable[[], float] | None = None
+        """Stands for the server's clock, where a test sets it."""
         self._free: list[Wire] = []
         self._guard = threading.Lock()
         self._slots = threading.BoundedSemaphore(connections)

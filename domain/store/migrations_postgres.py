@@ -65,14 +65,14 @@ def migrate(
     server = StoreServer(url)
     try:
         with server.viewing() as wire:
-            found = _missing(Statements(wire), migrations, after=after, place=server.place)
+            found = _missing(Statements(wire, server), migrations, after=after, place=server.place)
         if dry_run:
             return found
         done: list[Half] = []
         for half in found:
             began(half)
             with server.writing(point="schema") as wire:
-                cursor = Statements(wire)
+                cursor = Statements(wire, server)
                 cursor.query(f"SELECT pg_advisory_xact_lock({MIGRATING})::text")
                 # Statements may take their time; locks may not: whoever waits for one holds up all others.
                 cursor.execute("SET LOCAL statement_timeout = 0")

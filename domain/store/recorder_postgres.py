@@ -117,8 +117,8 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
         """Insert events and run `along` in one transaction; the events' positions."""
         with self.datastore.writing() as wire:
             clock = wire.gather(_LOCK_AND_TELL if rows else _LOCK)
-            inserted = [wire.gather(*each) for each in several(_INSERT, rows)]
-            statements = Statements(wire, clock)
+            inserted = [wire.gather(*each, typed=False) for each in several(_INSERT, rows)]
+            statements = Statements(wire, self.datastore, clock)
             for each in along:
                 each.run(statements)
         positions = [row[0] for part in inserted for row in part.answer.rows]
@@ -135,7 +135,7 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
     def transaction(self, point: str = "commit") -> Iterator[Cursor]:
         """A transaction for writing; `point` names the fault points around its commit."""
         with self.datastore.writing(point=point) as wire:
-            yield Statements(wire)
+            yield Statements(wire, self.datastore)
 
     # --- reading ----------------------------------------------------------------------------------------------------
 
@@ -143,7 +143,7 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
     def reading(self) -> Iterator[Cursor]:
         """A consistent view for reading."""
         with self.datastore.viewing() as wire:
-            yield Statements(wire)
+            yield Statements(wire, self.datastore)
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one SELECT, which needs no view of its own: one round trip."""

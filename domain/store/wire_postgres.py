@@ -4,8 +4,9 @@ Statements are gathered, and go out together when somebody needs an answer: libp
 driver's own cursors cost several times as much a statement, and wait for as long as the other end likes; here every
 answer has a time limit, so that a server which hangs, or a network that swallows, ends in an error.
 
-Each statement is prepared once a connection. Parameters travel without types, so that the server takes them for what
-they are compared with or put into, and a statement stays one statement whichever of its values are missing.
+Each statement is prepared once a connection. Texts travel without a type: the server takes them for what they are
+compared with or put into. So do all values of the rows of an INSERT, which then stays one statement whichever of its
+values are missing; other numbers say what they are, or `? + 1` would make an integer of an instant.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _STATEMENTS_TRANSLATED: Final = 2_048
 
 _TEXT: Final = pq.Format.TEXT
 _BINARY: Final = pq.Format.BINARY
+_TYPES: Final[dict[type, int]] = {int: 20, float: 701}  # int8 and float8
 _FINE: Final = frozenset({pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY})
 
 
@@ -44,16 +46,20 @@ NOTHING: Final = Answer([], 0)
 class Gathered:
     """A statement that goes out with the next exchange; its answer is there afterwards."""
 
-    __slots__ = ("answer", "parameters", "statement")
+    __slots__ = ("answer", "parameters", "statement", "typed")
 
-    def __init__(self, statement: str, parameters: Sequence[Any]) -> None:
+    def __init__(self, statement: str, parameters: Sequence[Any], *, typed: bool) -> None:
         """Not sent yet."""
         self.statement = statement
         self.parameters = parameters
+        self.typed = typed
         self.answer: Answer = NOTHING
 
 
-Sent = tuple[Gathered | None, str]
+Known = tuple[str, tuple[int, ...] | None]
+"""A statement and the types of its parameters, where they have any."""
+
+Sent = tuple[Gathered | None, Known]
 """A command whose result is awaited: whose it is, or None for one that makes the statement known to the server."""
 
 
@@ -68,7 +74,7 @@ class Wire:
         self._server = connection.pgconn
         self._answer_seconds = answer_seconds
         self._transformer = Transformer(connection)
-        self._prepared: dict[str, bytes] = {}
+        self._prepared: dict[Known, bytes] = {}
         self._names = 0
         self._gathered: list[Gathered] = []
         self._owed: list[Sent] = []
@@ -98,9 +104,9 @@ class Wire:
         """Whether the server has a transaction open, a failed one included."""
         return self._server.transaction_status != pq.TransactionStatus.IDLE
 
-    def gather(self, statement: str, parameters: Sequence[Any] = ()) -> Gathered:
-        """Have a statement run with the next that is answered."""
-        gathered = Gathered(statement, parameters)
+    def gather(self, statement: str, parameters: Sequence[Any] = (), *, typed: bool = True) -> Gathered:
+        """Have a statement run with the next that is answered; not `typed` where every value goes into a column."""
+        gathered = Gathered(statement, parameters, typed=typed)
         self._gathered.append(gathered)
         return gathered
 
@@ -144,19 +150,20 @@ class Wire:
         self._flush(time.monotonic() + self._answer_seconds)
 
     def _send(self, one: Gathered, values: list[bytes | None], formats: list[int] | None) -> None:
-        statement = one.statement
-        name = self._prepared.get(statement)
+        types = _types(one.parameters) if one.typed else None
+        known = one.statement, types
+        name = self._prepared.get(known)
         if name is None:
             if len(self._prepared) >= STATEMENTS_PREPARED:
-                self._server.send_query_params(translated(statement), values, None, formats, _BINARY)
-                self._owed.append((one, statement))
+                self._server.send_query_params(translated(one.statement), values, types, formats, _BINARY)
+                self._owed.append((one, known))
                 return
             self._names += 1
-            name = self._prepared[statement] = b"h%d" % self._names
-            self._server.send_prepare(name, translated(statement))
-            self._owed.append((None, statement))
+            name = self._prepared[known] = b"h%d" % self._names
+            self._server.send_prepare(name, translated(one.statement), types)
+            self._owed.append((None, known))
         self._server.send_query_prepared(name, values, formats, _BINARY)
-        self._owed.append((one, statement))
+        self._owed.append((one, known))
 
     def _settle(self) -> None:
         """Take in the answers that are owed; raises the first error among them."""
@@ -164,14 +171,14 @@ class Wire:
             return
         deadline = time.monotonic() + self._answer_seconds
         failed: psycopg.Error | None = None
-        for one, statement in self._owed:
+        for one, known in self._owed:
             result = self._result(deadline)
             if result.status in _FINE:
                 if one is not None:
                     one.answer = self._answer(result)
                 continue
             if one is None:
-                self._prepared.pop(statement, None)
+                self._prepared.pop(known, None)
             if failed is None and result.status != pq.ExecStatus.PIPELINE_ABORTED:
                 failed = _error_of(result)
             if self._server.status != pq.ConnStatus.OK:
@@ -236,6 +243,12 @@ def translated(statement: str) -> bytes:
             text += f"${number}{piece}"
         parts[place] = text
     return "'".join(parts).encode()
+
+
+def _types(parameters: Sequence[Any]) -> tuple[int, ...] | None:
+    """The types of numbers; None where there are none."""
+    types = tuple([_TYPES.get(type(value), 0) for value in parameters])
+    return types if any(types) else None
 
 
 def _encode(parameters: Sequence[Any]) -> tuple[list[bytes | None], list[int] | None]:

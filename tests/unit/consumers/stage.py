@@ -22,8 +22,8 @@ from domain.ports import Command, Decided, Request
 from domain.secret import Secret
 from domain.state import State
 from domain.store.application import WorkflowStore
-from domain.store.opening import open_sqlite_store
 from domain.triggers import RecordOutcome
+from tests.databases import open_store, set_clock
 
 BEGINNING = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 OWNER = "here-1"
@@ -52,8 +52,8 @@ class DatabaseClock:
 
 def open_inbox(folder: Path, clock: Callable[[], float]) -> WorkflowStore:
     """A store with an inbox, by this clock."""
-    store = open_sqlite_store(folder / "inbox.db", definitions=Loaded(), schema=(*INBOX_SCHEMA, *LIMITS_SCHEMA))
-    store.recorder.datastore.clock = clock  # type: ignore[attr-defined]
+    store = open_store(folder / "inbox.db", definitions=Loaded(), schema=(*INBOX_SCHEMA, *LIMITS_SCHEMA))
+    set_clock(store, clock)
     return store
 
 

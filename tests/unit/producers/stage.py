@@ -15,8 +15,8 @@ from domain.ports import Companion, Decided, Notification, Request
 from domain.recorded import RecordedEvent, record, stamp
 from domain.state import State
 from domain.store.application import WorkflowStore
-from domain.store.opening import open_sqlite_store
 from domain.triggers import Trigger, Wake
+from tests import databases
 
 BEGINNING = datetime(2030, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ class NoDefinitions:
 
 
 def open_store(folder: Path, schema: Sequence[str]) -> WorkflowStore:
-    return open_sqlite_store(folder / "producers.db", definitions=NoDefinitions(), schema=schema)
+    return databases.open_store(folder / "producers.db", definitions=NoDefinitions(), schema=schema)
 
 
 def recorded(event: Event, workflow_id: str = "wf_1", version: int = 1) -> RecordedEvent:

@@ -7,18 +7,17 @@ import pytest
 from eventsourcing.persistence import JSONTranscoder
 
 from domain.recorded import RecordedEvent
-from domain.store.connection_sqlite import StoreFile
 from domain.store.mapper import EventMapper
-from domain.store.recorder_sqlite import SQLiteStoreRecorder
 from projections.log import LogReader
 from projections.sql import SCHEMA
+from tests.databases import open_recorder
 
 
 class Place:
     """One store file, opened by one process."""
 
     def __init__(self, path: Path) -> None:
-        self.recorder = SQLiteStoreRecorder(StoreFile(str(path)))
+        self.recorder = open_recorder(path)
         self.recorder.prepare(SCHEMA)
         self.mapper = EventMapper(JSONTranscoder())
         self.log = LogReader(self.recorder, self.mapper.read)

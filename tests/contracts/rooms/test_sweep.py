@@ -1,0 +1,3 @@
+"""The sweep, on PostgreSQL."""
+
+from tests.unit.consumers.test_sweep import *  # noqa: F403 - each of its tests
