@@ -32,11 +32,16 @@ class ClaimedRow:
 
 @dataclass(frozen=True, slots=True)
 class OpenRow:
-    """An open command in the inbox; `version` is that of the event that scheduled it."""
+    """An open command in the inbox; `version` is that of the event that scheduled it.
+
+    `issued_at` is when it was issued first, None where that says nothing about its place in its queue.
+    """
 
     message_id: str
     workflow_id: str
     version: int
+    queue: str = ""
+    issued_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +228,9 @@ class Claims:
     def not_claimed(self, limit: int, only: Scope = None, *, horizon_seconds: float = 0.0) -> list[OpenRow]:
         """Open commands that are due to be issued again within the horizon, the longest due first."""
         where = f"state = 'open' AND issue_after <= ? + {horizon_seconds}"
-        rows = self._select("message_id, workflow_id, version", where, None, only, limit, order="ORDER BY issue_after")
+        # A command that was deferred was with a consumer: it comes back when it was promised to.
+        columns = "message_id, workflow_id, version, queue, CASE WHEN due_at IS NULL THEN issued_at END"
+        rows = self._select(columns, where, None, only, limit, order="ORDER BY issue_after")
         return [OpenRow(*row) for row in rows]
 
     def _select(
@@ -246,10 +253,32 @@ class Claims:
             now = cursor.now()
             for chunk, places in in_chunks(message_ids):
                 cursor.execute(
-                    "UPDATE inbox SET sender = NULL, issue_after = ? "  # noqa: S608 - fixed parts
+                    "UPDATE inbox SET sender = NULL, issued_at = NULL, issue_after = ? "  # noqa: S608 - fixed parts
                     f"WHERE message_id IN ({places}) AND state = 'open'",
                     (now, *chunk),
                 )
+
+    def hold(self, message_ids: Collection[str], seconds: float) -> None:
+        """Look at these open commands again in so many seconds: they wait in a queue that comes to them."""
+        with self._store.transaction("sweep") as cursor:
+            until = cursor.now() + seconds
+            for chunk, places in in_chunks(message_ids):
+                cursor.execute(
+                    f"UPDATE inbox SET issue_after = ? WHERE message_id IN ({places}) AND state = 'open'",  # noqa: S608
+                    (until, *chunk),
+                )
+
+    def open_among(self, message_ids: Iterable[str]) -> frozenset[str]:
+        """Those of the message ids that nobody has claimed yet."""
+        found: set[str] = set()
+        with self._store.reading() as cursor:
+            for chunk, places in in_chunks(message_ids):
+                rows = cursor.query(
+                    f"SELECT message_id FROM inbox WHERE message_id IN ({places}) AND state = 'open'",  # noqa: S608
+                    chunk,
+                )
+                found.update(row[0] for row in rows)
+        return frozenset(found)
 
     def make_due(self, only: Scope = None) -> int:
         """Have every open command issued at the next sweep, whenever it was issued; how many there are."""
@@ -258,7 +287,8 @@ class Claims:
             with self._store.transaction("sweep") as cursor:
                 for chunk, places in in_chunks(row[0] for row in rows):
                     cursor.execute(
-                        f"UPDATE inbox SET issue_after = ?, issued = 0 WHERE message_id IN ({places})",  # noqa: S608
+                        "UPDATE inbox SET issue_after = ?, issued = 0, issued_at = NULL "  # noqa: S608 - fixed parts
+                        f"WHERE message_id IN ({places})",
                         (cursor.now(), *chunk),
                     )
         return len(rows)

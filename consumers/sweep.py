@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
 from consumers.claims import ClaimedRow, Claims, OpenRow, Scope
@@ -23,15 +24,25 @@ from domain.triggers import LapseAttempt, Wake
 _log: Final = logging.getLogger("handrail.consumers")
 
 ROWS_A_SWEEP: Final = 500
+PAGES_A_SWEEP: Final = 100
+"""Pages of commands that a sweep issues again at most; the next one goes on."""
 ENGINE: Final = "engine"
 """The actor of what no person and no worker did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reissued:
+    """What is on its way now, and what needs no issuing for a while, which the store has been told."""
+
+    issued: Collection[str]
+    held: Collection[str] = ()
 
 
 class Reissue(Protocol):
     """Sends open commands on their way again."""
 
-    async def __call__(self, rows: Sequence[OpenRow], /) -> Iterable[str]:
-        """The message ids that are on their way now; fewer than given where the transport is full."""
+    async def __call__(self, rows: Sequence[OpenRow], /) -> Reissued:
+        """What became of them; fewer than given where no more can be issued now."""
         ...
 
 
@@ -85,18 +96,21 @@ class Sweep:
 
     async def issue_again(self, *, horizon_seconds: float = 0.0) -> None:
         """Issue the open commands that nobody claimed in time, page by page, as many as the transport takes."""
-        while rows := await self._not_claimed(horizon_seconds):
-            taken = list(await self._reissue(rows))
-            if taken:
-                await self._note_issued(taken)
-            if len(taken) < len(rows):
+        for _ in range(PAGES_A_SWEEP):
+            rows = await self._not_claimed(horizon_seconds)
+            if not rows:
+                return
+            answer = await self._reissue(rows)
+            if answer.issued:
+                await self._note_issued(answer.issued)
+            if len(answer.issued) + len(answer.held) < len(rows):
                 return
 
     async def _not_claimed(self, horizon_seconds: float) -> list[OpenRow]:
         only = self._scope()
         return await self._aside(lambda: self._claims.not_claimed(ROWS_A_SWEEP, only, horizon_seconds=horizon_seconds))
 
-    async def _note_issued(self, message_ids: Sequence[str]) -> None:
+    async def _note_issued(self, message_ids: Collection[str]) -> None:
         await self._aside(lambda: self._claims.note_issued(message_ids))
 
     async def _lapse(self, rows: Sequence[ClaimedRow], reason: str, *, unless_renewed: bool = True) -> None:

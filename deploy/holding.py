@@ -14,7 +14,7 @@ from consumers.context import Surroundings
 from consumers.inbox import REISSUE_AFTER_SECONDS
 from consumers.leases import LeaseKeeper
 from consumers.redaction import Redactor
-from consumers.sweep import Sweep
+from consumers.sweep import Reissued, Sweep
 from consumers.waiting import WaitingRoom
 from deploy.artifacts import ArtifactStore
 from deploy.following import PatientFollower
@@ -193,10 +193,10 @@ class Holder:
         started -= here
         return [message_id for message_id in message_ids if message_id not in here]
 
-    async def _issue(self, rows: Sequence[OpenRow]) -> list[str]:
+    async def _issue(self, rows: Sequence[OpenRow]) -> Reissued:
         """Send open commands on their way again: the port `Reissue` of the sweep."""
         commands, unreadable = await self._outside.commands_of(rows)
-        return [*unreadable, *(command.message_id for command in self.sender.hand_over(commands))]
+        return Reissued([*unreadable, *(command.message_id for command in self.sender.hand_over(commands))])
 
     def _stopping(self, workflow_id: str, event: StoppingBegan) -> None:
         """Tell the attempts of a workflow that begins to stop; a failure of another branch leaves them their time."""

@@ -20,6 +20,7 @@ from domain.store.application import WorkflowStore
 from domain.store.opening import open_sqlite_store
 from domain.store.turns import Turns
 from producers.parked import PARKED_SCHEMA
+from producers.reminders import REMINDERS_SCHEMA
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.timers import TIMERS_SCHEMA, TimersCompanion
 from projections.sql import SCHEMA as VIEWS_SCHEMA
@@ -32,6 +33,7 @@ SCHEMA: Final = (
     *TIMERS_SCHEMA,
     *SIGNALS_SCHEMA,
     *PARKED_SCHEMA,
+    *REMINDERS_SCHEMA,
     *TOKENS_SCHEMA,
     *VIEWS_SCHEMA,
 )

@@ -6,12 +6,15 @@ it was scheduled runs it. Attempts in other processes hear of a stopping workflo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
+from consumers.backlogs import Backlogs, Sorted
 from consumers.claims import Claims, OpenRow
 from consumers.inbox import InboxCompanion
+from consumers.sweep import Reissued
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.relaying import RelaySurroundings
@@ -31,6 +34,9 @@ from producers.signals import Signals
 from producers.straight import StraightSender
 
 _log: Final = logging.getLogger("handrail.deploy")
+
+REISSUED_A_SECOND: Final = 500.0
+"""Commands issued again by itself at most: what comes by the relay goes before."""
 
 
 class Outbound:
@@ -62,6 +68,8 @@ class Outbound:
         self._clock = clock
         self._aside = aside
         self._parked = Parked(store)
+        self._backlogs = Backlogs(store, claims)
+        self._budget = Budget(REISSUED_A_SECOND)
         self._foreign = foreign_queues(definitions)
         self.sender = BrokerSender(publisher, foreign=self._is_foreign, handed_over=self._hand_over)
         self.announcer = BrokerAnnouncer(publisher)
@@ -93,8 +101,15 @@ class Outbound:
             except StoreError as error:
                 _log.info("the relay's position stays behind: %s", error)
 
-    async def reissue(self, rows: Sequence[OpenRow]) -> Iterable[str]:
-        """Send open commands again; those that need no look for a while. Nothing where there is no broker."""
+    async def reissue(self, rows: Sequence[OpenRow]) -> Reissued:
+        """Send open commands again, except those that merely wait in a queue; none where there is no broker."""
+        found = await self._aside(lambda: self._sorted(rows))
+        issue = found.issue[: self._budget.take(len(found.issue))]
+        issued = await self.issue(issue) if issue else []
+        return Reissued(issued, [*found.hold, *found.ask_soon])
+
+    async def issue(self, rows: Sequence[OpenRow]) -> list[str]:
+        """Send these commands; those that need no look for a while: none where there is no broker."""
         commands, settled = await self.outside.commands_of(rows)
         try:
             not_sent = await self.sender.send(commands)
@@ -109,6 +124,11 @@ class Outbound:
             )
         # The relay tries what is parked; here it waits as long as the rest before it is looked at once more.
         return [*settled, *(command.message_id for command in commands)]
+
+    def _sorted(self, rows: Sequence[OpenRow]) -> Sorted:
+        found = self._backlogs.sort(rows)
+        self._backlogs.hold(found)
+        return found
 
     def _position(self) -> int:
         with self._store.reading() as cursor:
@@ -129,6 +149,26 @@ class Outbound:
 
     async def _hand_over(self, message_ids: Sequence[str]) -> None:
         await self._aside(lambda: self._claims.hand_over(message_ids))
+
+
+class Budget:
+    """So many a second on the whole, and as many at once."""
+
+    def __init__(self, a_second: float) -> None:
+        """Full."""
+        self._a_second = a_second
+        self._left = a_second
+        self._at: float | None = None
+
+    def take(self, wanted: int) -> int:
+        """How many of those wanted are granted now."""
+        now = asyncio.get_running_loop().time()
+        if self._at is not None:
+            self._left = min(self._a_second, self._left + (now - self._at) * self._a_second)
+        self._at = now
+        granted = min(wanted, int(self._left))
+        self._left -= granted
+        return granted
 
 
 def foreign_queues(definitions: Iterable[Definition]) -> frozenset[str]:

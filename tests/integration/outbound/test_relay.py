@@ -8,13 +8,12 @@ import pytest
 from domain.faultpoints import arm
 from domain.messages import StepCommand
 from domain.store.positions import position_of
-from domain.topology import activity_queue
 from producers.relay import RELAY
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN, FOREIGN, LONELY, PARENT
 from tests.integration.outbound.stage import Process, ScriptedBroker, running, until
 
-LONELY_QUEUE = activity_queue("lonely")
+LONELY_QUEUE = "lonely"
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +44,7 @@ async def test_what_goes_out_is_what_was_scheduled(begin: Begin, broker: Scripte
     await process.start(CHAIN)
     async with process.relaying():
         await until(lambda: bool(broker.waiting))
-    (message,) = broker.queues[activity_queue("common")]
+    (message,) = broker.queues["common"]
     assert (message.exchange, message.mandatory, message.correlation_id) == ("handrail.commands", True, "wf_000")
     command = StepCommand.model_validate_json(message.body)
     assert (command.message_id, command.queue, command.requested_by) == ("wf_000/s0/run/1", "common", "alice")
@@ -145,7 +144,7 @@ async def test_commands_for_another_language_are_handed_over_when_the_broker_has
 ) -> None:
     process = begin(FOREIGN)
     await process.start(FOREIGN, 2)
-    broker.full.add(activity_queue("elsewhere"))
+    broker.full.add("elsewhere")
     async with process.relaying():
         await until(lambda: len(process.parked()) == 2)
         states = process.claims.known(["wf_000/only/run/1", "wf_001/only/run/1"])

@@ -7,7 +7,6 @@ import pytest
 
 from domain.ports import Command
 from domain.store.positions import position_of
-from domain.topology import activity_queue
 from producers.relay import RELAY
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN, FOREIGN, LONELY
@@ -80,7 +79,7 @@ async def test_a_promise_that_cannot_be_kept_for_want_of_a_broker_is_given_back(
 
 async def test_a_queue_that_is_bound_to_nothing_is_shown_and_tried_again(begin: Begin, broker: ScriptedBroker) -> None:
     process = promising(begin(LONELY))
-    broker.unbound.add(activity_queue("lonely"))
+    broker.unbound.add("lonely")
     (name,) = await process.start(LONELY)
     async with process.relaying():
         await until(lambda: len(process.claims.not_claimed(10)) == 1)

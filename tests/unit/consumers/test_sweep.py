@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from consumers.claims import Claims, OpenRow, Scope
-from consumers.sweep import ROWS_A_SWEEP, Sweep
+from consumers.sweep import ROWS_A_SWEEP, Reissued, Sweep
 from domain.errors import FenceMissed, StoreUnavailable, WorkflowUnknown
 from domain.store.application import WorkflowStore
 from domain.triggers import LapseAttempt, Wake
@@ -40,11 +40,11 @@ class Swept:
             reissue=self.reissue,
         )
 
-    async def reissue(self, found: Sequence[OpenRow]) -> list[str]:
+    async def reissue(self, found: Sequence[OpenRow]) -> Reissued:
         taken = [row.message_id for row in found[: self.room]]
         self.room -= len(taken)
         self.issued += taken
-        return taken
+        return Reissued(taken)
 
 
 @pytest.fixture
@@ -80,6 +80,23 @@ async def test_what_runs_here_does_not_lapse_however_late_its_lease(store: Workf
     swept.running = set()
     await swept.sweep.once()
     assert len(swept.decisions.requests) == 1
+
+
+async def test_a_lease_that_ended_lapses_unless_it_is_renewed_meanwhile(store: WorkflowStore, swept: Swept) -> None:
+    put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
+    await swept.sweep.once()
+    assert [one.unless_renewed for one in swept.decisions.requests] == [True]
+    await swept.sweep.take_over(None)
+    assert [one.unless_renewed for one in swept.decisions.requests[1:]] == [False]
+
+
+async def test_what_was_handed_over_lapses_when_its_time_is_up(store: WorkflowStore, swept: Swept) -> None:
+    name = put(store, "wf_1", "handed_over", expires_at=BEGINNING.timestamp())
+    put(store, "wf_2", "handed_over", expires_at=BEGINNING.timestamp() + 1)
+    await swept.sweep.once()
+    (request,) = swept.decisions.requests
+    assert isinstance(request.trigger, LapseAttempt)
+    assert (request.lapses, request.trigger.reason) == (name, "no outcome came in time")
 
 
 async def test_an_expired_command_wakes_its_workflow_once(store: WorkflowStore, swept: Swept) -> None:
