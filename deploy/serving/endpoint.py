@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
+
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
+from deploy.beginning import GoalBeginning
 from deploy.http.app import make_app
 from deploy.http.desk_remote import RemoteDesk
 from deploy.http.health import HealthRoutes
@@ -20,11 +24,25 @@ def health_only(health: Health) -> ASGIApp:
     return Wrapped(router, request_seconds=REQUEST_SECONDS)
 
 
-def application(parts: Parts) -> ASGIApp:
-    """The approval endpoint over the shared store and the broker."""
+@contextlib.asynccontextmanager
+async def application(parts: Parts, *, begins_goals: bool) -> AsyncIterator[ASGIApp]:
+    """The approval endpoint over the shared store and the broker.
+
+    A process that `begins_goals` itself has the definitions for it, so that a goal that none fits is refused at once;
+    any other sends whatever it is given to those that have them.
+    """
 
     async def find(token: str) -> Bearer | None:
         return await parts.aside(lambda: find_bearer(parts.store, token))
 
-    desk = RemoteDesk(parts.store, parts.publisher, login=parts.publisher.address.login, aside=parts.aside)
-    return make_app(desk, find, parts.health)
+    desk = RemoteDesk(
+        parts.store,
+        parts.publisher,
+        login=parts.publisher.address.login,
+        aside=parts.aside,
+        beginning=GoalBeginning(parts.definitions) if begins_goals else None,
+    )
+    try:
+        yield make_app(desk, find, parts.health)
+    finally:
+        await desk.close()

@@ -12,7 +12,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 from starlette.types import ASGIApp
@@ -94,7 +94,8 @@ class ServedProcess:
         with fewer_collections(), _signals(self.end):
             async with AsyncExitStack() as stack:
                 if self._listening is not None:
-                    await stack.enter_async_context(served(self._application(), self._listening))
+                    app = await stack.enter_async_context(self._application())
+                    await stack.enter_async_context(served(app, self._listening))
                 tasks = await self._begun(stack)
                 _log.info("serving %s%s", ", ".join(self._names), f" at {self.address}" if self.address else "")
                 await self._asked_to_end.wait()
@@ -103,8 +104,10 @@ class ServedProcess:
 
     # --- details ----------------------------------------------------------------------------------------------------
 
-    def _application(self) -> ASGIApp:
-        return application(self._parts) if "http" in self._names else health_only(self._parts.health)
+    def _application(self) -> AbstractAsyncContextManager[ASGIApp]:
+        if "http" in self._names:
+            return application(self._parts, begins_goals="goals" in self._names)
+        return contextlib.nullcontext(health_only(self._parts.health))
 
     def _made_consumer(self) -> AmqpConsumer | None:
         queues = {queue: how for role in self._roles for queue, how in role.queues.items()}

@@ -102,6 +102,8 @@ async def test_the_endpoint_of_a_served_process(served: Served) -> None:
     async with httpx.AsyncClient(base_url=served.address, headers=headers, timeout=LIMIT_SECONDS) as client:
         accepted = await client.post("/goals", json={"goal": "asking"})
         assert (accepted.status_code, accepted.json()["outcome"]) == (202, "stored")
+        unfit = await client.post("/goals", json={"goal": "nobody knows this"})
+        assert (unfit.status_code, unfit.json()["type"]) == (422, "urn:handrail:problem:unfit")
 
         async def listed() -> dict[str, str] | None:
             approvals = (await client.get("/approvals")).json()["approvals"]
