@@ -1,10 +1,11 @@
 """What a turn costs, without the rooms around it: deciding, and loading with saving, in microseconds a step.
 
-    python -m tests.benchmarks.turns [--in-flight 50] [--seconds 5] [--cold]
+    python -m tests.benchmarks.turns [--in-flight 50] [--seconds 5] [--cold] [--postgres postgresql://…]
 
 Chains of five steps whose attempts end at once, claimed by the transaction that schedules them, with the real inbox;
 one turn decides whatever has ended. With `--in-flight 1` it is the latency of a single commit; with `--cold` no
-workflow is held in memory, and each turn folds its own from the store.
+workflow is held in memory, and each turn folds its own from the store. On PostgreSQL, in an empty database, it also
+says how many round trips to the server a turn takes.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from domain.store.opening import open_sqlite_store
+from domain.store.application import WorkflowStore
+from domain.store.opening import open_postgres_store, open_sqlite_store
 from domain.store.shelf import WORKFLOWS_HELD
-from tests.contracts.stage import Loaded, Stage, chain
+from tests.contracts.stage import Loaded, OpenStore, Stage, chain
 
 STEPS = 5
 
@@ -43,9 +45,9 @@ class Stopwatch:
         return timed
 
 
-def measured(folder: Path, in_flight: int, seconds: float, held: int) -> dict[str, float]:
+def measured(opened: OpenStore, in_flight: int, seconds: float) -> dict[str, float]:
     """Keep so many chains under way for so long."""
-    stage = Stage(lambda **more: open_sqlite_store(folder / "store.sqlite", workflows_held=held, **more))
+    stage = Stage(opened)
     definitions = stage.store.deciding.definitions
     if isinstance(definitions, Loaded):
         definitions.known["chain"] = chain("chain", STEPS)
@@ -74,6 +76,8 @@ def measured(folder: Path, in_flight: int, seconds: float, held: int) -> dict[st
         steps += len(commands)
         requests = [stage.outcome(command) for command in commands]
     events = stage.store.newest()
+    recorder: Any = stage.store.recorder
+    round_trips = getattr(recorder.datastore, "round_trips", 0)
     stage.store.close()
     return {
         "in_flight": in_flight,
@@ -83,6 +87,7 @@ def measured(folder: Path, in_flight: int, seconds: float, held: int) -> dict[st
         "microseconds_a_step": round(whole.seconds / steps * 1e6, 1),
         "load_and_decide_microseconds": round(deciding.seconds / steps * 1e6, 1),
         "save_microseconds": round((whole.seconds - deciding.seconds) / steps * 1e6, 1),
+        "round_trips_a_turn": round(round_trips / len(turns), 1),
         "turn_ms_p50": round(statistics.median(turns) * 1e3, 3),
         "turn_ms_p99": round(statistics.quantiles(turns, n=100)[98] * 1e3, 3),
     }
@@ -94,9 +99,17 @@ def main() -> None:
     options.add_argument("--in-flight", type=int, default=50)
     options.add_argument("--seconds", type=float, default=5.0)
     options.add_argument("--cold", action="store_true")
+    options.add_argument("--postgres", metavar="URL")
     given = options.parse_args()
+    held = 0 if given.cold else WORKFLOWS_HELD
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measured(Path(folder), given.in_flight, given.seconds, 0 if given.cold else WORKFLOWS_HELD)))
+
+        def opened(**more: Any) -> WorkflowStore:
+            if given.postgres:
+                return open_postgres_store(given.postgres, create=True, workflows_held=held, **more)
+            return open_sqlite_store(Path(folder) / "store.sqlite", workflows_held=held, **more)
+
+        print(json.dumps(measured(opened, given.in_flight, given.seconds)))
 
 
 if __name__ == "__main__":
