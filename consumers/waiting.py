@@ -104,6 +104,8 @@ class WaitingRoom:
         for number, command in enumerate(commands):
             if command.message_id in self._held:
                 self.counts[Delivered.RUNNING_HERE] += 1
+                # Issued again: the instant that it was promised has come.
+                self._wake(_line(command))
                 continue
             if self._waiting >= self._most:
                 self._dropped = True
