@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -34,7 +33,7 @@ class Verdict:
     """Histories that were decided again without divergence."""
     turned_away: int = 0
     """Calls of attempts that had been given up, which the outside turned away after the undoing."""
-    calls: Counter[str] = field(default_factory=Counter)
+    calls: dict[str, int] = field(default_factory=dict)
     """Calls to the outside, by what they asked for."""
     problems: list[str] = field(default_factory=list)
 
@@ -114,7 +113,8 @@ def _outside(workflow: str, definition: str, books: Books, verdict: Verdict) -> 
     repeated = [key for key, times in effects.items() if times != 1]
     repeated += [breach for breach in books.breaches if "twice" in breach or "without proof" in breach]
     verdict.repeated += len(repeated)
-    verdict.calls.update(entry.call.act for entry in books.entries)
+    for entry in books.entries:
+        verdict.calls[entry.call.act] = verdict.calls.get(entry.call.act, 0) + 1
     verdict.turned_away += sum(entry.word == "late" for entry in books.entries)
     for breach in books.breaches:
         yield f"{workflow} ({definition}): {breach}"

@@ -21,8 +21,11 @@ AGAIN_SECONDS: Final = 0.2
 GRACE_SECONDS: Final = 40.0
 """How long a process may take to end when it is asked to."""
 SHORT_LIFE_SECONDS: Final = 3.0
-MOST_SHORT_LIVES: Final = 20
+MOST_SHORT_LIVES: Final = 50
 """A process that ends so often soon after its start, by itself, does not serve."""
+UNAVAILABLE: Final = 4
+UNREACHED: Final = "cannot be reached"
+"""A process that finds no store when it starts says so and ends: its supervisor tries again."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Role:
     name: str
     arguments: tuple[str, ...]
     worker: bool
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Member:
     kills: int = 0
     fell: list[str] = field(default_factory=list)
     """How it ended when nobody had killed it."""
+    waited: int = 0
+    """How often it could not start because its store was away."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     _to_die: bool = False
 
@@ -84,10 +90,14 @@ class Member:
             if over.is_set():
                 return
             if not self._to_die:
-                words = last_words([self.words], 1_500)
-                self.fell.append(f"{self.role.name} ended by itself with {code}:\n{words}")
                 short_lives += time.monotonic() - born < SHORT_LIFE_SECONDS
+                words = last_words([self.words], 1_500)
+                if code == UNAVAILABLE and UNREACHED in words:
+                    self.waited += 1
+                else:
+                    self.fell.append(f"{self.role.name} ended by itself with {code}:\n{words}")
                 if short_lives > MOST_SHORT_LIVES:
+                    self.fell.append(f"{self.role.name} cannot be started:\n{words}")
                     return
             self._to_die = False
             await called_within(over, AGAIN_SECONDS)
@@ -98,7 +108,7 @@ class Member:
                 *program,
                 *self.role.arguments,
                 cwd=ROOT,
-                env=dict(environment),
+                env={**environment, **self.role.environment},
                 stdin=DEVNULL,
                 stdout=words,
                 stderr=words,

@@ -30,7 +30,7 @@ from tests.chaos.figures import Report
 from tests.chaos.line import Ear, Mouth, listen
 from tests.chaos.moments import called_within
 from tests.chaos.plan import Kind, streams
-from tests.chaos.service import Service, asked_for, bad_goals
+from tests.chaos.service import AGAIN_SECONDS, Service, asked_for, bad_goals
 from tests.chaos.stage import DEFINITIONS, MODULE, TOPOLOGY, Stage
 from tests.chaos.watch import Watch
 
@@ -56,13 +56,27 @@ class Run:
 
 
 def roles(layout: str) -> list[Role]:
-    """Who serves: `all` is two processes of everything and one more of activities, `apart` one for each role."""
+    """Who serves.
+
+    `all` is two processes of everything, one of which claims nothing as it schedules it, and one more of activities;
+    `apart` is two of activities, two that lead or stand by, and one each for messages from others and from services.
+    """
     module = ("--module", MODULE)
-    worker = Role("activities", ("activities", *module), worker=True)
+    patient = {"HANDRAIL_EAGER": "false"}
     if layout == "all":
-        return [Role("all", ("all", *module), worker=True), Role("all", ("all", *module), worker=True), worker]
-    names = ("goals", "approvals", "signals", "control", "outcomes", "relay", "timer", "projector")
-    return [worker, worker, *(Role(name, (name, *module), worker=False) for name in names)]
+        return [
+            Role("all", ("all", *module), worker=True),
+            Role("all", ("all", *module), worker=True, environment=patient),
+            Role("activities", ("activities", *module), worker=True),
+        ]
+    return [
+        Role("activities", ("activities", *module), worker=True, environment=patient),
+        Role("activities", ("activities", *module), worker=True),
+        Role("leading", ("relay", "timer", "projector", *module), worker=False),
+        Role("leading", ("relay", "timer", "projector", *module), worker=False),
+        Role("goals", ("goals", "outcomes", *module), worker=False),
+        Role("people", ("approvals", "signals", "control", *module), worker=False),
+    ]
 
 
 async def run(given: Run, stage: Stage, folder: Path) -> Report:
@@ -76,7 +90,8 @@ class _Driver:
         self._given = given
         self._stage = stage
         self._watch = Watch(stage.database.url)
-        self._crew = Crew(roles(given.layout), stage.environment(given.environment), folder)
+        environment = {"HANDRAIL_ARTIFACTS": str(folder / "artifacts"), **given.environment}
+        self._crew = Crew(roles(given.layout), stage.environment(environment), folder)
         self._mouth = Mouth(stage.vhost.url_of(stage.service), "chaos service")
         self._admin = Mouth(stage.vhost.url, "chaos administrator")
         self._faults_over, self._all_over = asyncio.Event(), asyncio.Event()
@@ -95,6 +110,7 @@ class _Driver:
             may_send=self._may_send,
         )
         self._bad = {message.message_id: message for message in bad_goals(given.seed)}
+        self._bad_sent_at = 0.0
         self._dead: dict[str, str] = {}
         self._report = Report(given.seed, given.workflows, given.hits_needed)
 
@@ -175,8 +191,10 @@ class _Driver:
 
     async def _insist_on_the_bad(self) -> None:
         """Send what is meant for the dead until it is there: a queue that is purged may take it along."""
-        missing = [message for name, message in self._bad.items() if name not in self._dead]
-        await self._mouth.say(missing)
+        now = time.monotonic()
+        if now - self._bad_sent_at > AGAIN_SECONDS:
+            self._bad_sent_at = now
+            await self._mouth.say([message for name, message in self._bad.items() if name not in self._dead])
 
     async def _died(self, message: AbstractIncomingMessage) -> None:
         headers = {name: str(value)[:300] for name, value in message.headers.items()}

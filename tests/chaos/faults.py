@@ -11,22 +11,26 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import aio_pika
-
 from tests.chaos.crew import Crew, Member
+from tests.chaos.line import connected
 from tests.chaos.moments import called_within
 from tests.chaos.plan import Fault, Kind, Stream
-from tests.chaos.stage import TOPOLOGY, Stage
+from tests.chaos.stage import Stage
 from tests.chaos.watch import Flight, Watch
 
+IN_FLIGHT_SECONDS: Final = 10.0
+"""How long a fault waits for something to hit."""
 HOLDS_CLAIMS_SECONDS: Final = 5.0
 """How long a victim is waited for to hold claims."""
 GLANCE_SECONDS: Final = 0.02
 QUEUE_SECONDS: Final = 20.0
+AWAY_SECONDS: Final = 0.5
+HALF: Final = 0.5
+"""Below it the plan's number means one of two ways, above it the other."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,22 @@ class Injector:
         for fault in stream.faults(seed):
             if await called_within(self.over, fault.pause_seconds):
                 return
-            flight = await self.watch.flight()
+            flight = await self._in_flight()
+            if self.over.is_set():
+                return
             hit, detail = await self._carry_out(fault, flight)
             at = round(time.monotonic() - self._began, 1)
             self.blows.append(Blow(fault.kind, at, hit, f"{detail}; {flight}"))
+
+    async def _in_flight(self) -> Flight:
+        """What is in flight, as soon as something is; where nothing comes, nothing."""
+        limit = time.monotonic() + IN_FLIGHT_SECONDS
+        while True:
+            flight = await self.watch.flight()
+            if (flight.workflows and flight.commands) or time.monotonic() > limit:
+                return flight
+            if await called_within(self.over, GLANCE_SECONDS):
+                return flight
 
     async def _carry_out(self, fault: Fault, flight: Flight) -> tuple[bool, str]:
         kind = fault.kind
@@ -109,30 +125,37 @@ class Injector:
     # --- queues -----------------------------------------------------------------------------------------------------
 
     async def _empty(self, fault: Fault) -> str:
-        """Purge or delete every queue that is worked on; the dead are left to be counted."""
-        counts: Counter[str] = Counter()
-        async with self._administrator() as channel:
-            for name in self.stage.working_queues():
-                queue = await channel.get_queue(name, ensure=False)
-                if fault.kind is Kind.QUEUES_PURGED:
-                    purged = await queue.purge(timeout=QUEUE_SECONDS)
-                    counts[name] = purged.message_count or 0
-                else:
-                    deleted = await queue.delete(if_unused=False, if_empty=False, timeout=QUEUE_SECONDS)
-                    counts[name] = deleted.message_count or 0
+        """Purge or delete every queue that is worked on; the dead are left to be counted.
+
+        Half of the times the consumers are away for a moment: what they held is back in its queue, and goes with it.
+        """
+        line = self.stage.broker_line
+        away = fault.number < HALF
+        if away:
+            await asyncio.to_thread(line.refuse)
+            await called_within(self.over, AWAY_SECONDS)
+        try:
+            counts = await self._emptied(deleted=fault.kind is Kind.QUEUES_DELETED)
+        finally:
+            line.accept()
         if fault.kind is Kind.QUEUES_DELETED:
             await called_within(self.over, fault.lasts_seconds)
             await asyncio.to_thread(self.stage.apply_topology)
         self.lost += counts
-        return f"{sum(counts.values())} messages in {len(TOPOLOGY.queues)} queues"
+        return f"{sum(counts.values())} messages in {len(counts)} queues"
 
-    @contextlib.asynccontextmanager
-    async def _administrator(self) -> AsyncIterator[aio_pika.abc.AbstractChannel]:
-        connection = await aio_pika.connect(self.stage.vhost.url, timeout=QUEUE_SECONDS)
-        try:
-            yield await connection.channel()
-        finally:
-            await connection.close()
+    async def _emptied(self, *, deleted: bool) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        async with connected(self.stage.vhost.url) as connection:
+            channel = await connection.channel()
+            for name in self.stage.working_queues():
+                queue = await channel.get_queue(name, ensure=False)
+                if deleted:
+                    answer = await queue.delete(if_unused=False, if_empty=False, timeout=QUEUE_SECONDS)
+                    counts[name] = answer.message_count or 0
+                else:
+                    counts[name] = (await queue.purge(timeout=QUEUE_SECONDS)).message_count or 0
+        return counts
 
     # --- servers and lines ------------------------------------------------------------------------------------------
 
@@ -145,7 +168,7 @@ class Injector:
             Kind.DATABASE_STALLED: stage.database_line,
         }
         if fault.kind in {Kind.BROKER_CUT, Kind.DATABASE_CUT}:
-            harshly = fault.number < 0.5
+            harshly = fault.number < HALF
             line = lines[fault.kind]
             ended = await asyncio.to_thread(line.reset if harshly else line.cut)
             return f"{ended} connections {'reset' if harshly else 'closed'}"

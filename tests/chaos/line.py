@@ -6,12 +6,14 @@ Read by asking again and again: where the broker, the connection or the queue ha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage, AbstractQueue
+from yarl import URL
 
 from domain.errors import BrokerUnavailable
 from domain.transport import Outgoing, Published
@@ -24,6 +26,9 @@ ANSWER_SECONDS: Final = 10.0
 MESSAGES_A_ROUND: Final = 500
 KEPT: Final = 2_000
 """Messages that a queue of ours holds at most, the newest."""
+
+TROUBLE: Final = (OSError, TimeoutError, aio_pika.exceptions.AMQPError, asyncio.CancelledError, RuntimeError)
+"""What the library raises when a connection goes; a cancellation may be its own."""
 
 Taken = Callable[[AbstractIncomingMessage], Awaitable[None]]
 
@@ -41,20 +46,31 @@ async def listen(url: str, ears: Sequence[Ear], over: asyncio.Event) -> None:
     """Read these queues until it is over."""
     while not over.is_set():
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                connection = await aio_pika.connect(url, timeout=ANSWER_SECONDS)
-            try:
+            async with connected(url) as connection:
                 await _listen(connection, ears, over)
-            finally:
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    await connection.close()
-        except (OSError, TimeoutError, aio_pika.exceptions.AMQPError, asyncio.CancelledError, RuntimeError):
+        except TROUBLE:
             if (task := asyncio.current_task()) is not None and task.cancelling():
                 raise
             await called_within(over, ANEW_SECONDS)
 
 
-async def _listen(connection: aio_pika.abc.AbstractConnection, ears: Sequence[Ear], over: asyncio.Event) -> None:
+@contextlib.asynccontextmanager
+async def connected(url: str) -> AsyncIterator[AbstractConnection]:
+    """A connection, closed afterwards, whatever has become of it."""
+    connection = aio_pika.Connection(URL(url))
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await connection.connect()
+        yield connection
+    finally:
+        # Once for the broker; where it does not answer, once more for the library, which complains of one left open.
+        for _ in range(2):
+            with contextlib.suppress(*TROUBLE):
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    await connection.close()
+
+
+async def _listen(connection: AbstractConnection, ears: Sequence[Ear], over: asyncio.Event) -> None:
     while not over.is_set():
         for ear in ears:
             # A channel of its own: asking for a queue that is not there ends the channel.

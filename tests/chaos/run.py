@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
 import random
 import sys
 import tempfile
@@ -41,6 +42,8 @@ def main() -> int:
         hurried=given.hurried,
         layout=given.layout,
     )
+    # What the harness's own connections say while their broker is away is read only when something is wrong.
+    logging.basicConfig(filename=folder / "harness.log", level=logging.INFO)
     with staged(folder) as stage:
         report = asyncio.run(run(plan, stage, folder))
     (folder / "figures.json").write_text(report.as_json(), encoding="utf-8")

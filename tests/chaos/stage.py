@@ -14,7 +14,11 @@ from typing import Final
 
 from deploy.broker_definitions import broker_definitions
 from deploy.loading import load
+from deploy.opened import SCHEMA
 from domain.rights import runtime
+from domain.store.migrations_postgres import migrate
+from domain.store.recorder_postgres import EVENT_TABLES
+from domain.store.schema import STORE_TABLES
 from domain.topology import PREFIX, Topology, activity_queue, activity_queues_of, dead_queue, topology_of
 from tests.chaos.plan import LEASE_SECONDS
 from tests.crash.outside import PORT_VARIABLE, Outside
@@ -26,7 +30,7 @@ from tests.servers.rabbitmq import Login, OwnBroker, Vhost, own_broker
 MODULE: Final = "tests.chaos.workloads"
 DEFINITIONS: Final = load([MODULE], examples=False)
 TOPOLOGY: Final[Topology] = topology_of(
-    {activity.queue for definition in DEFINITIONS for activity in definition.activities.values()}
+    {activity.queue for definition in load([MODULE]) for activity in definition.activities.values()}
 )
 LEDGER_SECONDS: Final = 30.0
 
@@ -66,6 +70,10 @@ class Stage:
     def apply_topology(self) -> None:
         """Declare what is missing, as an administrator."""
         self.vhost.define(broker_definitions(TOPOLOGY, (), self.vhost.name))
+
+    def migrate(self) -> None:
+        """Make the tables."""
+        migrate(self.database.url, MIGRATIONS)
 
     def working_queues(self) -> list[str]:
         """The queues that are worked on: all of Handrail's but the dead."""
@@ -112,6 +120,7 @@ def staged_on(broker: OwnBroker, cluster: OwnCluster, folder: Path) -> Iterator[
             service=vhost.login("service", write=r"^handrail\.(goals|approvals|signals|control)$"),
         )
         stage.apply_topology()
+        stage.migrate()
         yield stage
 
 

@@ -148,7 +148,9 @@ class Proxy:
         pair = (writer, onward)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._pump(reader, onward, inward=True), self._pump(back, writer, inward=False))
+            # Cancelled when the proxy is closed: whoever started this would log that as an error.
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(self._pump(reader, onward, inward=True), self._pump(back, writer, inward=False))
         finally:
             self._pairs.discard(pair)
             for one in pair:
