@@ -18,6 +18,7 @@ from consumers.sweep import Reissued
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.relaying import RelaySurroundings
+from deploy.serving.reconciling import Outstanding
 from domain.definitions import Definition
 from domain.errors import BrokerError, StoreError
 from domain.events import StoppingBegan
@@ -43,7 +44,8 @@ class Outbound:
     """Puts the relay of a remote process together, and what the timer issues again.
 
     `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep; `straight` is for
-    the inbox of a process that decides, so that its commands need not wait for the relay.
+    the inbox of a process that decides, so that its commands need not wait for the relay; `outstanding` reconciles, and
+    asks again for approvals: `outstanding.remind` is part of the timer's role.
     """
 
     def __init__(  # noqa: PLR0913 - what a process has of its store, and its way out
@@ -76,6 +78,9 @@ class Outbound:
         self.straight = StraightSender(self.sender, self._give_back)
         self.outside = RelaySurroundings(
             store=store, definitions=definitions, wanted=self._wanted, stopping=_told_by_heartbeats, aside=aside
+        )
+        self.outstanding = Outstanding(
+            store, claims=claims, outside=self.outside, sender=self.sender, announcer=self.announcer, aside=aside
         )
 
     async def relay(self) -> None:

@@ -26,6 +26,7 @@ from domain.store.aside import StoreThreads
 from domain.store.opening import open_postgres_store
 from domain.store.turns import Turns
 from producers.publisher import AmqpPublisher
+from producers.reminders import RemindersCompanion
 from producers.signals import Signals, SignalsCompanion
 from producers.timers import TimersCompanion
 
@@ -56,7 +57,7 @@ class Parts:
         self.timers = TimersCompanion()
         deciding = store.deciding
         # Limits before the inbox: the order in which their rows are locked.
-        deciding.companions += [LimitsCompanion(), self.inbox, self.timers, SignalsCompanion()]
+        deciding.companions += [LimitsCompanion(), self.inbox, self.timers, SignalsCompanion(), RemindersCompanion()]
         deciding.open_commands = self.inbox
         self.turns = Turns(store, runner=threads.turns)
         self.signals = Signals(store, self.turns, clock, receive, aside=self.aside)

@@ -117,7 +117,7 @@ def timer(parts: Parts) -> Role:
     async def run() -> None:
         parts.timers.armed = timers.armed
         await timers.wake_definitions()
-        await asyncio.gather(timers.run(), _sweeping(parts, sweep))
+        await asyncio.gather(timers.run(), _sweeping(parts, sweep), parts.outbound.outstanding.remind())
 
     return Role(led={"timer": run})
 

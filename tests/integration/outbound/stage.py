@@ -27,6 +27,7 @@ from domain.topology import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
 from domain.transport import Outgoing, Published, Publisher
 from domain.triggers import RecordOutcome, StartWorkflow
 from producers.parked import Parked, ParkedRow
+from producers.reminders import RemindersCompanion
 from producers.signals import Signals, SignalsCompanion
 from producers.timers import TimersCompanion
 
@@ -98,7 +99,7 @@ class Process:
         self.store = store
         self.definitions = definitions
         self.inbox = InboxCompanion(name, lease_seconds=30)
-        store.deciding.companions += [self.inbox, TimersCompanion(), SignalsCompanion()]
+        store.deciding.companions += [self.inbox, TimersCompanion(), SignalsCompanion(), RemindersCompanion()]
         store.deciding.open_commands = self.inbox
         self.turns = Turns(store)
         self.claims = Claims(store, name, lease_seconds=30)
