@@ -102,7 +102,7 @@ def _check_type(request: Request) -> None:
 
 
 async def _read(request: Request, most_bytes: int) -> bytes:
-    too_large = Problem(413, "too-large", f"the body has more than {most_bytes} bytes", headers={"Connection": "close"})
+    too_large = Problem(413, "too-large", f"the body has more than {most_bytes} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced[:20]) > most_bytes:
         raise too_large

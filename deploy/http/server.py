@@ -12,6 +12,7 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from deploy.http.connection import BoundedConnection
 from domain.errors import InputInvalid
 
 CONNECTIONS_AT_ONCE: Final = 512
@@ -65,15 +66,18 @@ def is_loopback(listening: socket.socket) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp, listening: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+async def served(
+    app: ASGIApp, listening: socket.socket, connection: type[BoundedConnection] = BoundedConnection
+) -> AsyncIterator[asyncio.Task[None]]:
     """Serve for as long as the block runs; then answer what was asked, within GRACE_SECONDS. The task that serves."""
     server = _Server(
         uvicorn.Config(
             app,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=connection,
             log_config=None,
+            log_level="error",  # what strangers send is no warning: it would let them fill the log
             access_log=False,
             server_header=False,
             proxy_headers=False,

@@ -45,6 +45,15 @@ class Wrapped:
         status = 0
         scope["app"] = self._app  # tells the router to raise what it finds wrong, instead of answering in plain text
 
+        unread = _announces_body(scope)
+
+        async def heard() -> Message:
+            nonlocal unread
+            message = await receive()
+            if message["type"] != "http.request" or not message.get("more_body", False):
+                unread = False
+            return message
+
         async def sealed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
@@ -52,17 +61,24 @@ class Wrapped:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if unread:  # what is left of the body would be taken for the next request's, or be waited for
+                    headers["Connection"] = "close"
             await send(message)
 
         try:
             async with asyncio.timeout(self._request_seconds):
-                await self._app(scope, receive, sealed)
+                await self._app(scope, heard, sealed)
         except Exception as error:
             if status != 0:  # half an answer is out already: the connection has to end
                 raise
-            await _problem(error).response()(scope, receive, sealed)
+            await _problem(error).response()(scope, heard, sealed)
         finally:
             _tell(scope, status, time.monotonic() - begun)
+
+
+def _announces_body(scope: Scope) -> bool:
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return b"transfer-encoding" in headers or bool(headers.get(b"content-length", b"").strip(b" 0"))
 
 
 def _problem(error: Exception) -> Problem:
