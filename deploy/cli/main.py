@@ -15,6 +15,7 @@ from deploy.cli import (
     decide_commands,
     keep_commands,
     look_commands,
+    migrate_command,
     operate_commands,
     reconcile_command,
     resume_command,
@@ -50,6 +51,7 @@ for _commands in (
     operate_commands,
     reconcile_command,
     keep_commands,
+    migrate_command,
     token_commands,
     topology_commands,
 ):

@@ -8,6 +8,7 @@ from pathlib import Path
 from domain.ports import Companion, Definitions, OpenCommands
 from domain.store.application import WorkflowStore
 from domain.store.recorder_sqlite import STORE_READ_ONLY
+from domain.store.schema import MIGRATED_TO
 from domain.store.shelf import WORKFLOWS_HELD
 
 
@@ -22,7 +23,7 @@ def sqlite_settings(path: Path | str, *, read_only: bool = False) -> dict[str, s
     }
 
 
-def postgres_settings(url: str, *, create: bool = False, version: int = 0) -> dict[str, str]:
+def postgres_settings(url: str, *, create: bool = False, version: int = MIGRATED_TO) -> dict[str, str]:
     """The library's settings for a PostgreSQL database; where it is goes past the library, which knows no TLS."""
     return {
         "PERSISTENCE_MODULE": "domain.store.recorder_postgres:PostgresStoreFactory",
@@ -68,7 +69,7 @@ def open_postgres_store(
     open_commands: OpenCommands | None = None,
     workflows_held: int = WORKFLOWS_HELD,
     create: bool = False,
-    version: int = 0,
+    version: int = MIGRATED_TO,
 ) -> WorkflowStore:
     """Open the store in a PostgreSQL database, `postgresql://user@host:port/database`, with libpq's parameters.
 

@@ -13,6 +13,9 @@ from typing import Final
 SCHEMA_VERSION: Final = 1
 """Raised when an older Handrail could no longer read or write a store as it is."""
 
+MIGRATED_TO: Final = 1
+"""Number of the last migration of a PostgreSQL store: those that have had fewer are not opened."""
+
 STORE_TABLES: Final[tuple[str, ...]] = (
     "CREATE TABLE IF NOT EXISTS store_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS workflow_keys (workflow_id TEXT PRIMARY KEY, key TEXT NOT NULL)",

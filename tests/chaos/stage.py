@@ -14,11 +14,9 @@ from typing import Final
 
 from deploy.broker_definitions import broker_definitions
 from deploy.loading import load
-from deploy.opened import SCHEMA
+from deploy.migrations import MIGRATIONS
 from domain.rights import runtime
 from domain.store.migrations_postgres import migrate
-from domain.store.recorder_postgres import EVENT_TABLES
-from domain.store.schema import STORE_TABLES
 from domain.topology import PREFIX, Topology, activity_queue, activity_queues_of, dead_queue, topology_of
 from tests.chaos.plan import LEASE_SECONDS
 from tests.crash.outside import PORT_VARIABLE, Outside

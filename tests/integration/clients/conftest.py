@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.loading import load
-from deploy.opened import SCHEMA
+from deploy.migrations import MIGRATIONS
 from deploy.roles import Role
 from deploy.runtime import utc_now
 from deploy.serving.parts import Parts
@@ -19,9 +19,7 @@ from deploy.serving.process import ROLES, ServedProcess
 from deploy.settings import Settings
 from deploy.tokens import create_token
 from domain.rights import approval_service, goal_service, runtime
-from domain.store.migrations_postgres import Migration, migrate
-from domain.store.recorder_postgres import EVENT_TABLES
-from domain.store.schema import STORE_TABLES
+from domain.store.migrations_postgres import migrate
 from tests.integration.flows import ALL, World
 from tests.servers.postgres import Database
 from tests.servers.rabbitmq import Vhost
@@ -49,7 +47,7 @@ class Served:
 async def served(vhost: Vhost, database: Database, tmp_path: Path) -> AsyncIterator[Served]:
     World.new()
     wire(vhost)
-    migrate(database.url, [Migration(0, "all", (*EVENT_TABLES, *STORE_TABLES, *SCHEMA))])
+    migrate(database.url, MIGRATIONS)
     shop, desk = login_as(vhost, goal_service("shop")), login_as(vhost, approval_service("desk"))
     settings = Settings(
         store=SecretStr(database.url),

@@ -16,14 +16,13 @@ from typing import Any
 
 from deploy.broker_definitions import broker_definitions
 from deploy.loading import LoadedDefinitions, load
+from deploy.migrations import MIGRATIONS
 from deploy.opened import SCHEMA
 from deploy.serving.activities import all_queues
 from domain.rights import User, goal_service, runtime
 from domain.store.application import WorkflowStore
-from domain.store.migrations_postgres import Migration, migrate
+from domain.store.migrations_postgres import migrate
 from domain.store.opening import open_postgres_store
-from domain.store.recorder_postgres import EVENT_TABLES
-from domain.store.schema import STORE_TABLES
 from domain.topology import Listener, topology_of
 from tests.servers.postgres import Database
 from tests.servers.rabbitmq import Login, Vhost
@@ -83,7 +82,7 @@ class Deployment:
         self.vhost.define(broker_definitions(topology, [], self.vhost.name))
         self.runtime = self.login(runtime("runtime"))
         self.goal_service = self.login(goal_service("goals"))
-        migrate(self.database.url, [Migration(0, "all", (*EVENT_TABLES, *STORE_TABLES, *SCHEMA))])
+        migrate(self.database.url, MIGRATIONS)
         self.store = self.opened()
 
     def login(self, user: User) -> Login:
@@ -164,7 +163,8 @@ class Deployment:
             at = re.search(r"serving .* at (http://[0-9.:]+)", served.log.read_text(encoding="utf-8"))
             return at[1] if at is not None else ""
 
-        return until(found, lambda: f"it never said where it serves:\n{served.log.read_text()}")
+        address: str = until(found, lambda: f"it never said where it serves:\n{served.log.read_text()}")
+        return address
 
 
 def until(look: Any, what: Any, limit_seconds: float = LIMIT_SECONDS) -> Any:

@@ -1,0 +1,1 @@
+"""What only PostgreSQL does: races, loss of connections, migrations, settings that are refused."""
