@@ -108,19 +108,35 @@ def test_several_processes_never_run_more_at_once_and_never_lock_one_another_out
     assert sorted(claimed) == names
 
 
-def test_several_processes_together_keep_to_the_rate(opened: OpenOnce) -> None:
-    limits = Limits(name="bank", rate=Rate(times=7, per=timedelta(minutes=10)))
+@pytest.mark.parametrize(
+    ("limits", "admitted"),
+    [
+        (Limits(name="bank", rate=Rate(times=7, per=timedelta(minutes=10))), 7),
+        (Limits(name="bank", at_once=3), 3),
+        (Limits(name="bank", breaker=Breaker(over=1)), 1),
+    ],
+    ids=["rate", "at once", "breaker"],
+)
+def test_of_several_processes_that_come_together_as_many_are_admitted_as_of_one(
+    opened: OpenOnce, limits: Limits, admitted: int
+) -> None:
     first = opened()
     names = [put(first, f"wf_{number:03d}") for number in range(40)]
+    with first.transaction() as cursor:
+        # A breaker whose time is over: one attempt is to show whether the trouble is, too.
+        cursor.execute("INSERT INTO activity_limits VALUES ('bank', '[]', 0, 0, 1.0, 1.0)")
     stores = [opened() for _ in range(CLAIMANTS)]
+    together = threading.Barrier(CLAIMANTS)
     claimed: list[str] = []
 
     def claim(store: WorkflowStore, number: int) -> None:
         claims = Claims(store, f"there-{number}", lease_seconds=30)
         mine = names[number::CLAIMANTS]
+        claims.known(mine)
+        together.wait(30)
         claimed.extend(claims.take(mine, limited=[Limited(limits, mine)]).claimed)
 
     all_at_once([lambda store=store, number=number: claim(store, number) for number, store in enumerate(stores)])  # type: ignore[misc]
-    assert len(claimed) == 7
+    assert len(claimed) == admitted
     ((promised, different),) = first.query("SELECT count(due_at), count(DISTINCT due_at) FROM inbox")
-    assert (promised, different) == (33, 33)
+    assert (promised, different) == (40 - admitted, 40 - admitted)
