@@ -261,12 +261,16 @@ class _Channel:
                 return self._gone.result()
             if line.letting_go:
                 return "let go"
+            # Whatever takes time is followed by another look: nothing is acknowledged between a pause and its cancel.
             if line.wants_more and self._tag is None:
                 await self._consume()
             elif not line.wants_more and self._tag is not None:
                 await self._cancel()
-            await self._tell()
-            await line.moved.wait()
+            elif channel.write_queue.full():
+                await asyncio.wait({aside(channel.write_queue.join()), self._gone}, return_when=asyncio.FIRST_COMPLETED)
+            else:
+                self._tell()
+                await line.moved.wait()
 
     async def _consume(self) -> None:
         self._tag = tag = self._fresh_tag()
@@ -281,20 +285,14 @@ class _Channel:
         await within(_ANSWER_SECONDS, self._channel.basic_cancel(tag))
         self._line.consumed = False
 
-    async def _tell(self) -> None:
+    def _tell(self) -> None:
         """Tell the broker what is settled, in one piece."""
-        if not self._tally.news:
-            self._line.told()
-            return
-        while self._channel.write_queue.full():
-            await asyncio.wait(
-                {aside(self._channel.write_queue.join()), self._gone}, return_when=asyncio.FIRST_COMPLETED
-            )
         if self._lost:
             return
-        number = self._channel.number
-        payload = b"".join(marshal(_frame(settlement), number) for settlement in self._tally.take())
-        self._channel.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False))
+        if self._tally.news:
+            number = self._channel.number
+            payload = b"".join(marshal(_frame(settlement), number) for settlement in self._tally.take())
+            self._channel.write_queue.put_nowait(ChannelFrame(payload=payload, should_close=False))
         self._line.told()
 
     @property

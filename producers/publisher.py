@@ -313,7 +313,10 @@ class _Line:
             elif waiting:
                 self._room.clear()
                 await self._room.wait()
-        if not self.gone.done():
+        if waiting:
+            # Closed, and about to count as gone: whoever sends on at once would be given this channel again.
+            await asyncio.wait({self.gone})
+        elif not self.gone.done():
             await batch.woken.wait()
 
     def _send(self, batch: Batch, waiting: deque[int]) -> asyncio.Future[Any] | None:
