@@ -22,17 +22,33 @@ DEBUG_VARIABLE: Final = "HANDRAIL_DEBUG"
 DEFAULT_HOME: Final = ".handrail"
 
 
-def home_of(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
-    """The home folder; raises InputInvalid where two places are named, or one that is no folder."""
+def is_shared(option: str | None, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the store is a shared one, named by HANDRAIL_STORE or the settings' file, and no home.
+
+    Raises InputInvalid where a home is named as well.
+    """
     store = environment.get(STORE_VARIABLE, "")
     if store and option is not None:
+        raise InputInvalid(f"--home {option} and {STORE_VARIABLE} name two places: leave one of them out")
+    if store or option is not None:
+        return bool(store)
+    from deploy.settings import load_settings, settings_file
+
+    return settings_file().is_file() and load_settings().store is not None
+
+
+def home_of(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The home folder; raises InputInvalid where two places are named, or one that is no folder."""
+    if is_shared(option, environment):
         raise InputInvalid(
-            f"--home {option} and {STORE_VARIABLE}={store.split('@')[-1]} name two places: leave one of them out"
+            f"this command works on a home, and {STORE_VARIABLE} names a store that others serve: there it is "
+            "`handrail submit` that starts workflows; or unset it, and give --home DIR"
         )
-    if store:
-        raise InputInvalid(
-            f"{STORE_VARIABLE} is set, but this version keeps its data in a folder: unset it, and give --home DIR"
-        )
+    return folder_of(option, environment)
+
+
+def folder_of(option: str | None, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder for what this program keeps on this machine; raises InputInvalid where it is no folder."""
     given = option if option is not None else environment.get(HOME_VARIABLE) or DEFAULT_HOME
     if not given:
         raise InputInvalid("--home is empty: name a folder")

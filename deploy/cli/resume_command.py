@@ -37,6 +37,7 @@ def resume(
     session = Session(home, module, as_json=as_json)
     session.must_exist()
     if workflow_id is None:
+        session.needs_home()
         return session.run(resume_all(session))
 
     before = session.standing(workflow_id)

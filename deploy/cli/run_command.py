@@ -75,6 +75,7 @@ def run(
     from domain.state import State
 
     session = Session(home, module, as_json=as_json)
+    session.needs_home()
     words, data, tags, requester = read_goal(goal), read_input(given or []), read_tags(tag or []), read_name(by)
     deciders = tuple(dict.fromkeys(read_name(who, "--approve-as") for who in approve_as or []))
     controls = read_controls(control or [])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from deploy.cli.drive import Advance, Drive
 from deploy.cli.exits import ExitCode
@@ -13,12 +13,13 @@ from deploy.cli.lines import Earlier, tell
 from deploy.cli.logs import log_to
 from deploy.cli.pending import Place, pendings
 from deploy.cli.person import Person, at_terminal
-from deploy.cli.place import existing_home, home_of, modules_of, program_name
+from deploy.cli.place import existing_home, folder_of, home_of, is_shared, modules_of, program_name
 from deploy.cli.screen import Screen
 from domain.recorded import RecordedEvent
 from domain.state import State
 
 if TYPE_CHECKING:
+    from deploy.remote import RemoteRuntime
     from deploy.runtime import Runtime
     from domain.store.application import WorkflowStore
 
@@ -28,7 +29,9 @@ class Session:
 
     def __init__(self, home: str | None, modules: list[str] | None, *, as_json: bool) -> None:
         """Nothing is opened yet; raises InputInvalid where options and environment do not go together."""
-        self.home = home_of(home)
+        self.shared = is_shared(home)
+        """Whether the store is one that others serve: then this command looks, and sends what is decided."""
+        self.home = folder_of(home)
         self.modules = modules_of(modules or [])
         self.place = Place(home, tuple(modules or ()), program_name())
         self.screen = Screen(as_json=as_json)
@@ -37,7 +40,12 @@ class Session:
 
     def must_exist(self) -> None:
         """Refuse a home where nothing is."""
-        existing_home(self._home_option)
+        if not self.shared:
+            existing_home(self._home_option)
+
+    def needs_home(self) -> None:
+        """Refuse a shared store: this command runs what it starts itself."""
+        home_of(self._home_option)
 
     def run(self, work: Coroutine[Any, Any, ExitCode]) -> int:
         """Run to the exit code. Ctrl-C while the workflow rests leaves it waiting, at any other time interrupts it."""
@@ -57,6 +65,10 @@ class Session:
     @contextlib.asynccontextmanager
     async def runtime(self, scope: Collection[str] | None, *, drive: bool = True) -> AsyncIterator[Runtime]:
         """The runtime of this home, driving the workflows of this scope (None: all), or none without `drive`."""
+        if self.shared:
+            async with self.remote() as remote:
+                yield cast("Runtime", remote)  # of a runtime, whoever follows uses what both have
+            return
         from deploy.runtime import Runtime
 
         async with Runtime(self.home, self.modules, scope=scope, drive=drive) as runtime:
@@ -64,9 +76,22 @@ class Session:
                 self.screen.note("another process runs the workflows of this home; following it")
             yield runtime
 
+    def remote(self) -> RemoteRuntime:
+        """The store that others serve, and its broker."""
+        from deploy.remote import RemoteRuntime
+        from deploy.settings import load_settings
+
+        return RemoteRuntime(load_settings())
+
     @contextlib.contextmanager
     def store(self, *, read_only: bool = True) -> Iterator[WorkflowStore]:
         """The store of this home alone: nothing runs. Raises InputInvalid where there is none."""
+        if self.shared:
+            from deploy.cli.stores import open_any_store
+
+            with open_any_store(self._home_option) as shared:
+                yield shared
+            return
         from deploy.loading import LoadedDefinitions
         from deploy.runtime import open_store
 

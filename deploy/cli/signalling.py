@@ -21,6 +21,8 @@ def send(
 ) -> int:
     """Deliver a signal; where workflows took it, drive them on. The exit code is the first's that did not complete."""
     session = Session(home, module, as_json=as_json)
+    if session.shared:
+        return session.run(_send_to_shared(session, name, correlation, payload))
 
     async def work() -> ExitCode:
         async with session.runtime([], drive=not detach) as runtime:
@@ -41,6 +43,16 @@ def send(
             return next((code for code in codes if code is not ExitCode.COMPLETED), ExitCode.COMPLETED)
 
     return session.run(work())
+
+
+async def _send_to_shared(session: Session, name: str, correlation: str, payload: Any) -> ExitCode:
+    """Send a signal to a store that others serve: who waits for it is theirs to find out."""
+    async with session.remote() as remote:
+        await remote.signal(name, correlation, payload)
+    session.screen.note(f"signal {name} {correlation} is in the store: whoever waits for it, now or later, gets it")
+    if session.screen.as_json:
+        session.screen.value({"kind": "signal", "name": name, "correlation": correlation})
+    return ExitCode.COMPLETED
 
 
 def waiting_for(runtime: Any, name: str, correlation: str) -> list[str]:

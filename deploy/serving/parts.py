@@ -48,7 +48,7 @@ class Parts:
         self.clock = clock
         self.store = store
         self.threads = threads
-        self.aside = threads.rooms
+        self.aside = store.aside = threads.rooms
         self.owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.broker: Address = needed(broker_address(settings), "broker")
         self.store_place: Address = needed(store_address(settings), "store")
