@@ -62,6 +62,7 @@ class Approvals:
                 "approvals": [approval_document(one, bearer) for one in page.approvals],
                 "after": page.after,
                 "unreadable": page.unreadable,
+                "behind": page.behind,
             }
         )
 

@@ -22,7 +22,7 @@ from deploy.tokens import Bearer
 
 _log: Final = logging.getLogger("handrail.http")
 
-_BEARER: Final = re.compile(r"[Bb]earer +([\x21-\x7e]{1,200})")
+_BEARER: Final = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,200})")
 
 FAILURES_TOLD: Final = 10
 FAILURES_SECONDS: Final = 60.0

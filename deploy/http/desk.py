@@ -33,6 +33,8 @@ class Page:
     after: str | None
     unreadable: list[str] = field(default_factory=list)
     """Workflows that wait for an approval and cannot be read: damaged, or written by a newer Handrail."""
+    behind: int = 0
+    """Events that the view of workflows lacks: what they ask for is not in the list yet."""
 
 
 @dataclass(frozen=True, slots=True)

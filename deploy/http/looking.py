@@ -7,6 +7,7 @@ so that an approval that has just been decided is not shown any more, however fa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from deploy.http.desk import Answer, Page, PendingApproval
@@ -17,7 +18,9 @@ from domain.recorded import RecordedEvent
 from domain.state import State, wait_key
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
+from domain.store.positions import position_of
 from projections.queries import workflows_awaiting_approval
+from projections.sql import POSITION
 
 PAGE_BYTES: Final = 4_000_000
 """About how large a page of approvals may become: one that passes this bound is the page's last."""
@@ -64,7 +67,13 @@ class Look:
 
     async def pending(self, *, definition: str | None, after: str, limit: int) -> Page:
         """A page of pending approvals; `after` is empty, or what the page before ended with."""
-        return await self._aside(lambda: self._page(definition, after, limit))
+        page = await self._aside(lambda: self._page(definition, after, limit))
+        return replace(page, behind=await self._aside(self._behind))
+
+    def _behind(self) -> int:
+        with self._store.reading() as cursor:
+            seen = position_of(cursor, POSITION)
+        return max(0, self._store.newest() - seen)
 
     def _page(self, definition: str | None, after: str, limit: int) -> Page:
         begun, _, seen = after.partition("/")

@@ -4,7 +4,7 @@ import asyncio
 
 from domain import events as e
 from domain.state import Status
-from tests.integration.flows import ASKING
+from tests.integration.flows import ASKING, until
 from tests.integration.http.conftest import COUNCIL, EYES, Endpoint, decision, problem
 
 
@@ -42,6 +42,26 @@ async def test_an_approval_moves_the_workflow_on(endpoint: Endpoint) -> None:
     assert state.controls == ["annual review"]
     assert state.grants["ask"].decided_by == ["carol"]
     assert (await endpoint.get("/approvals")).json()["approvals"] == []
+
+
+async def test_a_list_says_how_far_it_is_behind(endpoint: Endpoint) -> None:
+    await endpoint.blocked(ASKING)
+    store = endpoint.runtime.store
+    await until(lambda: store.query("SELECT position FROM positions WHERE name = 'views'") == [(store.newest(),)])
+    assert (await endpoint.get("/approvals")).json()["behind"] == 0
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE positions SET position = position - 2 WHERE name = 'views'")
+    assert (await endpoint.get("/approvals")).json()["behind"] == 2
+
+
+async def test_a_damaged_workflow_hides_no_other(endpoint: Endpoint) -> None:
+    for _ in range(2):
+        await endpoint.blocked(ASKING)
+    with endpoint.runtime.store.transaction() as cursor:
+        cursor.execute("UPDATE stored_events SET topic = 'NobodyKnows' WHERE originator_id = 'wf_001'")
+    page = (await endpoint.get("/approvals")).json()
+    assert [one["workflow_id"] for one in page["approvals"]] == ["wf_002"]
+    assert page["unreadable"] == ["wf_001"]
 
 
 async def test_a_rejection_says_why(endpoint: Endpoint) -> None:
