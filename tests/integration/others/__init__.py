@@ -1,0 +1,1 @@
+"""Services beside Handrail, in other languages, as the examples have them."""
