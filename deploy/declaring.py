@@ -1,7 +1,8 @@
 """The topology and the broker held side by side: what is missing or different, and declaring it.
 
-Applying changes nothing that exists except users and their rights. Where a queue or an exchange exists with other
-arguments RabbitMQ cannot change it, so nothing at all is done before a person has decided what becomes of it.
+Applying changes nothing that exists except users, their rights and what listeners are told. Where a queue or an
+exchange exists with other arguments RabbitMQ cannot change it, so nothing at all is done before a person has decided
+what becomes of it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from deploy.credentials import Credential
 from deploy.management import Management
 from domain.errors import BrokerUnfit
 from domain.rights import User, administrator, default_users, may_write_anywhere
-from domain.topology import Binding, Exchange, Queue, Topology
+from domain.topology import EVENTS_EXCHANGE, Binding, Exchange, Queue, Topology
 
 # What a policy may say about a queue of ours without undoing what its arguments promise.
 _HARMLESS: Final = frozenset(
@@ -70,6 +71,8 @@ class Declared:
         if stuck:
             more = f" (and {len(stuck) - 1} more: `handrail topology check` names them)" if len(stuck) > 1 else ""
             raise BrokerUnfit(f"{stuck[0]}; nothing was declared{more}")
+        told = {binding.queue for binding in topology.bindings if binding.exchange == EVENTS_EXCHANGE}
+        found += [one for one in self._strange_bindings(topology) if one.what in {f"queue {name}" for name in told}]
         yield from _mended(found)
         if not found:
             count = f"{len(topology.exchanges)} exchanges, {len(topology.queues)} queues"
@@ -85,6 +88,7 @@ class Declared:
         looked_at = users if users is not None else self._existing(default_users())
         return [
             *self.topology_differences(topology),
+            *self._strange_bindings(topology),
             *self._policies(topology),
             *self.user_differences(looked_at),
             *self._too_free(),
@@ -169,12 +173,7 @@ class Declared:
                 )
 
     def _bindings(self, topology: Topology) -> Iterator[Difference]:
-        columns = "source,destination,destination_type,routing_key"
-        known = {
-            Binding(one["source"], one["destination"], one["routing_key"])
-            for one in self._management.every("bindings", self._vhost, columns=columns)
-            if one["destination_type"] == "queue"
-        }
+        known = self._known_bindings()
         for binding in topology.bindings:
             if binding not in known:
                 yield Difference(
@@ -183,6 +182,29 @@ class Declared:
                     mend=self._binding(binding),
                     done=f"bound to {binding.exchange} under {binding.key!r}",
                 )
+
+    def _strange_bindings(self, topology: Topology) -> Iterator[Difference]:
+        """What else reaches our queues: a listener's former keys, which `apply` takes away, or somebody's own idea."""
+        ours = {queue.name for queue in topology.queues}
+        for binding, key in self._known_bindings().items():
+            # Every queue is bound to the default exchange, which has no name.
+            if binding.exchange and binding.queue in ours and binding not in topology.bindings:
+                yield Difference(
+                    f"queue {binding.queue}",
+                    f"is also bound to exchange {binding.exchange} under {binding.key!r}",
+                    "unbind it, unless you know why",
+                    mend=self._unbinding(binding, key),
+                    done=f"no longer bound to {binding.exchange} under {binding.key!r}",
+                )
+
+    def _known_bindings(self) -> dict[Binding, str]:
+        """The bindings of queues that are there, and what the management calls each among those of its queue."""
+        columns = "source,destination,destination_type,routing_key,properties_key"
+        return {
+            Binding(one["source"], one["destination"], one["routing_key"]): one["properties_key"]
+            for one in self._management.every("bindings", self._vhost, columns=columns)
+            if one["destination_type"] == "queue"
+        }
 
     def _policies(self, topology: Topology) -> Iterator[Difference]:
         """Policies that undo what the arguments of a queue promise: for `overflow` the policy wins."""
@@ -286,6 +308,10 @@ class Declared:
     def _binding(self, binding: Binding) -> Callable[[], None]:
         path = ("bindings", self._vhost, "e", binding.exchange, "q", binding.queue)
         return lambda: self._management.post(*path, body={"routing_key": binding.key, "arguments": {}})
+
+    def _unbinding(self, binding: Binding, properties_key: str) -> Callable[[], None]:
+        path = ("bindings", self._vhost, "e", binding.exchange, "q", binding.queue, properties_key)
+        return lambda: self._management.delete(*path)
 
 
 def _applies(policy: Mapping[str, Any], queue: str) -> bool:

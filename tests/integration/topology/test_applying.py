@@ -262,11 +262,29 @@ def test_a_listener_gets_its_queue(
     topology: Command, vhost: Vhost, tmp_path: Path, names: Callable[[str], str]
 ) -> None:
     crm = names("crm")
-    users = {crm: {"role": "listener", "password": "p", "announcements": ["approval.requested.#"]}}
+    users: dict[str, dict[str, object]] = {
+        crm: {"role": "listener", "password": "p", "announcements": ["approval.requested.#"]}
+    }
     said = topology("apply", "--credentials", str(written(tmp_path / "users.json", users)))
     queue = f"queue handrail.listener.{crm}"
     assert f"{queue}: declared" in said.lines
     assert f"{queue}: bound to handrail.events under 'approval.requested.#'" in said.lines
+    users[crm]["announcements"] = ["workflow.#"]
+    file = str(written(tmp_path / "users.json", users))
+    assert topology("apply", "--credentials", file).lines[:2] == [
+        f"{queue}: bound to handrail.events under 'workflow.#'",
+        f"{queue}: no longer bound to handrail.events under 'approval.requested.#'",
+    ]
+    assert topology("check", "--credentials", file).code == 0
+
+
+def test_what_else_reaches_a_queue_is_named_and_left_alone(topology: Command, vhost: Vhost) -> None:
+    topology("apply")
+    path = ("bindings", vhost.name, "e", "amq.topic", "q", "handrail.goals")
+    vhost.broker.ask("POST", *path, body={"routing_key": "mine.#", "arguments": {}})
+    assert "as they must be" in topology("apply").lines[0]
+    (line,) = topology("check").lines
+    assert "queue handrail.goals: is also bound to exchange amq.topic under 'mine.#'" in line
 
 
 async def test_the_shipped_definitions_are_what_apply_declares_and_let_nobody_in(
