@@ -243,8 +243,7 @@ class WorkflowStore(Application[str]):
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one SELECT."""
-        with self.recorder.reading() as cursor:
-            return cursor.query(statement, parameters)
+        return self.recorder.query(statement, parameters)
 
     def run(self, *along: Along, point: str = "commit") -> None:
         """Run statements in a transaction of their own."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import psycopg
@@ -24,7 +24,7 @@ from domain.errors import StoreError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.store.batches_postgres import is_insert, several
 from domain.store.trouble_postgres import DRIVERS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, spends, trouble
-from domain.store.wire_postgres import Answer, Gathered, Wire
+from domain.store.wire_postgres import ANSWER_SECONDS, Answer, Gathered, Wire
 
 OLDEST_SERVER: Final = 130_000
 CONNECTIONS_AT_MOST: Final = 8
@@ -88,6 +88,7 @@ class StoreServer(PostgresDatastore):
         # The library's own pool is made, and stays closed.
         super().__init__(dbname="", host="", port="", user="", password="", originator_id_type="text")
         self.commits_begun = 0
+        self.answer_seconds = ANSWER_SECONDS
         self.clock: Callable[[], float] | None = None
         """Stands for the server's clock, where a test sets it."""
         self._free: list[Wire] = []
@@ -159,9 +160,14 @@ class StoreServer(PostgresDatastore):
             return
         with self._guard:
             self._ended = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close the connections that nobody uses; whoever asks next gets a new one."""
+        with self._guard:
             free, self._free = self._free, []
         for wire in free:
-            wire.close()
+            self._drop(wire)
 
     # --- connections ------------------------------------------------------------------------------------------------
 
@@ -231,7 +237,7 @@ class StoreServer(PostgresDatastore):
         wire.close()
 
     def _open(self) -> Wire:
-        wire = Wire(self.connect())
+        wire = Wire(self.connect(), answer_seconds=self.answer_seconds)
         self._processes.add(wire.process)
         return wire
 
@@ -247,37 +253,50 @@ class StoreServer(PostgresDatastore):
             return connection
 
     def _check(self, connection: psycopg.Connection[Any]) -> None:
-        """Refuse a server that would lose what it said was stored."""
-        row = connection.execute(_ABOUT).fetchone()
-        if row is None:
+        about = connection.execute(_ABOUT).fetchone()
+        if about is None:
             raise StoreUnavailable(f"store {self.place} does not say what it is; look into the server's log")
-        version, encoding, synchronised, whole_pages, synchronous, read_only = row
-        if version < OLDEST_SERVER:
-            raise StoreUnavailable(
-                f"store {self.place} is on PostgreSQL {version // 10_000}; "
-                f"Handrail needs {OLDEST_SERVER // 10_000} or newer: upgrade the server"
-            )
-        if encoding != "UTF8":
-            raise StoreUnavailable(
-                f"store {self.place} is a database in {encoding}; create one with ENCODING 'UTF8' TEMPLATE template0"
-            )
-        for setting, value in (("fsync", synchronised), ("full_page_writes", whole_pages)):
-            if value != "on":
-                raise StoreUnavailable(
-                    f"store {self.place} runs with {setting}={value}, which loses events in a crash of the server; "
-                    f"set {setting}=on in postgresql.conf and reload"
-                )
-        if synchronous == "off":
-            raise StoreUnavailable(
-                f"store {self.place} runs with synchronous_commit=off, which loses events that were said to be stored; "
-                "take the setting out of postgresql.conf, of ALTER DATABASE and of ALTER ROLE"
-            )
-        if synchronous not in {"on", "remote_apply"}:
+        server = About(*about)
+        check_server(server, self.place)
+        if server.synchronous_commit not in {"on", "remote_apply"}:
             connection.execute("SET synchronous_commit = on")
-        if read_only != "off":
+
+
+class About(NamedTuple):
+    """What a server says of itself."""
+
+    version: int
+    encoding: str
+    fsync: str
+    full_page_writes: str
+    synchronous_commit: str
+    read_only: str
+
+
+def check_server(server: About, place: str) -> None:
+    """Refuse a server that would lose what it said was stored; raises StoreUnavailable, saying what to change."""
+    if server.version < OLDEST_SERVER:
+        raise StoreUnavailable(
+            f"store {place} is on PostgreSQL {server.version // 10_000}; "
+            f"Handrail needs {OLDEST_SERVER // 10_000} or newer: upgrade the server"
+        )
+    if server.encoding != "UTF8":
+        raise StoreUnavailable(
+            f"store {place} is a database in {server.encoding}; create one with ENCODING 'UTF8' TEMPLATE template0"
+        )
+    for setting, value in (("fsync", server.fsync), ("full_page_writes", server.full_page_writes)):
+        if value != "on":
             raise StoreUnavailable(
-                f"store {self.place} is read-only: a standby, or being switched over; connect to the primary"
+                f"store {place} runs with {setting}={value}, which loses events in a crash of the server; "
+                f"set {setting}=on in postgresql.conf and reload"
             )
+    if server.synchronous_commit == "off":
+        raise StoreUnavailable(
+            f"store {place} runs with synchronous_commit=off, which loses events that were said to be stored; "
+            "take the setting out of postgresql.conf, of ALTER DATABASE and of ALTER ROLE"
+        )
+    if server.read_only != "off":
+        raise StoreUnavailable(f"store {place} is read-only: a standby, or being switched over; connect to the primary")
 
 
 def _rolled_back(wire: Wire, error: BaseException) -> bool:

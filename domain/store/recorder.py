@@ -90,6 +90,11 @@ class StoreRecorder(ApplicationRecorder):
     def close(self) -> None:
         """Close every connection."""
 
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT."""
+        with self.reading() as cursor:
+            return cursor.query(statement, parameters)
+
     def select_since(self, wanted: Mapping[str, int]) -> dict[str, list[EventRow]]:
         """Of each workflow, the events newer than the version given, oldest first; one query for all of them.
 
@@ -100,14 +105,13 @@ class StoreRecorder(ApplicationRecorder):
             values = ", ".join(["(?, CAST(? AS BIGINT))"] * size)
             parameters: list[str | int] = [part for pair in chunk for part in pair]
             parameters += ["", 0] * (size - len(chunk))
-            with self.reading() as cursor:
-                rows = cursor.query(
-                    f"WITH wanted(workflow_id, version) AS (VALUES {values}) "
-                    "SELECT events.originator_id, events.originator_version, events.topic, events.state "
-                    f"FROM wanted CROSS JOIN {EVENTS} AS events "
-                    "WHERE events.originator_id = wanted.workflow_id AND events.originator_version > wanted.version",
-                    parameters,
-                )
+            rows = self.query(
+                f"WITH wanted(workflow_id, version) AS (VALUES {values}) "
+                "SELECT events.originator_id, events.originator_version, events.topic, events.state "
+                f"FROM wanted CROSS JOIN {EVENTS} AS events "
+                "WHERE events.originator_id = wanted.workflow_id AND events.originator_version > wanted.version",
+                parameters,
+            )
             for row in rows:
                 found.setdefault(row[0], []).append(EventRow(*row))
         for events in found.values():
@@ -118,16 +122,13 @@ class StoreRecorder(ApplicationRecorder):
         """Key and newest snapshot of each of the workflows that the store has; one query."""
         found: dict[str, Shelved] = {}
         for chunk, size in _chunks(workflow_ids):
-            with self.reading() as cursor:
-                rows = cursor.query(
-                    "SELECT keys.workflow_id, keys.key, "
-                    "snapshots.originator_version, snapshots.topic, snapshots.state "
-                    f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
-                    "ON snapshots.originator_id = keys.workflow_id "
-                    f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) "
-                    "ORDER BY snapshots.originator_version",
-                    [*chunk, *[""] * (size - len(chunk))],
-                )
+            rows = self.query(
+                "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.topic, snapshots.state "
+                f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
+                "ON snapshots.originator_id = keys.workflow_id "
+                f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) ORDER BY snapshots.originator_version",
+                [*chunk, *[""] * (size - len(chunk))],
+            )
             for workflow_id, key, version, topic, state in rows:
                 found[workflow_id] = Shelved(workflow_id, bytes.fromhex(key), version or 0, topic or "", state)
         return found
