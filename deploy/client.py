@@ -25,7 +25,7 @@ from pydantic import ValidationError
 
 from deploy.http.desk import Answer
 from deploy.lookout import Expected, HttpLookout, Lookout, StoreLookout, WorkflowResult
-from deploy.sending import Sending
+from deploy.sending import AGAIN_AFTER_SECONDS, Sending
 from domain.chain import digest_of
 from domain.errors import InputInvalid, NotAccepted, StoreUnavailable
 from domain.ids import receipt_id, workflow_id_from_message
@@ -76,16 +76,18 @@ class Client:
         http_url: str | None = None,
         token: str | None = None,
         name: str = "handrail client",
+        again_after_seconds: float = AGAIN_AFTER_SECONDS,
         chance: Callable[[], float] = random.random,
     ) -> None:
         """`broker_url` names the login whose goals these are; `http_url` and `token` stand for a `store_url`.
 
+        A message without effect is sent again after `again_after_seconds`, then after twice as long, and so on.
         Raises InputInvalid where an address is none.
         """
         if (http_url is None) != (token is None) or (http_url is not None and store_url is not None):
             raise InputInvalid("a client looks into the store (store_url), or over HTTP (http_url and token): choose")
         self._publisher = AmqpPublisher(broker_url, name=name)
-        self._sending = Sending(self._publisher, chance=chance)
+        self._sending = Sending(self._publisher, chance=chance, again_after_seconds=again_after_seconds)
         self._store_url = store_url
         self._lookout: Lookout | None = None if http_url is None else HttpLookout(http_url, token or "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,8 +44,33 @@ class Served:
         return text
 
 
+@dataclass
+class Place:
+    """A virtual host and a database, ready to be served; nobody serves them yet."""
+
+    vhost: Vhost
+    settings: Settings
+    shop: str
+    desk: str
+    store: str
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[Served]:
+        """One process serves every role."""
+        parts = await Parts.open(self.settings, load((), ALL, examples=False), utc_now)
+        process = ServedProcess(parts, ROLES, port=0)
+        running = asyncio.create_task(process.run())
+        try:
+            yield Served(parts, process.address, self.shop, self.desk, self.store)
+        finally:
+            process.end()
+            process.end()
+            await running
+            await parts.close()
+
+
 @pytest.fixture
-async def served(vhost: Vhost, database: Database, tmp_path: Path) -> AsyncIterator[Served]:
+def place(vhost: Vhost, database: Database, tmp_path: Path) -> Place:
     World.new()
     wire(vhost)
     migrate(database.url, MIGRATIONS)
@@ -56,13 +82,10 @@ async def served(vhost: Vhost, database: Database, tmp_path: Path) -> AsyncItera
         vouching={shop.name: ["*"], desk.name: ["*"]},
         grace_seconds=1.0,
     )
-    parts = await Parts.open(settings, load((), ALL, examples=False), utc_now)
-    process = ServedProcess(parts, ROLES, port=0)
-    running = asyncio.create_task(process.run())
-    try:
-        yield Served(parts, process.address, vhost.url_of(shop), vhost.url_of(desk), database.url)
-    finally:
-        process.end()
-        process.end()
-        await running
-        await parts.close()
+    return Place(vhost, settings, vhost.url_of(shop), vhost.url_of(desk), database.url)
+
+
+@pytest.fixture
+async def served(place: Place) -> AsyncIterator[Served]:
+    async with place.serving() as process:
+        yield process

@@ -10,10 +10,11 @@ import httpx
 import pytest
 
 from deploy.roles import Role
-from domain.errors import InputInvalid, WorkflowConflict
+from domain.errors import InputInvalid, NotAccepted, WorkflowConflict
 from domain.state import Status
+from domain.topology import GOALS_QUEUE
 from handrail import Client, WorkflowResult
-from tests.integration.clients.conftest import Served
+from tests.integration.clients.conftest import Place, Served
 from tests.integration.flows import World
 
 LIMIT_SECONDS = 30.0
@@ -55,6 +56,30 @@ async def test_a_goal_is_accepted_and_its_result_waited_for(served: Served) -> N
         World.current.open(waiting)
     state = served.parts.store.load(submitted)
     assert state.requested_by == client.login
+
+
+async def test_a_goal_that_the_broker_lost_is_sent_again(place: Place) -> None:
+    async with Client(place.shop, place.store, again_after_seconds=0.1) as client:
+        submitting = asyncio.create_task(client.submit("chain", input={"i": 1}, message_id="order-7"))
+
+        async def waiting() -> int | None:
+            queue = await asyncio.to_thread(place.vhost.queue, GOALS_QUEUE)
+            return (queue or {}).get("messages") or None
+
+        await found(waiting)
+        # All that the broker has confirmed is gone.
+        await asyncio.to_thread(place.vhost.broker.ask, "DELETE", "queues", place.vhost.name, GOALS_QUEUE, "contents")
+        async with place.serving() as served:
+            submitted = await submitting
+            assert submitted.accepted
+            assert (await client.result(submitted, timeout=LIMIT_SECONDS)).status == "completed"
+            assert served.parts.store.workflow_ids() == [submitted]
+
+
+async def test_what_nobody_takes_in_is_not_said_to_be_accepted(place: Place) -> None:
+    async with Client(place.shop, place.store, again_after_seconds=0.1) as client:
+        with pytest.raises(NotAccepted, match="order-7"):
+            await client.submit("chain", message_id="order-7", timeout=2)
 
 
 async def test_without_a_lookout_it_says_that_the_broker_alone_has_it(served: Served) -> None:
