@@ -34,12 +34,12 @@ from domain.policies import ApprovalPolicy, GatePolicy
 from domain.ports import Command, Decided, Request
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
-from domain.store.opening import open_sqlite_store
 from domain.store.turns import Turns
 from domain.transport import Delivery, Outgoing, Published
 from domain.triggers import SettleOutcome, SupplyOutput
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.signals import Signal as KeptSignal
+from tests.databases import open_store
 from tests.unit.consumers.stage import BEGINNING
 from tests.unit.domain.wire_samples import BODIES, QUEUES, delivery
 
@@ -152,7 +152,7 @@ class Process:
     def __init__(self, place: Path, publisher: RecordingPublisher, settled: Settled) -> None:
         self.definitions = LoadedDefinitions(DEFINITIONS)
         self.inbox = InboxCompanion("here", lease_seconds=30)
-        self.store: WorkflowStore = open_sqlite_store(
+        self.store: WorkflowStore = open_store(
             place,
             definitions=self.definitions,
             schema=(*INBOX_SCHEMA, *SIGNALS_SCHEMA),
