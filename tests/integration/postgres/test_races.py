@@ -69,7 +69,8 @@ def asked(url: str, statement: str) -> Any:
 
 def test_a_follower_skips_nothing_that_is_committed_late(database: Database, stages: Stages) -> None:
     """The first to insert commits last. Unless the second waits for it, a follower would pass its events over."""
-    first, second, reader = (stages.on(database.url).store for _ in range(3))
+    patient = f"{database.url}?options=-clock_timeout%3D30s"
+    first, second, reader = (stages.on(patient).store for _ in range(3))
     follower = reader.follow(0)
     held = Held()
     slow = in_thread(lambda: first.save(recorded("a", 1), along=[held]))
@@ -214,7 +215,7 @@ def test_a_database_that_hangs_is_trouble_after_a_while(own_database: Database, 
 
 def test_what_is_switched_over_under_a_connection_is_left(database: Database, stages: Stages) -> None:
     store = stages.on(database.url).store
-    store.query("SELECT set_config('default_transaction_read_only', 'on', false)")
+    store.recorder.query("SELECT set_config('default_transaction_read_only', 'on', false)")
     with pytest.raises(StoreUnavailable, match="read-only"):
         store.save(recorded("a", 1))
     store.save(recorded("a", 1))
