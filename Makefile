@@ -70,6 +70,10 @@ format: $(TEST_STAMP) ## Format the code and repair what ruff can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+.PHONY: demo-rabbitmq
+demo-rabbitmq: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## A goal, an approval and an artifact over a real RabbitMQ and a real PostgreSQL
+	@$(PYTHON) -m tests.demo.rabbitmq $(ARGS)
+
 .PHONY: crash
 crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
 	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash $(ARGS)

@@ -1,0 +1,1 @@
+"""Demonstrations on real servers, run by make."""
