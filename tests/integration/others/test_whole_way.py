@@ -1,0 +1,53 @@
+"""One goal on its whole way through other languages: published, run, allowed and ended, by the example clients."""
+
+import json
+import signal
+from pathlib import Path
+
+from domain.events import ApprovalRecorded, StepSucceeded
+from domain.rights import approval_service, foreign_worker, goal_service, listener
+from domain.topology import Listener, listener_queue
+from tests.integration.others.programs import run, running
+from tests.integration.serving.conftest import deploy
+from tests.integration.serving.deployment import Deployment, until
+
+__all__ = ["deploy"]
+
+GOAL = "count then sign"
+
+
+async def test_a_goal_goes_its_whole_way_through_other_languages(deploy: type[Deployment], tmp_path: Path) -> None:
+    deployment = deploy(  # type: ignore[call-arg]  # the fixture knows where
+        modules="tests.integration.others.recipes", listeners=[Listener("desk", ("approval.requested.#",))]
+    )
+    url = deployment.vhost.url_of
+    shop = deployment.login(goal_service("shop"))
+    desk, sender = deployment.login(listener("desk")), deployment.login(approval_service("sender", [GOAL]))
+    worker = deployment.login(foreign_worker("worker-papers", "papers"))
+    deployment.settings["HANDRAIL_VOUCHING"] = json.dumps({sender.name: [GOAL]})
+    serving = deployment.serve("all")
+    table = str(tmp_path / "answered.jsonl")
+    async with (
+        running("activity_consumer.js", "papers", table, url=url(worker)) as consumer,
+        running("approval_listener.js", listener_queue("desk"), url=url(desk)) as listening,
+    ):
+        given = json.dumps({"text": "four words in all"})
+        code, out, errors = await run("goal_publisher.js", "order-7", GOAL, given, url=url(shop))
+        assert code == 0, errors
+        workflow_id = out.strip()
+        line = await listening.line()
+        asked = json.loads(line)
+        assert (asked["workflow_id"], asked["action"]["input"]) == (workflow_id, {"words": 4})
+        code, _, errors = await run("approval_sender.js", "approve", "bea", url=url(sender), given=line.encode())
+        assert code == 0, errors
+        until(
+            lambda: deployment.statuses([workflow_id]) == {workflow_id: "completed"},
+            lambda: f"{deployment.statuses([workflow_id])}\n{serving.log.read_text()}",
+        )
+        assert await consumer.end(signal.SIGTERM) == 0
+    recorded = deployment.store.read(workflow_id, verified=True)
+    voted = next(one for one in recorded if isinstance(one.event, ApprovalRecorded))
+    assert (voted.event.decided_by, voted.actor) == ("bea", sender.name)  # type: ignore[attr-defined]
+    counted = next(one for one in recorded if isinstance(one.event, StepSucceeded))
+    assert (counted.event.output, counted.actor) == ({"words": 4}, worker.name)  # type: ignore[attr-defined]
+    assert serving.terminate() == 0
