@@ -68,11 +68,13 @@ class Tally:
         self._moved = moved
         self._open = True
         self._news: list[tuple[int, Settled]] = []
-        self._floor = 0
-        self._above: set[int] = set()
+        self._last = 0
+        self._gapless = True
 
     def add(self, tag: int, since: float, delivery: Delivery) -> Held:
         """One more delivery."""
+        self._gapless = self._gapless and tag == self._last + 1
+        self._last = tag
         held = self.held[tag] = Held(self, tag, since, delivery)
         return held
 
@@ -101,11 +103,8 @@ class Tally:
         news, self._news = self._news, []
         told = [Settlement(kind, tag) for tag, kind in news if kind is not Settled.ACKNOWLEDGED]
         acknowledged = sorted(tag for tag, kind in news if kind is Settled.ACKNOWLEDGED)
-        self._above.update(tag for tag, _ in news)
-        while self._floor + 1 in self._above:
-            self._floor += 1
-            self._above.discard(self._floor)
-        below = [tag for tag in acknowledged if tag <= self._floor]
+        floor = next(iter(self.held), self._last + 1) - 1 if self._gapless else 0
+        below = [tag for tag in acknowledged if tag <= floor]
         if below:
             told.append(Settlement(Settled.ACKNOWLEDGED, below[-1], multiple=len(below) > 1))
         told += [Settlement(Settled.ACKNOWLEDGED, tag) for tag in acknowledged[len(below) :]]

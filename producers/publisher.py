@@ -12,9 +12,8 @@ own, in ever smaller groups, until the one at fault is alone: it is `UNFIT`, and
 A broker that has raised its memory or disk alarm stops reading; nothing is sent to it then, and what was sent before
 is `UNANSWERED` when its time is over.
 
-On top of aio-pika's connection this uses the public attributes of the channel underneath (`delivery_tag`,
-`confirmations`, `message_id_delivery_tag`, `write_queue`) instead of its `basic_publish`, which makes a task and two
-futures for each message; tests/broker/test_publisher.py holds what is relied on.
+On aio-pika's connection this uses the public attributes of the channel underneath instead of its `basic_publish`,
+which makes a task and two futures for each message; tests/broker/test_publisher.py holds what is relied on.
 """
 
 from __future__ import annotations
@@ -150,7 +149,9 @@ class AmqpPublisher:
         """The channel that all share, as soon as there is one on a connection that is not blocked."""
         while True:
             if self._keeper is None:
-                raise BrokerUnavailable(f"the publisher to {self.address.shown} is closed: nothing more can be sent")
+                raise BrokerUnavailable(
+                    f"the publisher to {self.address.shown} is closed, or not started: nothing can be sent"
+                )
             await self._usable.wait()
             line, link = self._line, self._link
             if line is None or link is None or line.lost:
@@ -274,8 +275,7 @@ class _Line:
         self._ids: dict[str, int] = {}
         self._room = asyncio.Event()
         self._undrained = 0
-        frame_most = link.frame_bytes
-        self._body_most = frame_most - 8 if frame_most else _READ_BYTES
+        self._body_most = link.frame_bytes - 8 if link.frame_bytes else _READ_BYTES
         channel.closing.add_done_callback(self._closed)
 
     @property
@@ -307,10 +307,11 @@ class _Line:
         waiting = deque(numbers)
         batch.expect(numbers)
         while waiting and not self.lost:
+            before = len(waiting)
             drained = self._send(batch, waiting)
             if drained is not None:
                 await asyncio.wait({drained, self.gone}, return_when=asyncio.FIRST_COMPLETED)
-            elif waiting:
+            elif len(waiting) == before:
                 self._room.clear()
                 await self._room.wait()
         if waiting:
@@ -384,10 +385,8 @@ class _Line:
         self._ids.pop(message_id, None)
         if self._channel.message_id_delivery_tag.get(message_id) == slot.tag:
             del self._channel.message_id_delivery_tag[message_id]
-        if error is None:
-            slot.batch.answer(slot.number, Published.CONFIRMED)
-        else:
-            slot.batch.answer(slot.number, Published.RETURNED if isinstance(error, PublishError) else Published.REFUSED)
+        refused = Published.RETURNED if isinstance(error, PublishError) else Published.REFUSED
+        slot.batch.answer(slot.number, Published.CONFIRMED if error is None else refused)
         self._room.set()
 
 
