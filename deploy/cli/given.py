@@ -146,7 +146,7 @@ def read_controls(given: Sequence[str]) -> tuple[str, ...]:
 
 def read_duration(given: str, option: str) -> timedelta:
     """A length of time: a number with d, h, m or s behind it."""
-    match = re.fullmatch(r"(\d{1,6})([dhms])", given.strip().lower())
+    match = re.fullmatch("([0-9]{1,6})([dhms])", given.strip().lower())
     if match is None or int(match[1]) == 0:
         raise InputInvalid(f"{option} {given[:40]!r} is no length of time: give 90d, 12h, 30m or 45s")
     return timedelta(**{_UNITS[match[2]]: int(match[1])})

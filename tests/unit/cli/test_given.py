@@ -161,3 +161,14 @@ def test_controls_once_each_in_their_order() -> None:
     for bad in ("", "x" * 201, "a\nb"):
         with pytest.raises(InputInvalid, match="--control"):
             given.read_controls([bad])
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("30M", 1_800), (" 45s ", 45)])
+def test_lengths_of_time(text: str, seconds: int) -> None:
+    assert given.read_duration(text, "--expires").total_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "1w", "1d2h", "٣d", "1000000d"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(InputInvalid, match="--expires"):
+        given.read_duration(text, "--expires")
