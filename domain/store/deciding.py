@@ -37,7 +37,7 @@ from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder, VersionsHeld
 from domain.store.shelf import Held, NewKeys, Shelf
 from domain.store.snapshots import PutSnapshots, is_due, take
-from domain.triggers import DeadLetterCommand, ForkWorkflow, Given, LapseAttempt, RecordOutcome, StartWorkflow, Trigger
+from domain.triggers import ForkWorkflow, Given, LapseAttempt, RecordOutcome, StartWorkflow, Trigger
 
 TRIES: Final = 5
 """How often one request is decided anew because others were first, before its sender is told."""
@@ -276,9 +276,12 @@ class TurnDecider:
 
 
 def _answers(request: Request) -> str:
-    """Message id of the command that the trigger is about, or nothing."""
+    """Message id of the command whose end the trigger reports, or nothing.
+
+    One that the broker gave up has not ended: whether it is open decides what becomes of it.
+    """
     trigger = request.trigger
-    if isinstance(trigger, RecordOutcome | LapseAttempt | DeadLetterCommand):
+    if isinstance(trigger, RecordOutcome | LapseAttempt):
         return message_id(request.workflow_id, trigger.step, trigger.kind, trigger.attempt)
     return ""
 
