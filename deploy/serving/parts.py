@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import uuid
@@ -23,6 +24,7 @@ from domain.authority import ALL, OperatingGrants, VouchingGrants
 from domain.ports import Clock
 from domain.store.application import WorkflowStore
 from domain.store.aside import StoreThreads
+from domain.store.listening_postgres import listen
 from domain.store.opening import open_postgres_store
 from domain.store.turns import Turns
 from producers.publisher import AmqpPublisher
@@ -48,6 +50,8 @@ class Parts:
         self.clock = clock
         self.store = store
         self.threads = threads
+        self.listening: asyncio.Task[None] | None = None
+        """Hears of what other processes add to the log."""
         self.aside = store.aside = threads.rooms
         self.owner = f"{socket.gethostname()[:32]}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
         self.broker: Address = needed(broker_address(settings), "broker")
@@ -97,12 +101,16 @@ class Parts:
             )
         )
         parts = cls(store, threads, settings, definitions, clock)
+        parts.listening = asyncio.create_task(listen(store), name="listening")
         await parts.publisher.start()
         return parts
 
     async def close(self) -> None:
         """Decide what was asked, confirm what was sent, and let go of store and broker."""
         await self.turns.drained()
+        if self.listening is not None:
+            self.listening.cancel()
+            await asyncio.gather(self.listening, return_exceptions=True)
         await self.outbound.straight.close()
         await self.publisher.close()
         await self.threads.rooms(self.store.close)

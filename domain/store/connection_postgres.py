@@ -84,7 +84,7 @@ class StoreServer(PostgresDatastore):
 
     def __init__(self, url: str, *, connections: int = CONNECTIONS_AT_MOST) -> None:
         """Remember where; nothing is opened yet. Raises StoreUnavailable where `url` is none."""
-        self.place, self._settings = server_settings(url)
+        self.place, self.settings = server_settings(url)
         # The library's own pool is made, and stays closed.
         super().__init__(dbname="", host="", port="", user="", password="", originator_id_type="text")
         self.commits_begun = 0
@@ -244,7 +244,7 @@ class StoreServer(PostgresDatastore):
     def connect(self) -> psycopg.Connection[Any]:
         """A connection of its own, opened and checked. Raises StoreUnavailable, saying what to change."""
         with self._spoken():
-            connection = psycopg.connect(**self._settings, autocommit=True)
+            connection = psycopg.connect(**self.settings, autocommit=True)
             try:
                 self._check(connection)
             except BaseException:
