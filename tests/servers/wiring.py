@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 from deploy.addresses import Address
 from deploy.broker_definitions import broker_definitions, rights
@@ -10,7 +11,7 @@ from deploy.declaring import Declared
 from deploy.management import Management
 from domain.rights import User
 from domain.topology import DEFAULT_ACTIVITY_QUEUE, Listener, topology_of
-from tests.servers.rabbitmq import Broker, Login, Vhost
+from tests.servers.rabbitmq import Login, Vhost
 
 
 def wire(
@@ -26,13 +27,11 @@ def login_as(vhost: Vhost, user: User) -> Login:
     return vhost.login(user.name, **rights(user), tags=user.tags, topics=topics)
 
 
-def management_of(broker: Broker) -> Management:
-    """The management interface, as the administrator of the tests."""
+@contextlib.contextmanager
+def declared(vhost: Vhost) -> Iterator[Declared]:
+    """What is declared on a virtual host of the tests, as their administrator sees it."""
+    broker = vhost.broker
     scheme, _, place = broker.management_url.partition("://")
-    login = f"{broker.admin.name}:{broker.admin.password}"
-    return Management(Address(f"{scheme}://{login}@{place}", broker.management_url))
-
-
-def declared(vhost: Vhost) -> Declared:
-    """What is declared on a virtual host of the tests."""
-    return Declared(management_of(vhost.broker), vhost.name)
+    url = f"{scheme}://{broker.admin.name}:{broker.admin.password}@{place}"
+    with Management(Address(url, broker.management_url)) as management:
+        yield Declared(management, vhost.name)
