@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from domain.events import STORED
+from domain.faultpoints import reached
 from domain.messages.announcements import announced, announcement_of
 from domain.messages.writing import outgoing_announcement
 from domain.recorded import RecordedEvent
@@ -41,7 +42,9 @@ class BrokerAnnouncer:
             if announcement is not None:
                 messages.append(outgoing_announcement(announcement, causation_id=recorded.cause))
                 sources.append(recorded)
+        reached("publish.before")
         answers = await self._publisher.publish(messages)
+        reached("publish.after")
         return [
             (recorded, f"told to nobody: {answer.value}")
             for recorded, answer in zip(sources, answers, strict=True)
