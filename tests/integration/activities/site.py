@@ -90,6 +90,23 @@ class Site:
 
         asyncio.run(published())
 
+    def publish_spoilt(self, message: Outgoing, payload: str) -> None:
+        """A message with another body, which no publisher of ours would let out."""
+        vhost = self.deployment.vhost
+        properties = {
+            "message_id": message.message_id,
+            "type": message.type,
+            "content_type": "application/json",
+            "delivery_mode": 2,
+        }
+        body = {
+            "properties": properties,
+            "routing_key": message.routing_key,
+            "payload": payload,
+            "payload_encoding": "string",
+        }
+        vhost.broker.ask("POST", "exchanges", vhost.name, message.exchange, "publish", body=body)
+
     # --- processes ----------------------------------------------------------------------------------------------------
 
     def serve_all_but_activities(self) -> Served:
