@@ -88,6 +88,7 @@ class Service:
     most_open: int
     may_send: Callable[[], int]
     """How many goals may have been sent by now."""
+    settle_seconds: float = SETTLE_SECONDS
     doubled: Counter[str] = field(default_factory=Counter)
     """How often something was sent once more than needed, by what it was."""
     problems: list[str] = field(default_factory=list)
@@ -138,7 +139,7 @@ class Service:
     async def approval_requested(self, message: AbstractIncomingMessage) -> None:
         """An approval is asked for: give it, or not."""
         request = ApprovalRequested.model_validate_json(message.body)
-        if request.workflow_id in self._approvals:
+        if request.workflow_id in self._approvals or request.workflow_id not in self.goals:
             return
         approval = Approval(
             workflow_id=request.workflow_id,
@@ -167,7 +168,7 @@ class Service:
         seen, now = self.watch.seen, time.monotonic()
         for workflow, (version, since) in list(seen.unknown.items()):
             asked = self.goals.get(workflow)
-            if asked is None or asked.definition != "chaos unprobed" or now - since < SETTLE_SECONDS:
+            if asked is None or asked.definition != "chaos unprobed" or now - since < self.settle_seconds:
                 continue
             name = f"{workflow}/{version}"
             if name not in self._settled:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from domain.definitions import CompensationInput, Finalization, ProbeInput
+from domain.definitions import ActivityType, CompensationInput, Finalization, ProbeInput
 from domain.plan import ChildSpec, SignalWait, TimeWait, ref
 from handrail import (
     Context,
@@ -178,18 +178,6 @@ slow = Definition(
     activities=[release],
 )
 
-probed = Definition(
-    "chaos probed",
-    steps=[Step("charge", charge, SOME), Step("tip", charge, {"refuse": 1}), Step("reserve", reserve, {})],
-    activities=[release, charged],
-)
-
-lost = Definition(
-    "chaos lost",
-    steps=[Step("charge", charge, {"lose": 1}), Step("reserve", reserve, {})],
-    activities=[release, charged],
-)
-
 unprobed = Definition(
     "chaos unprobed",
     steps=[Step("wire", wire, SOME), Step("reserve", reserve, {}), Step("score", score, {"of": "the rest"})],
@@ -200,17 +188,6 @@ retrying = Definition(
     "chaos retrying",
     steps=[Step("flaky", reserve, {"busy": 2}), Step("book", notify, {"busy": 1})],
     activities=[release],
-)
-
-compensating = Definition(
-    "chaos compensating",
-    steps=[
-        Step("first", reserve, {}),
-        Step("second", notify, {"undo_busy": 1}),
-        Step("third", charge, SOME),
-        Step("doomed", reserve, {"never": True}),
-    ],
-    activities=[release, charged],
 )
 
 approved = Definition(
@@ -250,3 +227,32 @@ child = Definition(
     steps=[Step("reserve", reserve, {}), Step("notify", notify, SOME)],
     activities=[release],
 )
+
+
+def charging(charge: ActivityType) -> tuple[Definition, Definition, Definition]:
+    """The definitions that charge."""
+    return (
+        Definition(
+            "chaos probed",
+            steps=[Step("charge", charge, SOME), Step("tip", charge, {"refuse": 1}), Step("reserve", reserve, {})],
+            activities=[release, charged],
+        ),
+        Definition(
+            "chaos lost",
+            steps=[Step("charge", charge, {"lose": 1}), Step("reserve", reserve, {})],
+            activities=[release, charged],
+        ),
+        Definition(
+            "chaos compensating",
+            steps=[
+                Step("first", reserve, {}),
+                Step("second", notify, {"undo_busy": 1}),
+                Step("third", charge, SOME),
+                Step("doomed", reserve, {"never": True}),
+            ],
+            activities=[release, charged],
+        ),
+    )
+
+
+probed, lost, compensating = charging(charge)

@@ -22,10 +22,12 @@ LOADED_BY_COMMANDS = (
     "deploy.cli.act",
     "deploy.cli.given",
     "deploy.cli.resuming",
+    "deploy.cli.serve_command",
     "deploy.cli.session",
     "deploy.cli.signalling",
     "deploy.examples.vendor_onboarding.definition",
     "deploy.runtime",
+    "deploy.serving.process",
     "tests.crash.workloads",
     "uvloop",
 )

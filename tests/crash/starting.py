@@ -30,6 +30,10 @@ class Given:
 class Started(Protocol):
     """A process under way."""
 
+    def end(self) -> None:
+        """Ask it to end, as a supervisor would; `wait` tells when it has."""
+        ...
+
     def kill(self) -> None:
         """End it as nothing can be ended more suddenly."""
         ...
@@ -69,6 +73,9 @@ class FromNothing:
 class _FromNothing:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
+
+    def end(self) -> None:
+        self._process.terminate()
 
     def kill(self) -> None:
         self._process.kill()
@@ -126,6 +133,9 @@ class _Forked:
         self._nursery = nursery
         self._process_id = process_id
         self._given = given
+
+    def end(self) -> None:
+        os.kill(self._process_id, signal.SIGTERM)
 
     def kill(self) -> None:
         os.kill(self._process_id, signal.SIGKILL)
