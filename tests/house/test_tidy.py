@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("handrail", "domain", "producers", "consumers", "projections", "deploy", "tests")
 LINES_AT_MOST = 500
 HERE = "tests/house/test_tidy.py"
+# Folders of what others wrote, made by running or setting up.
+SET_UP = {"__pycache__", "node_modules"}
 
 # A line, and what is wrong there.
 Finding = tuple[int, str]
@@ -82,7 +84,7 @@ def files_under(root: Path) -> Iterator[Path]:
     yield from (path for path in sorted(root.iterdir()) if path.is_file())
     for folder in (*PACKAGES, ".ci"):
         for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
+            if path.is_file() and not SET_UP.intersection(path.parts):
                 yield path
 
 
