@@ -72,6 +72,7 @@ _STANDING: Final = TypeAdapter(Standing)
 _ENDED: Final = ""
 
 Key = TypeVar("Key")
+Text = TypeVar("Text", str, str | None)
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """Runs one SELECT; its rows."""
@@ -90,7 +91,7 @@ class ViewsAlong:
         for row in rows:
             self._workflows.append(_workflow_values(row))
             self._steps += [_step_values(row.workflow_id, row.steps[name]) for name in row.changed]
-        self._parked = list(parked)
+        self._parked = [(workflow_id, position, _shown(error)) for workflow_id, position, error in parked]
 
     def run(self, cursor: Cursor) -> None:
         """Write them."""
@@ -156,16 +157,21 @@ def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+def _shown(text: Text) -> Text:
+    """A text as every database keeps it: PostgreSQL keeps no NUL, and the words of an error may hold one."""
+    return text.replace("\0", "␀") if text else text
+
+
 def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
     return (
         row.workflow_id,
         row.version,
         row.definition,
         row.definition_version,
-        row.goal,
+        _shown(row.goal),
         row.status,
         " ".join(row.standing.waits),
-        row.requested_by,
+        _shown(row.requested_by),
         json.dumps(row.tags, ensure_ascii=False) if row.tags else "{}",
         row.parent_workflow,
         row.forked_from,
@@ -173,7 +179,7 @@ def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
         _text(row.changed_at),
         _text(row.ended_at),
         _text(row.deadline_at),
-        row.reason,
+        _shown(row.reason),
         row.step_count,
         row.settled_count,
         row.attempts,
@@ -224,8 +230,8 @@ def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
         step.status,
         step.attempts,
         step.generation,
-        step.failure,
-        step.worker,
+        _shown(step.failure),
+        _shown(step.worker),
         _text(step.scheduled_at),
         _text(step.started_at),
         _text(step.finished_at),

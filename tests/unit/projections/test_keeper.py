@@ -11,8 +11,8 @@ from domain.recorded import RecordedEvent
 from projections.keeper import Keeper, Unreadable
 from projections.projector import catch_up
 from projections.queries import count_statuses, list_workflows, open_workflows
-from projections.rows import WorkflowRow
-from projections.sql import STEP_COLUMNS, WORKFLOW_COLUMNS, _step_values, _workflow_values
+from projections.rows import StepRow, WorkflowRow
+from projections.sql import STEP_COLUMNS, WORKFLOW_COLUMNS, ViewsAlong, _step_values, _workflow_values
 from projections.views import fold
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -100,6 +100,19 @@ def test_a_rebuild_gives_the_same_rows(place: Place) -> None:
     assert place.rows("workflows") == []
     catch_up(keeper, place.log)
     assert (place.rows("workflows"), place.rows("steps")) == before
+
+
+def test_a_nul_character_is_shown_as_its_sign(place: Place) -> None:
+    """The words of an exception may hold one; PostgreSQL keeps none, and the views must not stop for it."""
+    row = WorkflowRow("wf_1", goal="a\0b", reason="c\0d")
+    row.steps["s"] = StepRow("s", 1, "activity", "count", failure="e\0f")
+    row.changed["s"] = None
+    with place.recorder.transaction() as cursor:
+        ViewsAlong([row], [("wf_2", 1, "g\0h")]).run(cursor)
+    with place.recorder.reading() as cursor:
+        assert cursor.query("SELECT goal, reason FROM workflows") == [("a␀b", "c␀d")]
+        assert cursor.query("SELECT failure FROM steps") == [("e␀f",)]
+        assert cursor.query("SELECT error FROM parked_views") == [("g␀h",)]
 
 
 def test_a_rebuild_of_what_was_never_built(place: Place) -> None:
