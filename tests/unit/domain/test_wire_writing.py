@@ -151,7 +151,7 @@ def test_a_step_command_goes_to_its_queue() -> None:
         "wf_1/pay/run/2", "wf_1", "pay", "run", 2, 1, "charge", "bank", {"amount": 7}, "shop", "4", "key", AT, "alice"
     )
     sent = writing.outgoing_command(command, causation_id="wf_1/3")
-    assert (sent.exchange, sent.routing_key) == ("handrail.commands", "handrail.activity.bank")
+    assert (sent.exchange, sent.routing_key) == ("handrail.commands", "bank")
     assert (sent.message_id, sent.type, sent.correlation_id) == ("wf_1/pay/run/2", StepCommand.wire_type, "wf_1")
     assert sent.headers == {
         "handrail-causation-id": "wf_1/3",
