@@ -11,7 +11,7 @@ from domain import errors
 
 COMMANDS = (
     "run submit approve reject signal resume list show history retry skip supply settle extend pause unpause cancel "
-    "definitions schema backup new"
+    "definitions schema backup migrate reconcile new"
 ).split()
 LOGGING = ["serve"]
 """What prints nothing: it logs."""
