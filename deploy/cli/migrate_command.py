@@ -35,6 +35,7 @@ def migrate(
     as_json: AsJson = False,
 ) -> int:
     """Migrate."""
+    from deploy import faults
     from deploy.addresses import needed, store_address
     from deploy.cli.exits import ExitCode
     from deploy.cli.screen import Screen
@@ -44,6 +45,7 @@ def migrate(
 
     address = needed(store_address(load_settings()), "store")
     screen = Screen(as_json=as_json)
+    faults.arm_from_environment()
     done = run(address.url, MIGRATIONS, after=after, dry_run=dry_run)
     if as_json:
         screen.document({"store": address.shown, "dry_run": dry_run, "migrations": [_as_dict(half) for half in done]})

@@ -1,0 +1,1 @@
+"""Serving processes on PostgreSQL and RabbitMQ, killed at every fault point and started again."""
