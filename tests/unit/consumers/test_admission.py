@@ -4,7 +4,7 @@ import itertools
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -41,6 +41,7 @@ def limits_of(rate: Rate) -> Limits:
     rate=rates,
     turns=st.lists(st.tuples(st.floats(0, 2), st.integers(0, 300), st.floats(0, 0.5)), min_size=1, max_size=60),
 )
+@example(rate=Rate(times=2), turns=[(0.0, 2, 0.0), (1.0, 1, 0.0), (0.0, 1, 0.5)])
 def test_in_no_span_of_the_rate_do_more_attempts_begin(rate: Rate, turns: list[tuple[float, int, float]]) -> None:
     """Time goes on by shares of the span, and now and then back by a little, as after a failover."""
     limits, standing, now = limits_of(rate), Standing(), BEGINNING

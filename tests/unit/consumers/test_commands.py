@@ -274,7 +274,7 @@ async def test_what_cannot_be_read_goes_to_the_dead_queue_and_the_others_run(sto
     await desk.shop.over([good])
     (fault,) = desk.buried
     assert fault.delivery is bad
-    assert fault.fault
+    assert fault.fault not in {"", "conflict"}
     assert len(fault.reason) > 10
     assert desk.outcomes == ["ok"]
     assert rows(store)["wf_1"] == ("open", None)

@@ -113,6 +113,15 @@ def test_what_is_deferred_stays_open_and_comes_back_one_after_the_other(
     assert [row.message_id for row in claims.not_claimed(100)] == names[4:6]
 
 
+def test_whoever_comes_later_is_promised_a_later_instant(store: WorkflowStore, claims: Claims) -> None:
+    limits = Limits(name="bank", rate=Rate(times=1))
+    names = crowd(store, 9)
+    for number in range(0, 9, 3):
+        take(claims, limits, names[number : number + 3])
+    assert [name for name, _ in deferred(store)] == names[1:]
+    assert len({at for _, at in deferred(store)}) == 8
+
+
 def test_in_the_end_all_run_and_never_more_than_the_rate(
     store: WorkflowStore, claims: Claims, clock: DatabaseClock
 ) -> None:
