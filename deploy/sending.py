@@ -17,6 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from domain.backoff import Backoff
 from domain.errors import BrokerUnavailable, BrokerUnfit
+from domain.faultpoints import reached
 from domain.transport import Outgoing, Published, Publisher
 
 _log: Final = logging.getLogger("handrail.deploy")
@@ -70,7 +71,9 @@ class Sending:
                 while True:
                     times += 1
                     try:
+                        reached("publish.before")
                         (published,) = await self._publisher.publish([message])
+                        reached("publish.after")
                     except BrokerUnavailable as error:
                         said = str(error)
                     else:

@@ -11,6 +11,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
+from domain.faultpoints import reached
+
 HeaderValue = str | int
 
 
@@ -19,7 +21,8 @@ class Outgoing:
     """One message to publish: persistent, JSON, with a confirm awaited.
 
     A `mandatory` one that no queue takes comes back. `user_id` is the publisher's own login unless it is given; only
-    a login with the broker's tag `impersonator` may give another's. `correlation_id` is the workflow's id.
+    a login with the broker's tag `impersonator` may give another's; an empty one is none: the broker vouches for
+    nobody. `correlation_id` is the workflow's id.
     """
 
     exchange: str
@@ -111,11 +114,15 @@ class Delivery:
 
     def acknowledge(self) -> None:
         """The message is done with: the broker may forget it."""
+        reached("acknowledge.before")
         self.settle(True)  # noqa: FBT003 - the transport's one switch
+        reached("acknowledge.after")
 
     def reject(self) -> None:
         """The broker moves the message to the dead queue of its queue, without a reason: the last resort."""
+        reached("acknowledge.before")
         self.settle(False)  # noqa: FBT003 - as above
+        reached("acknowledge.after")
 
 
 class Intake(Protocol):

@@ -201,8 +201,11 @@ def names_a_file(call: ast.Call) -> bool:
 
 
 def forgets_a_delivery(call: ast.Call) -> bool:
-    return called(call) in {"ack", "nack", "reject", "basic_ack", "basic_nack"} or (
-        called(call) == "discard" and "held" in ast.unparse(call.func)
+    # A delivery of the broker is settled by `Delivery.acknowledge` and `Delivery.reject`, and in no other way.
+    return (
+        called(call) in {"ack", "nack", "basic_ack", "basic_nack"}
+        or ast.unparse(call.func) == "self.settle"
+        or (called(call) == "discard" and "held" in ast.unparse(call.func))
     )
 
 
