@@ -157,7 +157,7 @@ class Proxy:
                 end(one, reset=False)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, inward: bool) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._flowing.wait()
                 writer.write(chunk)
@@ -168,6 +168,9 @@ class Proxy:
                     self.bytes_out += len(chunk)
             if writer.can_write_eof() and not writer.is_closing():
                 writer.write_eof()
+        except OSError:
+            # One side was cut off, as when its process is killed with something unread: the other one hears of it.
+            end(writer, reset=True)
 
 
 def end(writer: asyncio.StreamWriter, *, reset: bool) -> None:
