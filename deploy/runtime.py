@@ -249,6 +249,7 @@ class Runtime:
         StoreUnavailable.
         """
         recipe = self._definition_for(goal, definition)
+        _check_home(recipe)
         given = dict(input or {})
         check_payload(given, "input")
         check_input(recipe, given)
@@ -355,6 +356,16 @@ class Runtime:
                 return workflow_id
             self._opened.numbers.taken()
         raise StoreError(f"no free id for a local workflow was found in {_TRIES} tries; give one with --id")
+
+
+def _check_home(definition: Definition) -> None:
+    """Raise InputInvalid where a definition needs consumers that a home does not have."""
+    foreign = sorted(name for name, declared in definition.activities.items() if declared.foreign)
+    if foreign:
+        raise InputInvalid(
+            f"definition {definition.name!r} has activities in other languages ({', '.join(foreign)}): they need a "
+            "broker, `handrail serve`, and their own consumers"
+        )
 
 
 def check_goal(goal: str, tags: Mapping[str, str]) -> None:
