@@ -63,6 +63,9 @@ under, `due_at` is when a deferred one is promised to run."""
 
 REISSUE_AFTER_SECONDS: Final = 30.0
 """How long an open command waits for its claim before it is issued again; doubled with every time."""
+PROMISE_SECONDS: Final = 10.0
+"""The same where a process promised to send it itself: a promise is kept or given back within what publishing may take,
+so one that is neither died with its process."""
 
 _INSERT: Final = (
     "INSERT INTO inbox (message_id, kind, workflow_id, version, digest, state, "
@@ -261,7 +264,7 @@ class InboxTurn:
             "claimed" if claimed else "open",
             self._owner if claimed else None,
             now + self._lease_seconds if claimed else None,
-            now + REISSUE_AFTER_SECONDS,
+            now + (PROMISE_SECONDS if one.promised else REISSUE_AFTER_SECONDS),
             None if claimed else now,
             scheduled.expires_at.timestamp(),
             scheduled.queue,
