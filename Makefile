@@ -76,7 +76,11 @@ demo-rabbitmq: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## A goal, an approv
 
 .PHONY: crash
 crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
-	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash $(ARGS)
+	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash tests/crash_remote $(ARGS)
+
+.PHONY: chaos
+chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they stand on dies again and again (ARGS="--seed 7 --workflows 1000")
+	@$(PYTHON) -m tests.chaos.run $(ARGS)
 
 .PHONY: bench
 bench: $(BENCH_STAMP) ## Measure Handrail and its peers on the same work, and print ratios

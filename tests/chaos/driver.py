@@ -12,7 +12,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +35,7 @@ from tests.chaos.stage import DEFINITIONS, MODULE, TOPOLOGY, Stage
 from tests.chaos.watch import Watch
 
 GLANCE_SECONDS: Final = 0.5
+TELL_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 60.0
 """What has not ended so long after the last fault is stuck."""
 RUN_UP: Final = 0.1
@@ -52,6 +53,8 @@ class Run:
     most_seconds: float
     hurried: bool
     layout: str = "all"
+    told: Callable[[str], None] = lambda _: None
+    """Hears now and then how far it has come."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -110,7 +113,7 @@ class _Driver:
             may_send=self._may_send,
         )
         self._bad = {message.message_id: message for message in bad_goals(given.seed)}
-        self._bad_sent_at = 0.0
+        self._bad_sent_at = self._told_at = 0.0
         self._dead: dict[str, str] = {}
         self._report = Report(given.seed, given.workflows, given.hits_needed)
 
@@ -170,7 +173,19 @@ class _Driver:
                 self._report.interrupted = f"the load took longer than {self._given.most_seconds:g} s"
                 return
             await self._insist_on_the_bad()
+            self._tell()
             await called_within(self._all_over, GLANCE_SECONDS)
+
+    def _tell(self) -> None:
+        now, seen = time.monotonic(), self._watch.seen
+        if now - self._told_at > TELL_SECONDS:
+            self._told_at = now
+            ended = len(self._goals.keys() & seen.ended.keys())
+            rare, hits = min(((kind, self._injector.hits[kind]) for kind in Kind), key=lambda one: one[1])
+            self._given.told(
+                f"{ended} of {len(self._goals)} workflows ended, {len(self._injector.blows)} faults so far; "
+                f"least often hit: {rare}, {hits} of {self._given.hits_needed}"
+            )
 
     async def _quiet(self) -> None:
         """Until all have ended, or the quiet time is over."""

@@ -41,6 +41,7 @@ def main() -> int:
         most_seconds=given.minutes * 60.0,
         hurried=given.hurried,
         layout=given.layout,
+        told=lambda words: print(words, file=sys.stderr, flush=True),
     )
     # What the harness's own connections say while their broker is away is read only when something is wrong.
     logging.basicConfig(filename=folder / "harness.log", level=logging.INFO)
