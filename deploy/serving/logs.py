@@ -21,6 +21,10 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 KEYS: Final = ("workflow", "step", "kind", "attempt", "message_id", "role", "queue")
 """What a record may say beside its text, in the order in which a line shows it."""
 
+LIBRARIES: Final = ("asyncio", "uvicorn", "httpx", "psycopg")
+OUTSPOKEN: Final = ("aiormq", "aio_pika")
+"""They write a trace for every connection that goes, which is an ordinary thing; HANDRAIL_DEBUG shows them."""
+
 MOST_CHARACTERS: Final = 16_000
 """Of one record's text or trace; what is longer is cut, and says so."""
 
@@ -69,13 +73,26 @@ class Words(logging.Formatter):
 
 
 def log_to_stream(level: str = "info", stream: TextIO | None = None) -> None:
-    """Send the program's log to stderr: words where that is a terminal, JSON where it is not."""
+    """Send the program's log to stderr: words where that is a terminal, JSON where it is not.
+
+    The libraries' log goes the same way, so that every line is one to be read; they say nothing of a broker that goes
+    away, which the program says itself.
+    """
     logging.raiseExceptions = False  # a log that cannot be written must not end what it tells of
     target = stream if stream is not None else sys.stderr
     handler = logging.StreamHandler(target)
     handler.setFormatter(Words() if target.isatty() else JsonLines())
-    logger = logging.getLogger("handrail")
-    logger.setLevel(logging.DEBUG if os.environ.get("HANDRAIL_DEBUG") else level.upper())
+    debugged = bool(os.environ.get("HANDRAIL_DEBUG"))
+    _log_to(handler, "handrail", logging.DEBUG if debugged else level.upper())
+    for library in LIBRARIES:
+        _log_to(handler, library, logging.WARNING)
+    for library in OUTSPOKEN:
+        _log_to(handler, library, logging.WARNING if debugged else logging.CRITICAL)
+
+
+def _log_to(handler: logging.Handler, name: str, level: int | str) -> None:
+    logger = logging.getLogger(name)
+    logger.setLevel(level)
     logger.propagate = False
     for old in list(logger.handlers):
         logger.removeHandler(old)

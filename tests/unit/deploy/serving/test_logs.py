@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.serving.logs import MOST_CHARACTERS, log_to_stream
+from deploy.serving.logs import LIBRARIES, MOST_CHARACTERS, OUTSPOKEN, log_to_stream
 
 
 class Terminal(io.StringIO):
@@ -17,11 +17,12 @@ class Terminal(io.StringIO):
 
 @pytest.fixture(autouse=True)
 def _logger_put_back() -> Iterator[None]:
-    logger = logging.getLogger("handrail")
-    before = list(logger.handlers), logger.level, logger.propagate
+    loggers = [logging.getLogger(name) for name in ("handrail", *LIBRARIES, *OUTSPOKEN)]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
     yield
-    logger.handlers[:], logger.propagate = before[0], before[2]
-    logger.setLevel(before[1])
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def test_a_line_of_json_names_workflow_step_attempt_and_message() -> None:
@@ -37,6 +38,15 @@ def test_a_line_of_json_names_workflow_step_attempt_and_message() -> None:
     assert (said["workflow"], said["step"], said["kind"], said["attempt"]) == ("wf_001", "pay", "run", 3)
     assert said["message_id"] == "wf_001/pay/run/3"
     assert said["at"].endswith("Z")
+
+
+def test_what_libraries_say_is_a_line_of_json_too_and_a_lost_connection_is_no_news_of_theirs() -> None:
+    stream = io.StringIO()
+    log_to_stream(stream=stream)
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    logging.getLogger("aiormq.connection").error("error when creating transport")
+    (line,) = stream.getvalue().splitlines()
+    assert json.loads(line)["logger"] == "asyncio"
 
 
 def test_a_message_id_that_is_no_commands_stays_as_it_is() -> None:
