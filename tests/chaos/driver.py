@@ -113,6 +113,7 @@ class _Driver:
             may_send=self._may_send,
         )
         self._bad = {message.message_id: message for message in bad_goals(given.seed)}
+        self._stopped = False
         self._bad_sent_at = self._told_at = 0.0
         self._dead: dict[str, str] = {}
         self._report = Report(given.seed, given.workflows, given.hits_needed)
@@ -161,6 +162,8 @@ class _Driver:
         return min(min(hits[kind], self._given.hits_needed) for kind in Kind) / self._given.hits_needed
 
     def _may_send(self) -> int:
+        if self._stopped:
+            return 0
         hits, needed = self._injector.hits, self._given.hits_needed * len(Kind)
         done = sum(min(hits[kind], self._given.hits_needed) for kind in Kind) / needed if needed else 1.0
         return int(self._given.workflows * min(1.0, RUN_UP + (1.0 - RUN_UP) * done))
@@ -170,11 +173,20 @@ class _Driver:
         limit = time.monotonic() + self._given.most_seconds
         while not (self._service.all_sent and self._share_of_faults() >= 1.0):
             if time.monotonic() > limit:
-                self._report.interrupted = f"the load took longer than {self._given.most_seconds:g} s"
+                self._interrupt()
                 return
             await self._insist_on_the_bad()
             self._tell()
             await called_within(self._all_over, GLANCE_SECONDS)
+
+    def _interrupt(self) -> None:
+        """The time is over: no more goals; what was asked for must come to its end all the same."""
+        sent = self._service.sent
+        self._report.interrupted = f"the time was over after {sent} goals"
+        for workflow in self._service.unsent:
+            del self._goals[workflow]
+        self._ids = {*self._goals, *filter(None, (child_of(*one) for one in self._goals.items()))}
+        self._stopped = True
 
     def _tell(self) -> None:
         now, seen = time.monotonic(), self._watch.seen

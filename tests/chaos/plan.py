@@ -77,7 +77,7 @@ def streams(*, hurried: bool) -> tuple[Stream, ...]:
                 (Kind.ROLE_KILLED, 0.0, 0.0),
                 (Kind.WORKER_STOPPED, LEASE_SECONDS * 1.5, LEASE_SECONDS * 2.2),
             ),
-            (1.0, 4.0) if hurried else (3.0, 20.0),
+            (0.5, 2.5) if hurried else (3.0, 20.0),
         ),
         Stream(
             "broker",
@@ -88,7 +88,7 @@ def streams(*, hurried: bool) -> tuple[Stream, ...]:
                 (Kind.BROKER_CUT, 0.0, 0.0),
                 (Kind.BROKER_STALLED, 1.0, LONGEST_STOP_SECONDS / 2 if hurried else LONGEST_STOP_SECONDS),
             ),
-            (1.0, 4.0) if hurried else (2.0, 10.0),
+            (0.5, 2.5) if hurried else (2.0, 10.0),
         ),
         Stream(
             "database",
@@ -100,6 +100,6 @@ def streams(*, hurried: bool) -> tuple[Stream, ...]:
                 (Kind.DATABASE_STALLED, 0.5, LONGEST_STOP_SECONDS / 2 if hurried else LONGEST_STOP_SECONDS),
             ),
             # As the measure was set: away for 0 to 2 s, every 5 to 40 s; a hurried run is at the low end.
-            (1.0, 4.0) if hurried else (5.0, 10.0),
+            (0.5, 2.5) if hurried else (5.0, 10.0),
         ),
     )

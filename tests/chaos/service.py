@@ -106,6 +106,16 @@ class Service:
         """Every goal has been sent once."""
         return not self._unsent
 
+    @property
+    def sent(self) -> int:
+        """How many goals have been sent."""
+        return len(self.goals) - len(self._unsent)
+
+    @property
+    def unsent(self) -> list[str]:
+        """The workflows of the goals that have not been sent."""
+        return [asked.workflow for asked in self._unsent]
+
     async def serve(self, over: asyncio.Event) -> None:
         """Do what is to be done, round by round, until it is over."""
         while not over.is_set():
@@ -126,7 +136,7 @@ class Service:
             self._keep("goal", asked.message)
         due = [asked for asked in self._unseen.values() if now - asked.sent_at > AGAIN_SECONDS]
         open_now = len(self._unseen) + sum(workflow not in seen.ended for workflow in seen.begun)
-        room = min(MOST_A_ROUND, self.most_open - open_now, self.may_send() - (len(self.goals) - len(self._unsent)))
+        room = min(MOST_A_ROUND, self.most_open - open_now, self.may_send() - self.sent)
         fresh = [self._unsent.popleft() for _ in range(min(max(room, 0), len(self._unsent)))]
         for asked in [*due, *fresh]:
             asked.sent_at = now

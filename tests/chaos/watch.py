@@ -31,6 +31,7 @@ _FLIGHT: Final = (
     "SELECT count(*) FILTER (WHERE state = 'open'), count(*) FILTER (WHERE state = 'claimed') "
     "FROM inbox WHERE state IN ('open', 'claimed')"
 )
+_OWNERS: Final = "SELECT DISTINCT owner FROM inbox WHERE state = 'claimed'"
 _CLAIMS: Final = "SELECT count(*) FROM inbox WHERE state = 'claimed' AND owner LIKE %s"
 _EVENTS: Final = (
     "SELECT id, originator_id, originator_version, topic FROM stored_events WHERE id > %s ORDER BY id LIMIT %s"
@@ -117,6 +118,10 @@ class Watch:
         ((opened, claimed),) = await self.rows(_FLIGHT)
         await self.look()
         return Flight(len(self.seen.begun) - len(self.seen.ended), opened, claimed)
+
+    async def claiming(self) -> list[str]:
+        """The owners of claims."""
+        return [owner for (owner,) in await self.rows(_OWNERS)]
 
     async def claims_of(self, process_id: int) -> int:
         """Claims that a process holds."""
