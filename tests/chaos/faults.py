@@ -8,7 +8,6 @@ reads from the database, after the blow, whether it still did.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable

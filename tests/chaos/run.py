@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,6 +30,8 @@ MINUTES: Final = 90.0
 def main() -> int:
     """Run, print, and say by the exit code whether anything is wrong."""
     given = arguments()
+    # Asked to end, it ends what it started, as on Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = given.seed if given.seed is not None else random.SystemRandom().randrange(1_000_000)
     folder = Path(given.out) if given.out else Path(tempfile.mkdtemp(prefix="handrail-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
