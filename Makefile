@@ -83,7 +83,7 @@ chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they 
 	@$(PYTHON) -m tests.chaos.run $(ARGS)
 
 .PHONY: bench
-bench: $(BENCH_STAMP) ## Measure Handrail and its peers on the same work, and print ratios
+bench: $(BENCH_STAMP) $(SERVERS_STAMP) ## Measure Handrail and its peers on the same work, and print ratios
 	$(BENCH_VENV)/bin/python -m tests.benchmarks.run $(ARGS)
 
 # --------------------------------------------------------------------------------------------------------- set-up

@@ -29,7 +29,11 @@ _PERCENT: Final = 100.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is measured. `times` is how many long workflows, `waiting` and `blocked` how many that wait."""
+    """How much is measured. `times` is how many long workflows, `waiting` and `blocked` how many that wait.
+
+    `goals` are those that wait in their queue, `chains_at_rest` those that run alone on the real stack, where
+    `soak_seconds` is how long memory is watched.
+    """
 
     seconds: float
     rounds: int
@@ -38,11 +42,14 @@ class Plan:
     waiting: int
     blocked: int
     rest_seconds: float
+    goals: int = 5_000
+    chains_at_rest: int = 60
+    soak_seconds: float = 600.0
 
-    def with_options(self, *, seconds: float | None, rounds: int | None) -> Plan:
-        """The plan with what was asked for on the command line."""
-        plan = self if seconds is None else replace(self, seconds=seconds)
-        return plan if rounds is None else replace(plan, rounds=rounds)
+    def with_options(self, **options: float | None) -> Plan:
+        """The plan with what was asked for on the command line; None is what was not."""
+        asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        return replace(self, **asked)
 
 
 # --- chain5, beside the peers ---------------------------------------------------------------------------------------
@@ -58,11 +65,11 @@ def chains(report: Report, folder: Path, plan: Plan) -> None:
         for what in order:
             if what in PEERS:
                 figures = _peer(what, folder, workflows[what])
-                _keep(report, what, ON, figures)
+                keep(report, what, ON, figures)
             else:
                 figures = _ours(folder, plan.seconds, views=what == ON)
                 report.notes["synchronous of handrail"] = figures["synchronous"]
-                _keep(report, OURS, what, figures)
+                keep(report, OURS, what, figures)
     _compare(report)
 
 
@@ -108,7 +115,7 @@ def aging(report: Report, folder: Path, plan: Plan) -> None:
     """The last steps of a long workflow against its first."""
     options = ["--steps", str(plan.steps), "--times", str(plan.times)]
     figures = json_of("-m", "tests.benchmarks.aging", _fresh(folder), *options)
-    _keep(report, OURS, "aging", figures)
+    keep(report, OURS, "aging", figures)
     parts = (
         f"{figures['first_ms_a_step']} ms a step, then {figures['last_ms_a_step']} ms; "
         f"each workflow: {', '.join(map(str, figures['ratios']))}"
@@ -126,7 +133,7 @@ def approve(report: Report, folder: Path, plan: Plan) -> None:
     if ended.code != 0 or "[step] decide=ok" not in ended.output:
         raise ProgramFailed(f"approve ended with {ended.code}: {ended.errors or ended.output}")
     figures = {"wall_seconds": ended.wall_seconds, "peak_mebibytes": ended.peak_mebibytes, **filled}
-    _keep(report, OURS, "approve", figures)
+    keep(report, OURS, "approve", figures)
     name = f"approve one of {filled['waiting']} waiting"
     report.figures.append(Figure(f"{name}: time", ended.wall_seconds, 2.0, better="lower", unit=" s"))
     report.figures.append(Figure(f"{name}: memory", ended.peak_mebibytes, 200.0, better="lower", unit=" MB"))
@@ -141,12 +148,13 @@ def rest(report: Report, folder: Path, plan: Plan) -> None:
         with running("-m", "tests.benchmarks.resting", home) as process:
             cpu_share(process, _SETTLE_SECONDS)
             share = cpu_share(process, plan.rest_seconds) * _PERCENT
-        _keep(report, OURS, f"rest, {blocked} blocked", {"core_percent": share})
+        keep(report, OURS, f"rest, {blocked} blocked", {"core_percent": share})
         name = f"at rest, {blocked} blocked: of a core"
         report.figures.append(Figure(name, share, 2.0, better="lower", unit=" %"))
 
 
-def _keep(report: Report, who: str, what: str, figures: dict[str, Any]) -> None:
+def keep(report: Report, who: str, what: str, figures: dict[str, Any]) -> None:
+    """Add a reading to the report, and show it as it is taken."""
     numbers = {name: value for name, value in figures.items() if isinstance(value, int | float)}
     report.add(Reading(who, what, numbers))
     print(f"{who:10} {what:18} {numbers}", file=sys.stderr, flush=True)

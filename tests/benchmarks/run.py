@@ -1,9 +1,12 @@
 """`make bench`: Handrail and its peers on the same work, in turn, in one run; then what only Handrail is asked.
 
     python -m tests.benchmarks.run [--quick] [--json FILE] [--only WORDS] [--folder FOLDER] [--rounds N] [--seconds N]
+        [--soak N]
 
 Prints one table of ratios with their floors and aims, and ends with 1 where a floor is missed, with 2 where something
-could not be measured. `--quick` is for a short look: the floors hold for the full run.
+could not be measured. `--quick` is for a short look: the floors hold for the full run. The parts on the real stack
+(`stack`, `growing`, `soak`, `quiet`) start a private PostgreSQL and a private RabbitMQ from the machine's programs;
+`soak` takes ten minutes, or as long as `--soak` says.
 """
 
 from __future__ import annotations
@@ -19,13 +22,24 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import readings
+from tests.benchmarks import readings, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
 
 FULL: Final = Plan(seconds=20.0, rounds=2, steps=10_000, times=3, waiting=100_000, blocked=1_000, rest_seconds=20.0)
-QUICK: Final = Plan(seconds=3.0, rounds=1, steps=3_000, times=1, waiting=2_000, blocked=200, rest_seconds=5.0)
+QUICK: Final = Plan(
+    seconds=3.0,
+    rounds=1,
+    steps=3_000,
+    times=1,
+    waiting=2_000,
+    blocked=200,
+    rest_seconds=5.0,
+    goals=2_000,
+    chains_at_rest=30,
+    soak_seconds=20.0,
+)
 
 Part = Callable[[Report, Path, Plan], None]
 
@@ -34,6 +48,10 @@ PARTS: Final[dict[str, Part]] = {
     "aging": readings.aging,
     "approve": readings.approve,
     "rest": readings.rest,
+    "stack": stack.stack,
+    "growing": stack.growing,
+    "soak": stack.soak,
+    "quiet": stack.quiet,
 }
 
 
@@ -41,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what is asked for; the exit code."""
     given = _parser().parse_args(arguments)
     plan = QUICK if given.quick else FULL
-    plan = plan.with_options(seconds=given.seconds, rounds=given.rounds)
+    plan = plan.with_options(seconds=given.seconds, rounds=given.rounds, soak_seconds=given.soak)
     report = Report(notes=_notes(quick=given.quick))
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="handrail-bench-", dir=given.folder) as folder:
@@ -72,6 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part only; repeatable")
     parser.add_argument("--folder", type=Path, help="where the databases are made; by default the system's")
     parser.add_argument("--seconds", type=float, help="seconds a reading")
+    parser.add_argument("--soak", type=float, help="seconds over which the memory of serving processes is watched")
     parser.add_argument("--rounds", type=int, help="how often each is measured, in turn")
     return parser
 
