@@ -10,7 +10,7 @@ import contextlib
 import os
 import re
 import resource
-import time
+import select
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +174,7 @@ def _children_seconds() -> float:
 
 def rest_for(seconds: float) -> None:
     """Do nothing for so long, while others are watched."""
-    time.sleep(seconds)
+    select.select([], [], [], seconds)
 
 
 def _cpu_seconds(process_id: int) -> float:
