@@ -47,12 +47,15 @@ _log: Final = logging.getLogger("handrail.consumers")
 
 HEARTBEAT_SECONDS: Final = 15
 _CONNECT_SECONDS: Final = 10.0
-_ANSWER_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
 _SETTLED_SECONDS: Final = 5.0
 _READ_BYTES: Final = 1_048_576
 
-_UNFIT: Final = (ChannelAccessRefused, ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed)
+UNFIT: Final = (ChannelAccessRefused, ChannelLockedResource, ChannelNotFoundEntity, ChannelPreconditionFailed)
+"""What a channel is closed with where a queue or a right is missing."""
+REFUSED: Final = ChannelAccessRefused
+"""What it is closed with where it is the right."""
 
 
 class AmqpConsumer:
@@ -164,7 +167,7 @@ class AmqpConsumer:
 
     async def _connected(self) -> str:
         """One connection, from its beginning to its end; why it ended."""
-        link = _Link(self.address.dialled(self._name, self._heartbeat_seconds))
+        link = Link(self.address.dialled(self._name, self._heartbeat_seconds))
         serving: list[asyncio.Task[None]] = []
         try:
             await link.open()
@@ -188,7 +191,7 @@ class AmqpConsumer:
             for line in self._lines.values():
                 line.found(QueueState.DISCONNECTED, detail)
 
-    async def _serve(self, line: Line, link: _Link) -> None:
+    async def _serve(self, line: Line, link: Link) -> None:
         """One channel after another for one queue, as long as the connection lives."""
         loop = asyncio.get_running_loop()
         backoff = Backoff(self._chance)
@@ -200,7 +203,7 @@ class AmqpConsumer:
             channel = _Channel(line, link, self._prefetch[line.queue], self._fresh_tag)
             try:
                 detail = await channel.serve()
-            except _UNFIT as error:
+            except UNFIT as error:
                 detail = str(error)
                 if line.health.detail != detail:
                     _log.error(
@@ -230,7 +233,7 @@ class AmqpConsumer:
 class _Channel:
     """One channel, for one queue, while it lives."""
 
-    def __init__(self, line: Line, link: _Link, prefetch: int, fresh_tag: Callable[[], str]) -> None:
+    def __init__(self, line: Line, link: Link, prefetch: int, fresh_tag: Callable[[], str]) -> None:
         self._line = line
         self._link = link
         self._prefetch = prefetch
@@ -252,11 +255,11 @@ class _Channel:
         self._channel = channel = await self._link.open_channel()
         channel.closing.add_done_callback(self._closed)
         channel.on_consumer_cancel_callbacks.add(self._cancelled)
-        await within(_ANSWER_SECONDS, channel.basic_qos(prefetch_count=self._prefetch))
+        await within(ANSWER_SECONDS, channel.basic_qos(prefetch_count=self._prefetch))
         while True:
             line.moved.clear()
             if self._gone.done():
-                if isinstance(self._refused, _UNFIT):
+                if isinstance(self._refused, UNFIT):
                     raise self._refused
                 return self._gone.result()
             if line.letting_go:
@@ -276,13 +279,13 @@ class _Channel:
         self._tag = tag = self._fresh_tag()
         self._link.delivered[tag] = self._delivered
         self._tags.append(tag)
-        await within(_ANSWER_SECONDS, self._channel.basic_consume(self._line.queue, _unused, consumer_tag=tag))
+        await within(ANSWER_SECONDS, self._channel.basic_consume(self._line.queue, unused, consumer_tag=tag))
         self._line.consumed = True
         self._line.found(QueueState.CONSUMING)
 
     async def _cancel(self) -> None:
         tag, self._tag = self._tag, None
-        await within(_ANSWER_SECONDS, self._channel.basic_cancel(tag))
+        await within(ANSWER_SECONDS, self._channel.basic_cancel(tag))
         self._line.consumed = False
 
     def _tell(self) -> None:
@@ -386,11 +389,11 @@ class _Transport:
             self._transport.abort()
 
 
-async def _unused(_: DeliveredMessage) -> None:
+async def unused(_: DeliveredMessage) -> None:
     """What the library would call with a delivery; it never sees any."""
 
 
-class _Link:
+class Link:
     """One connection, while it lives."""
 
     def __init__(self, url: str) -> None:
@@ -423,7 +426,7 @@ class _Link:
     async def open_channel(self) -> Any:
         """A fresh channel. Raises TimeoutError, or whatever the library does."""
         channel = self._connection.channel(publisher_confirms=False)
-        await within(_ANSWER_SECONDS, channel.initialize())
+        await within(ANSWER_SECONDS, channel.initialize())
         return await channel.get_underlay_channel()
 
     def cut(self, why: str) -> None:

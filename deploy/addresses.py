@@ -44,6 +44,12 @@ def broker_address(settings: Settings) -> Address | None:
     return _address("broker", settings.broker, settings.broker_password_file, _BROKER_SCHEMES)
 
 
+def operator_address(settings: Settings) -> Address | None:
+    """The broker's address for whoever looks after dead letters: by default everybody's. Raises InputInvalid."""
+    own = _address("broker_operator", settings.broker_operator, settings.broker_operator_password_file, _BROKER_SCHEMES)
+    return own if own is not None else broker_address(settings)
+
+
 def management_address(settings: Settings) -> Address | None:
     """The address of the broker's management interface, or None. Raises InputInvalid where it is none."""
     return _address(

@@ -8,6 +8,7 @@ from typing import Final
 
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
 from consumers.limits import LIMITS_SCHEMA, LimitsCompanion
+from deploy.dead_acts import DEAD_ACTS_SCHEMA
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.numbering import LocalNumbers
@@ -35,6 +36,7 @@ SCHEMA: Final = (
     *PARKED_SCHEMA,
     *REMINDERS_SCHEMA,
     *TOKENS_SCHEMA,
+    *DEAD_ACTS_SCHEMA,
     *VIEWS_SCHEMA,
 )
 """The tables of all rooms: the store creates them with its own."""

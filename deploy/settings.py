@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     """Where RabbitMQ is: `amqps://user@host:port/vhost`, with `cafile`, `certfile` and `keyfile` for TLS."""
     broker_password_file: Path | None = None
     """A file with the broker's password, for an address without one."""
+    broker_operator: SecretStr | None = None
+    """The broker as the login that looks after dead letters; by default as `broker`. For `handrail dead`."""
+    broker_operator_password_file: Path | None = None
+    """A file with the operator's password, for an address without one."""
     broker_management: SecretStr | None = None
     """Where RabbitMQ's management interface is: `https://user@host:port`; for administrators and `doctor`."""
     broker_management_password_file: Path | None = None
@@ -58,6 +62,8 @@ class Settings(BaseSettings):
     """How long code that was told to stop is waited for before its attempt is recorded as timed out."""
     closing_grace_seconds: float = Field(default=5.0, ge=0.0, le=3_600.0)
     """How long attempts may go on when the process is asked to end."""
+    definition_patience_seconds: float = Field(default=10.0, ge=0.0, le=3_600.0)
+    """How long a step whose definition this process lacks waits for another one before its workflow says so."""
     workflows_held: int = Field(default=2_048, ge=1, le=1_000_000)
     """Workflows that stay in memory between decisions."""
     standby_poll_seconds: float = Field(default=0.1, ge=0.01, le=60.0)

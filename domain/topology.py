@@ -45,6 +45,11 @@ UNROUTED_QUEUE: Final = f"{PREFIX}unrouted"
 DEAD_COMMANDS_QUEUE: Final = f"{PREFIX}dead.commands"
 """Where what came to an activity queue and is no step command stays until a person looks: the others are consumed."""
 
+ACTIVITY_PREFIX: Final = f"{PREFIX}activity."
+"""Names of activity queues begin with it."""
+DEAD_PREFIX: Final = f"{PREFIX}dead."
+"""Names of dead queues begin with it."""
+
 GOAL_KEY: Final = "goal"
 CONTROL_KEY: Final = "control"
 OUTCOME_KEY: Final = "outcome"
@@ -136,7 +141,14 @@ INTAKES: Final = (
 
 def activity_queue(queue: str) -> str:
     """The queue that carries the commands of the activity types that declare `queue`."""
-    return f"{PREFIX}activity.{check_name(queue, 'queue')}"
+    return f"{ACTIVITY_PREFIX}{check_name(queue, 'queue')}"
+
+
+def binding_of(queue: str) -> Binding | None:
+    """How messages come to a queue that is worked on; None where the queue is none of those."""
+    if queue.startswith(ACTIVITY_PREFIX):
+        return Binding(COMMANDS_EXCHANGE, queue, queue.removeprefix(ACTIVITY_PREFIX))
+    return next((one for one in INTAKES if one.queue == queue), None)
 
 
 def dead_queue(queue: str) -> str:
@@ -146,7 +158,7 @@ def dead_queue(queue: str) -> str:
     """
     if not queue.startswith(PREFIX):
         raise InputInvalid(f"queue {queue[:80]!r} is none of Handrail's: their names begin with {PREFIX!r}")
-    return f"{PREFIX}dead.{queue.removeprefix(PREFIX)}"
+    return f"{DEAD_PREFIX}{queue.removeprefix(PREFIX)}"
 
 
 def listener_queue(name: str) -> str:

@@ -251,7 +251,7 @@ class AmqpPublisher:
             message_id=message.message_id,
             timestamp=datetime.now(UTC),
             message_type=message.type or None,
-            user_id=message.user_id or self.address.login or None,
+            user_id=(self.address.login if message.user_id is None else message.user_id) or None,
             app_id=self._application,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from deploy.cli import (
+    dead_commands,
     decide_commands,
     keep_commands,
     look_commands,
@@ -50,6 +51,7 @@ for _commands in (
     look_commands,
     operate_commands,
     reconcile_command,
+    dead_commands,
     keep_commands,
     migrate_command,
     token_commands,

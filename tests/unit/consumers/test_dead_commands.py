@@ -16,7 +16,7 @@ from domain.messages.faults import outgoing_fault
 from domain.ports import Command
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
-from domain.topology import activity_queue, dead_queue
+from domain.topology import DEAD_EXCHANGE, activity_queue, dead_queue
 from domain.transport import Delivery
 from domain.triggers import DeadLetterCommand
 from tests.unit.consumers.stage import BEGINNING, LEASE_SECONDS, OWNER, DatabaseClock, Workshop, open_inbox, rows
@@ -69,7 +69,8 @@ class Morgue:
 
     def dead(self, command: Command, **changes: Any) -> Delivery:
         death = {"reason": "delivery_limit", "queue": activity_queue("default"), "exchange": "handrail.commands"}
-        return self.post.delivery(command, queue=DEAD_QUEUE, **{"headers": {"x-death": [death]}, **changes})
+        given = {"exchange": DEAD_EXCHANGE, "routing_key": activity_queue("default"), "headers": {"x-death": [death]}}
+        return self.post.delivery(command, queue=DEAD_QUEUE, **{**given, **changes})
 
     @property
     def told(self) -> list[tuple[str, object]]:
@@ -80,7 +81,10 @@ async def test_a_command_that_the_broker_gave_up_is_told_to_its_workflow(store: 
     morgue = Morgue(store)
     command = morgue.scheduled()
     await morgue.intake([morgue.dead(command)])
-    reason = "given_up: the broker gave it up: delivery_limit"
+    reason = (
+        "delivered_too_often: it was delivered 10 times, and nobody settled it: its consumers died, or lost their "
+        "connection"
+    )
     assert morgue.told == [("wf_1", DeadLetterCommand(step="a", kind="run", attempt=1, reason=reason))]
     assert morgue.post.acknowledged == [command.message_id]
     (request,) = morgue.shop.decisions.requests
@@ -136,7 +140,9 @@ async def test_what_was_never_scheduled_harms_nobody_and_is_parked(store: Workfl
     assert morgue.told == []
     assert [fault.fault for fault in morgue.parked] == ["not_json", "command_unknown", "conflict", "command_unknown"]
     assert {fault.delivery.queue for fault in morgue.parked} == {"handrail.commands"}
-    assert all("delivery_limit; it came from handrail.activity.default" in fault.reason for fault in morgue.parked)
+    assert all(
+        "lost their connection; it came from handrail.activity.default" in fault.reason for fault in morgue.parked
+    )
     assert len(morgue.post.acknowledged) == 4
     assert rows(store)["wf_1"] == ("open", None)
 

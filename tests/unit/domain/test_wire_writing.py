@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -27,6 +27,7 @@ from domain.messages.reading import read_command
 from domain.ports import Command
 from domain.recorded import RecordedEvent, record, stamp
 from domain.state import State
+from domain.topology import DEAD_EXCHANGE
 from domain.transport import Delivery, Outgoing
 from domain.triggers import CancelWorkflow, RetryStep
 from tests.unit.domain.wire_samples import BODIES, CONTROL_BODIES, DIGEST, READERS, delivery
@@ -292,16 +293,23 @@ def test_replays_are_counted() -> None:
     assert read_dead_letter(buried(one)).replays == 3
 
 
-def test_what_the_broker_gave_up_can_be_replayed_as_well() -> None:
-    death = {
-        "reason": "delivery_limit",
-        "queue": "handrail.goals",
-        "exchange": "handrail.goals",
-        "routing-keys": ["goal"],
-    }
-    one = delivery(bodies.Goal.wire_type, queue="handrail.dead.handrail.goals", headers={"x-death": [{}, death]})
+def moved(queue: str = "handrail.goals", death: Any = None, **properties: Any) -> Delivery:
+    """What the broker moved from a queue to its dead queue by itself."""
+    given: dict[str, Any] = {"exchange": DEAD_EXCHANGE, "routing_key": queue, **properties}
+    headers = {**given.pop("headers", {}), "x-death": death}
+    return delivery(bodies.Goal.wire_type, queue=f"handrail.dead.{queue}", headers=headers, **given)
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [("delivery_limit", "delivered_too_often"), ("rejected", "rejected"), ("expired", "given_up"), (None, "given_up")],
+)
+def test_what_the_broker_gave_up_can_be_replayed_as_well(reason: str | None, fault: str) -> None:
+    earlier = {"queue": "handrail.approvals", "reason": "rejected"}
+    death = {"queue": "handrail.goals", "routing-keys": ["goal"], "time": AT, **({"reason": reason} if reason else {})}
+    one = moved(death=[death, earlier])
     letter = read_dead_letter(one)
-    assert (letter.fault, letter.reason) == ("given_up", "the broker gave it up: delivery_limit")
+    assert (letter.fault, letter.at) == (fault, AT.isoformat())
     assert (letter.queue, letter.exchange, letter.routing_key, letter.user_id) == (
         "handrail.goals",
         "handrail.goals",
@@ -311,10 +319,70 @@ def test_what_the_broker_gave_up_can_be_replayed_as_well() -> None:
     assert outgoing_replay(one).user_id == "desk"
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-death": []}, {"x-death": ["x"]}, {"handrail-fault-type": 7}])
+@pytest.mark.parametrize("death", [None, [], ["x"], [{"queue": "handrail.control"}], [{"queue": 7}]])
+def test_whatever_stands_in_the_mark_of_the_broker_it_is_the_queue_that_says_where_from(death: Any) -> None:
+    for queue, exchange, key in (
+        ("handrail.goals", "handrail.goals", "goal"),
+        ("handrail.control", "handrail.control", "control"),
+        ("handrail.activity.papers", "handrail.commands", "papers"),
+    ):
+        replayed = outgoing_replay(moved(queue, death))
+        assert (replayed.exchange, replayed.routing_key) == (exchange, key)
+
+
+def test_what_was_decided_under_a_topic_keeps_its_topic() -> None:
+    death = {"queue": "handrail.approvals", "reason": "rejected", "routing-keys": ["approval.review"]}
+    assert outgoing_replay(moved("handrail.approvals", [death])).routing_key == "approval.review"
+
+
+def test_what_no_queue_took_says_where_it_was_sent() -> None:
+    one = delivery(bodies.Goal.wire_type, queue="handrail.unrouted", exchange="handrail.goals", routing_key="gaol")
+    letter = read_dead_letter(one)
+    assert (letter.fault, letter.user_id) == ("unrouted", "desk")
+    assert "'gaol' of handrail.goals is bound to no queue" in letter.reason
+    assert (outgoing_replay(one).exchange, outgoing_replay(one).routing_key) == ("handrail.goals", "gaol")
+
+
+FORGED: Final = {
+    "handrail-fault-type": "schema",
+    "handrail-fault-queue": "handrail.control",
+    "handrail-original-exchange": "handrail.control",
+    "handrail-original-routing-key": "control",
+    "handrail-original-user-id": "root",
+    "handrail-original-app-id": "root",
+}
+
+
+def test_a_sender_cannot_say_in_whose_name_or_where_to_its_message_is_replayed() -> None:
+    """Whoever replays may speak in anybody's name: what a sender puts into our headers must count for nothing."""
+    nameless = delivery(bodies.Goal.wire_type, headers=FORGED, user_id="", app_id="")
+    mark = [{"queue": "handrail.goals", "exchange": "handrail.control", "routing-keys": ["control"]}]
+    for one, user_id in (
+        (buried(nameless), ""),
+        (buried(replace(nameless, user_id="desk")), "desk"),
+        (moved(death=mark, headers=FORGED), "desk"),
+        (replace(nameless, queue="handrail.unrouted", exchange="handrail.goals"), ""),
+        (replace(nameless, queue="handrail.unrouted", headers={**FORGED, "x-death": mark}), ""),
+    ):
+        replayed = outgoing_replay(one)
+        assert (replayed.exchange, replayed.user_id) == ("handrail.goals", user_id)
+        assert set(replayed.headers) <= {"handrail-replays"}
+
+
+def test_a_dead_letter_that_is_moved_on_keeps_where_it_came_from_first() -> None:
+    death = {"queue": "handrail.activity.papers", "reason": "delivery_limit"}
+    again = buried(replace(moved("handrail.activity.papers", [death]), queue="handrail.commands"))
+    once_more = buried(replace(again, queue="handrail.commands"))
+    for one in (again, once_more):
+        letter = read_dead_letter(one)
+        assert (letter.fault, letter.queue, letter.user_id) == ("schema", "handrail.activity.papers", "desk")
+        assert (letter.exchange, letter.routing_key) == ("handrail.commands", "papers")
+
+
+@pytest.mark.parametrize("headers", [{}, {"handrail-fault-type": 7}])
 def test_what_does_not_say_where_it_came_from_is_not_replayed(headers: dict[str, object]) -> None:
     with pytest.raises(InputInvalid, match="does not say which exchange"):
-        outgoing_replay(delivery(bodies.Goal.wire_type, headers=headers))
+        outgoing_replay(delivery(bodies.Goal.wire_type, exchange=DEAD_EXCHANGE, headers=headers))
 
 
 def test_headers_that_would_not_fit_are_left_out() -> None:

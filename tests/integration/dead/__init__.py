@@ -1,0 +1,1 @@
+"""Dead letters on a real broker: why they are there, and the ways back."""
