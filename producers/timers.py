@@ -164,11 +164,25 @@ class Timer:
         self._next = await self._earliest()
         return woken
 
-    async def wake_definitions(self) -> int:
-        """Wake the workflows that wait for a definition: this process may have it."""
-        rows = await self._rows("definition IS NOT NULL", ())
-        await self._wake([row[0] for row in rows], self._clock(), "start-up")
-        return len(rows)
+    async def wake_definitions(self, known: Collection[str] | None = None) -> list[str]:
+        """Wake the workflows that wait for a definition which this process may have; which they are.
+
+        `known` are those it has, as "name version"; None: it wakes all that wait for any.
+        """
+        names = () if known is None else tuple(known)
+        where = "definition IS NOT NULL" if known is None else f"definition IN ({', '.join('?' * len(names))})"
+        rows = await self._rows(where, names) if names or known is None else []
+        found = [workflow_id for workflow_id, _ in rows]
+        await self.wake(found, "definition loaded")
+        return found
+
+    async def wake(self, workflow_ids: Sequence[str], cause: str) -> None:
+        """Have workflows look where they stand; one that cannot be moved holds up no other. Raises StoreUnavailable."""
+        for answer in await self._wake(workflow_ids, self._clock(), cause):
+            if isinstance(answer, HandrailError) and not isinstance(answer, StoreUnavailable):
+                _log.warning("%s: a workflow could not be woken: %s", cause, answer)
+            elif isinstance(answer, BaseException):
+                raise answer
 
     async def _wake(self, workflow_ids: Sequence[str], at: datetime, cause: str) -> list[Decided | BaseException]:
         requests = [Request(workflow_id, Wake(), at, cause, ENGINE) for workflow_id in workflow_ids]

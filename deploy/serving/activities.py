@@ -75,6 +75,7 @@ class ActivitiesRole:
             bounds=_bounds(settings, attempts),
         )
         self.room = WaitingRoom(parts.claims, self.runner, aside=parts.aside, digests=True)
+        self.room.missing = parts.awaited.missing
         self.intake = CommandIntake(self.room, self.runner.activities, bury=parts.burial.bury)
         self.intake.long_queues = frozenset(activity_queue(name) for name in served.long)
         self._leases = LeaseKeeper(parts.claims, self.runner, aside=parts.aside)
@@ -87,7 +88,11 @@ class ActivitiesRole:
         """What the process consumes and runs for it."""
         return Role(
             queues={activity_queue(name): (self.intake, self._prefetch) for name in self._served.queues},
-            loops={"waiting room": self.intake.run, "leases": self._leases.run},
+            loops={
+                "waiting room": self.intake.run,
+                "leases": self._leases.run,
+                "awaited definitions": self._parts.awaited.run,
+            },
             drained=self._drained,
         )
 

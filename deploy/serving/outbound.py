@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from consumers.backlogs import Backlogs, Sorted
@@ -45,7 +45,8 @@ class Outbound:
 
     `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep; `straight` is for
     the inbox of a process that decides, so that its commands need not wait for the relay; `outstanding` reconciles, and
-    asks again for approvals: `outstanding.remind` is part of the timer's role.
+    asks again for approvals: `outstanding.remind` is part of the timer's role. `missing` hears of workflows whose
+    commands nobody claims in a queue that no definition loaded here declares.
     """
 
     def __init__(  # noqa: PLR0913 - what a process has of its store, and its way out
@@ -73,6 +74,8 @@ class Outbound:
         self._backlogs = Backlogs(store, claims)
         self._budget = Budget(REISSUED_A_SECOND)
         self._foreign = foreign_queues(definitions)
+        self._queues = {one.queue for definition in definitions for one in definition.activities.values()}
+        self.missing: Callable[[Collection[str]], None] = _nobody
         self.sender = BrokerSender(publisher, foreign=self._is_foreign, handed_over=self._hand_over)
         self.announcer = BrokerAnnouncer(publisher)
         self.straight = StraightSender(self.sender, self._give_back)
@@ -108,6 +111,8 @@ class Outbound:
 
     async def reissue(self, rows: Sequence[OpenRow]) -> Reissued:
         """Send open commands again, except those that merely wait in a queue; none where there is no broker."""
+        if strange := {row.workflow_id for row in rows if row.queue not in self._queues}:
+            self.missing(strange)
         found = await self._aside(lambda: self._sorted(rows))
         issue = found.issue[: self._budget.take(len(found.issue))]
         issued = await self.issue(issue) if issue else []
@@ -181,6 +186,10 @@ def foreign_queues(definitions: Iterable[Definition]) -> frozenset[str]:
     return frozenset(
         declared.queue for definition in definitions for declared in definition.activities.values() if declared.foreign
     )
+
+
+def _nobody(_: Collection[str]) -> None:
+    """Nobody asks which definitions are missing."""
 
 
 def _told_by_heartbeats(_workflow_id: str, _event: StoppingBegan) -> None:

@@ -17,6 +17,7 @@ from consumers.redaction import Redactor
 from deploy.addresses import Address, broker_address, needed, store_address
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
+from deploy.serving.awaited import AwaitedDefinitions
 from deploy.serving.health import Health
 from deploy.serving.outbound import Outbound
 from deploy.settings import Settings
@@ -30,7 +31,7 @@ from domain.store.turns import Turns
 from producers.publisher import AmqpPublisher
 from producers.reminders import RemindersCompanion
 from producers.signals import Signals, SignalsCompanion
-from producers.timers import TimersCompanion
+from producers.timers import Timer, TimersCompanion
 
 
 class Parts:
@@ -82,6 +83,14 @@ class Parts:
         )
         if settings.straight:
             self.inbox.straight = self.outbound.straight
+        self.awaited = AwaitedDefinitions(
+            claims=self.claims,
+            timer=Timer(store=store, decider=self.turns, clock=clock, scope=lambda: None, aside=self.aside),
+            definitions=definitions,
+            patience_seconds=settings.definition_patience_seconds,
+            aside=self.aside,
+        )
+        self.outbound.missing = self.awaited.missing
         self.counts = IntakeCounts()
         self.vouching, self.operating = grants(settings, self.publisher.address.login)
         self.health = Health({"store": self._store_answers, "broker": self._broker_answers})

@@ -116,10 +116,9 @@ def timer(parts: Parts) -> Role:
 
     async def run() -> None:
         parts.timers.armed = timers.armed
-        await timers.wake_definitions()
         await asyncio.gather(timers.run(), _sweeping(parts, sweep), parts.outbound.outstanding.remind())
 
-    return Role(led={"timer": run})
+    return Role(led={"timer": run}, loops={"awaited definitions": parts.awaited.run})
 
 
 def projector(parts: Parts) -> Role:

@@ -94,7 +94,11 @@ class Deployment:
 
     def opened(self) -> WorkflowStore:
         """The store, for the test to look into."""
-        return open_postgres_store(self.database.url, definitions=self.definitions, schema=SCHEMA)
+        return self.opened_at(self.database.url)
+
+    def opened_at(self, url: str) -> WorkflowStore:
+        """The store, at this address."""
+        return open_postgres_store(url, definitions=self.definitions, schema=SCHEMA)
 
     @property
     def environment(self) -> dict[str, str]:

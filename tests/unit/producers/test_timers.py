@@ -158,8 +158,20 @@ async def test_who_waits_for_a_definition_is_woken_at_the_start(store: WorkflowS
     save(store, world.companion, decided(state, WaitStarted(step="", reason="definition")))
     world.at = LATER
     assert await world.timer.fire() == 0
-    assert await world.timer.wake_definitions() == 1
+    assert await world.timer.wake_definitions() == ["wf_1"]
     assert world.decisions.asked == [("wf_1", "Wake")]
+
+
+async def test_a_process_wakes_only_those_that_wait_for_what_it_has(store: WorkflowStore) -> None:
+    world = World(store)
+    for name, version in (("wf_1", "1"), ("wf_2", "2")):
+        state = due_at(name, None)
+        state.definition, state.definition_version = "review", version
+        state.waits[":definition"] = Wait("", "definition", BEGINNING)
+        save(store, world.companion, decided(state, WaitStarted(step="", reason="definition")))
+    assert await world.timer.wake_definitions(["review 2", "other 1"]) == ["wf_2"]
+    assert await world.timer.wake_definitions([]) == []
+    assert world.decisions.asked == [("wf_2", "Wake")]
 
 
 async def test_it_sleeps_until_the_next_instant_and_wakes_for_an_earlier_one(store: WorkflowStore) -> None:

@@ -1,0 +1,117 @@
+"""Definitions that one process has and another has not: who waits for one says so, and goes on when it is there."""
+
+from dataclasses import dataclass
+
+from deploy.serving.awaited import AwaitedDefinitions
+from producers.timers import Timer
+from tests.integration.outbound.conftest import Begin
+from tests.integration.outbound.recipes import CHAIN, LONELY
+from tests.integration.outbound.stage import Process, ScriptedBroker, running, until, utc_now
+from tests.integration.outbound.test_reissue import _Shifted
+
+PATIENCE_SECONDS = 10.0
+
+
+@dataclass
+class Clock:
+    seconds: float = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def awaited(process: Process, clock: Clock) -> AwaitedDefinitions:
+    return AwaitedDefinitions(
+        claims=process.claims,
+        timer=Timer(store=process.store, decider=process.turns, clock=utc_now, scope=lambda: None),
+        definitions=process.definitions,
+        patience_seconds=PATIENCE_SECONDS,
+        time=clock,
+    )
+
+
+def waiting(process: Process, name: str) -> bool:
+    return ":definition" in process.state(name).waits
+
+
+async def test_who_finds_nobody_says_so_once_and_goes_on_by_whoever_has_it(
+    begin: Begin, broker: ScriptedBroker
+) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    (name,) = await having.start(CHAIN)
+    clock = Clock()
+    lacking = awaited(without, clock)
+    lacking.missing([name])
+    assert await lacking.say_so() == 0
+    clock.seconds = PATIENCE_SECONDS
+    assert await lacking.say_so() == 1
+    assert waiting(without, name)
+    assert "definition 'chain' version '1' is not loaded" in without.state(name).waits[":definition"].detail
+    assert await lacking.go_on() == 0
+
+    assert await awaited(having, clock).go_on() == 1
+    assert not waiting(having, name)
+    await having.sweep.once()
+    assert broker.published.total() == 1, "its command is issued at once"
+    async with having.relaying(), running(having.work(broker)):
+        await until(lambda: having.ended([name]))
+
+
+async def test_what_somebody_claims_meanwhile_is_not_said_to_wait(begin: Begin) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    (name,) = await having.start(CHAIN)
+    clock = Clock()
+    lacking = awaited(without, clock)
+    lacking.missing([name])
+    having.claims.claim([f"{name}/s0/run/1"])
+    clock.seconds = PATIENCE_SECONDS
+    assert await lacking.say_so() == 0
+    assert not waiting(without, name)
+
+
+async def test_patience_grows_where_it_comes_again_so_that_histories_do_not_fill(begin: Begin) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    (name,) = await having.start(CHAIN)
+    clock = Clock()
+    lacking = awaited(without, clock)
+    said = []
+    for clock.seconds in range(100):
+        lacking.missing([name])
+        if await lacking.say_so():
+            said.append(clock.seconds)
+        await awaited(having, clock).go_on()
+    assert said == [10, 31, 72]
+
+
+async def test_what_came_here_is_soon_issued_again_for_others_and_not_without_end(
+    begin: Begin, broker: ScriptedBroker
+) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    await having.start(CHAIN, 2)
+    clock = Clock()
+    lacking = awaited(without, clock)
+    offered = []
+    for second in range(100):
+        clock.seconds = second
+        lacking.missing(["wf_000"])
+        if await lacking.offer():
+            offered.append(second)
+            await having.sweep.once()
+    assert offered == [1, 4, 9, 18, 29, 40, 51, 62]
+    assert broker.published == {"wf_000/s0/run/1": len(offered)}
+
+
+async def test_commands_in_a_queue_that_nothing_loaded_declares_are_missing_a_definition(begin: Begin) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    (name,) = await having.start(CHAIN)
+    heard: list[str] = []
+    without.outbound.missing = heard.extend
+    having.outbound.missing = heard.extend
+    with without.store.transaction("sweep") as cursor:
+        _Shifted(60.0).run(cursor)
+    await having.sweep.once()
+    assert heard == []
+    with without.store.transaction("sweep") as cursor:
+        _Shifted(3600.0).run(cursor)
+    await without.sweep.once()
+    assert heard == [name]
