@@ -1,8 +1,7 @@
 """One run: servers, processes, goals and faults together; then quiet, and the verdict.
 
-The last goals are held back until the faults have done their share: the load lasts as long as the plan. When everything
-has been asked for and every kind of fault has hit often enough, the faults end; whatever has not ended after the quiet
-time is stuck.
+Goals wait for the faults to do their share, and faults for the workflows to end: both last equally long. When all goals
+are sent and every kind of fault has hit often enough, the faults end; what has not ended after the quiet time is stuck.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +28,7 @@ from tests.chaos.faults import Injector
 from tests.chaos.figures import Report
 from tests.chaos.line import Ear, Mouth, listen
 from tests.chaos.moments import called_within
-from tests.chaos.plan import Kind, streams
+from tests.chaos.plan import Kind, Stream, streams
 from tests.chaos.service import AGAIN_SECONDS, Service, asked_for, bad_goals
 from tests.chaos.stage import DEFINITIONS, MODULE, TOPOLOGY, Stage
 from tests.chaos.watch import Watch
@@ -38,7 +37,9 @@ GLANCE_SECONDS: Final = 0.5
 TELL_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 60.0
 """What has not ended so long after the last fault is stuck."""
-RUN_UP: Final = 0.1
+AHEAD: Final = 0.1
+"""How far the share of the faults may be ahead of the share of the workflows that have ended."""
+RUN_UP: Final = 0.15
 """The share of the goals that may be asked for before the first fault has hit."""
 
 
@@ -98,7 +99,7 @@ class _Driver:
         self._mouth = Mouth(stage.vhost.url_of(stage.service), "chaos service")
         self._admin = Mouth(stage.vhost.url, "chaos administrator")
         self._faults_over, self._all_over = asyncio.Event(), asyncio.Event()
-        self._injector = Injector(stage, self._crew, self._watch, self._faults_over)
+        self._injector = Injector(stage, self._crew, self._watch, self._faults_over, self._may_strike)
         asked = asked_for(goals(given.workflows, chance), stage.service.name, given.seed)
         self._goals = {workflow: one.definition for workflow, one in asked.items()}
         self._ids = {*self._goals, *filter(None, (child_of(*one) for one in self._goals.items()))}
@@ -154,12 +155,17 @@ class _Driver:
         found = streams(hurried=self._given.hurried)
         return [self._injector.run(stream, self._given.seed) for stream in found]
 
-    def _share_of_faults(self) -> float:
-        """How much of their share the faults have done, by the kind that has done least."""
+    def _share_of_faults(self, kinds: Iterable[Kind] = Kind) -> float:
+        """How much of their share the faults of these kinds have done, by the kind that has done least."""
         if not self._given.hits_needed:
             return 1.0
         hits = self._injector.hits
-        return min(min(hits[kind], self._given.hits_needed) for kind in Kind) / self._given.hits_needed
+        return min(min(hits[kind], self._given.hits_needed) for kind in kinds) / self._given.hits_needed
+
+    def _may_strike(self, stream: Stream) -> bool:
+        """Faults keep pace with the load: the last of them hit when the last workflows are under way."""
+        ended = len(self._watch.seen.ended) / len(self._ids)
+        return self._share_of_faults(kind for kind, _, _ in stream.kinds) <= ended + AHEAD
 
     def _may_send(self) -> int:
         if self._stopped:

@@ -24,6 +24,7 @@ from tests.chaos.watch import Flight, Watch
 IN_FLIGHT_SECONDS: Final = 10.0
 """How long a fault waits for something to hit."""
 GLANCE_SECONDS: Final = 0.02
+AHEAD_SECONDS: Final = 0.2
 QUEUE_SECONDS: Final = 20.0
 AWAY_SECONDS: Final = 0.5
 HALF: Final = 0.5
@@ -48,6 +49,8 @@ class Injector:
     crew: Crew
     watch: Watch
     over: asyncio.Event
+    may_strike: Callable[[Stream], bool] = lambda _: True
+    """Whether a stream is not ahead of the load that it is for."""
     blows: list[Blow] = field(default_factory=list)
     lost: Counter[str] = field(default_factory=Counter)
     """Messages that were purged or deleted, by queue."""
@@ -65,6 +68,9 @@ class Injector:
         for fault in stream.faults(seed):
             if await called_within(self.over, fault.pause_seconds):
                 return
+            while not self.may_strike(stream):
+                if await called_within(self.over, AHEAD_SECONDS):
+                    return
             flight = await self._in_flight()
             if self.over.is_set():
                 return
