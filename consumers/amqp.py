@@ -39,7 +39,7 @@ from consumers.frames import HEARTBEAT_FRAME, Address, Frames
 from consumers.line import Limits, Line, Probe
 from consumers.tally import Settled, Settlement
 from domain.backoff import Backoff
-from domain.broker_address import BrokerAddress
+from domain.broker_address import BrokerAddress, broker_trouble
 from domain.errors import BrokerUnavailable
 from domain.transport import Delivery, Intake, LinkHealth, QueueHealth, QueueState
 
@@ -158,7 +158,7 @@ class AmqpConsumer:
             try:
                 detail = await self._connected()
             except Exception as error:  # noqa: BLE001 - whatever keeps us from the broker, we try again
-                detail = str(error) or type(error).__name__
+                detail = broker_trouble(error)
             if loop.time() - began > _SETTLED_SECONDS:
                 backoff.succeeded()
             self._note(connected=False, detail=detail)
@@ -422,6 +422,14 @@ class Link:
         deliver = self.delivered.get(address.consumer_tag)
         if deliver is not None:
             deliver(address.delivery_tag, delivery)
+
+    @property
+    def broker_version(self) -> str:
+        """What the broker says that it is; empty where it does not, or is not reached."""
+        transport = self._connection.transport
+        properties = getattr(transport.connection, "server_properties", None) if transport is not None else None
+        said = (properties or {}).get("version", "")
+        return said.decode(errors="replace") if isinstance(said, bytes) else str(said)
 
     async def open_channel(self) -> Any:
         """A fresh channel. Raises TimeoutError, or whatever the library does."""

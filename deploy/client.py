@@ -87,7 +87,12 @@ class Client:
         if (http_url is None) != (token is None) or (http_url is not None and store_url is not None):
             raise InputInvalid("a client looks into the store (store_url), or over HTTP (http_url and token): choose")
         self._publisher = AmqpPublisher(broker_url, name=name)
-        self._sending = Sending(self._publisher, chance=chance, again_after_seconds=again_after_seconds)
+        self._sending = Sending(
+            self._publisher,
+            chance=chance,
+            again_after_seconds=again_after_seconds,
+            why=lambda: self._publisher.health.detail,
+        )
         self._store_url = store_url
         self._lookout: Lookout | None = None if http_url is None else HttpLookout(http_url, token or "")
 

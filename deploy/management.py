@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
@@ -14,6 +16,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlsplit, urlunsplit
 import httpx
 
 from deploy.addresses import Address
+from domain.certificates import certificate_advice
 from domain.errors import BrokerUnavailable, BrokerUnfit, InputInvalid
 
 ANSWER_SECONDS: Final = 15.0
@@ -68,6 +71,13 @@ class Management:
         """The broker's version."""
         return str(self.get("overview")["rabbitmq_version"])
 
+    def clock(self) -> datetime | None:
+        """What time it is there, to the second; None where it does not say."""
+        try:
+            return parsedate_to_datetime(self._ask("GET", ("overview",)).headers["date"])
+        except (KeyError, ValueError):
+            return None
+
     def get(self, *path: str) -> Any:
         """What is there; raises BrokerUnfit where nothing is."""
         return self._ask("GET", path).json()
@@ -112,9 +122,11 @@ class Management:
                 f"the management interface at {self.shown} did not answer in time: see whether the broker is well"
             ) from error
         except httpx.TransportError as error:
+            words = " ".join(str(error).split()) or type(error).__name__
+            advice = certificate_advice(words, authority="cafile", client="certfile and keyfile")
             raise BrokerUnavailable(
-                f"the management interface at {self.shown} cannot be reached ({type(error).__name__}): is "
-                "rabbitmq_management enabled there, and HANDRAIL_BROKER_MANAGEMENT right?"
+                f"the management interface at {self.shown} cannot be reached ({words}): "
+                + (advice or "is rabbitmq_management enabled there, and HANDRAIL_BROKER_MANAGEMENT right?")
             ) from error
         if answer.status_code == httpx.codes.NOT_FOUND and absent:
             return answer

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import os
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
@@ -22,7 +24,13 @@ _MIDDLE_COLLECTIONS: Final = 100
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run to the end, on uvloop. What is in memory by then is never looked at for garbage again."""
+    """Run to the end, on uvloop. What is in memory by then is never looked at for garbage again.
+
+    What the libraries write of a connection that goes, Handrail says itself; HANDRAIL_DEBUG shows theirs too.
+    """
+    if not os.environ.get("HANDRAIL_DEBUG"):
+        for library in ("aiormq", "aio_pika"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)
     gc.freeze()
     gc.set_threshold(_VALUES_BETWEEN_COLLECTIONS, _YOUNG_COLLECTIONS, _MIDDLE_COLLECTIONS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

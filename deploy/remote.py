@@ -174,7 +174,9 @@ class RemoteRuntime:
     async def _until(self, message: Outgoing, look: Callable[[], Awaitable[Found | None]]) -> Found:
         publisher = self._opened_publisher()
         await publisher.start()
-        sent = await Sending(publisher).until(message, look, timeout_seconds=EFFECT_SECONDS)
+        sent = await Sending(publisher, why=lambda: publisher.health.detail).until(
+            message, look, timeout_seconds=EFFECT_SECONDS
+        )
         if sent.found is None:
             raise BrokerUnavailable(
                 f"the broker has the message {message.message_id}, and nobody has decided on it within "

@@ -52,9 +52,11 @@ class Sending:
         *,
         chance: Callable[[], float] = random.random,
         again_after_seconds: float = AGAIN_AFTER_SECONDS,
+        why: Callable[[], str] = lambda: "",
     ) -> None:
-        """`chance` spreads what many senders do at once."""
+        """`chance` spreads what many senders do at once; `why` says what keeps the publisher from the broker."""
         self._publisher = publisher
+        self._why = why
         self._chance = chance
         self._again_after_seconds = again_after_seconds
 
@@ -65,7 +67,7 @@ class Sending:
         """
         backoff = Backoff(self._chance)
         times = 0
-        said = "it has not answered yet"
+        said = ""
         try:
             async with asyncio.timeout(timeout_seconds):
                 while True:
@@ -88,7 +90,8 @@ class Sending:
                     await asyncio.sleep(backoff.failed())
         except TimeoutError:
             raise BrokerUnavailable(
-                f"message {message.message_id} was not confirmed within {timeout_seconds:g} s ({said}); "
+                f"message {message.message_id} was not confirmed within {timeout_seconds:g} s "
+                f"({said or self._why() or 'the broker has not answered yet'}); "
                 "send it again under the same message id: what was done is not done twice"
             ) from None
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+from domain.certificates import certificate_advice
 from domain.errors import InputInvalid
 
 _FILES: Final = frozenset({"cafile", "certfile", "keyfile"})
@@ -69,3 +70,10 @@ class BrokerAddress:
         parts = urlsplit(self._url)
         added = urlencode({"name": name, "heartbeat": heartbeat_seconds}, quote_via=quote)
         return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
+
+
+def broker_trouble(error: BaseException) -> str:
+    """What keeps us from the broker, in one line, and what to do about it where that is to be known from the words."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    advice = certificate_advice(words, authority="cafile", client="certfile and keyfile")
+    return f"{words}: {advice}" if advice else words

@@ -38,7 +38,7 @@ from pamqp.header import ContentHeader
 from yarl import URL
 
 from domain.backoff import Backoff
-from domain.broker_address import BrokerAddress
+from domain.broker_address import BrokerAddress, broker_trouble
 from domain.errors import BrokerUnavailable
 from domain.transport import LinkHealth, Outgoing, Published
 from producers.batch import ACCESS_REFUSED, NOT_FOUND, Batch, Refusal, Slot, Suspects, single_out
@@ -206,7 +206,7 @@ class AmqpPublisher:
             try:
                 detail = await self._connected()
             except Exception as error:  # noqa: BLE001 - whatever keeps us from the broker, we try again
-                detail = str(error) or type(error).__name__
+                detail = broker_trouble(error)
             if loop.time() - began > _SETTLED_SECONDS:
                 self._backoff.succeeded()
             pause = self._backoff.failed()

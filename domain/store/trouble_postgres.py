@@ -11,6 +11,7 @@ import psycopg
 from eventsourcing.domain import EventSourcingError
 from psycopg import errors
 
+from domain.certificates import certificate_advice
 from domain.errors import StoreError, StoreUnavailable, VersionConflict
 from domain.store import trouble as library
 
@@ -83,8 +84,14 @@ def trouble(error: BaseException, place: str) -> StoreError:
         state is None or state not in _WORDS
     ):
         return StoreError(_UNFIT.format(place=place, detail=detail))
-    words = _LOST if state is None else _WORDS.get(state) or _WORDS.get(state[:2]) or _OTHERWISE
+    words = _lost(detail) if state is None else _WORDS.get(state) or _WORDS.get(state[:2]) or _OTHERWISE
     return StoreUnavailable(f"store {place} {words.format(detail=detail)}")
+
+
+def _lost(detail: str) -> str:
+    """Words for a server that could not be reached; TLS has its own."""
+    advice = certificate_advice(detail, authority="sslrootcert", client="sslcert and sslkey")
+    return f"cannot be reached ({{detail}}); {advice}" if advice else _LOST
 
 
 def _detail(error: psycopg.Error) -> str:

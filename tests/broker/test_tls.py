@@ -72,6 +72,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[OwnBroker, 
         (ground.folder / "enabled_plugins").write_text(plugins, encoding="utf-8")
         broker.start()
         yield broker, port, folder
+        broker.leave()
     finally:
         ground.leave()
 
