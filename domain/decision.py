@@ -115,6 +115,9 @@ def activity_of(decision: Decision, step: StepState) -> ActivityType:
     return declared
 
 
+MAY_HAVE_RUN: Final = "the store was put back from a backup: it may have run in the time that was lost"
+"""Why a `once` activity is not run before a probe, or a person, has looked."""
+
 BUDGETED: Final = frozenset({"run", "plan"})
 """Kinds of attempts that a workflow's budget is for; undoing, probing and the artifact are never left undone for it."""
 
@@ -148,7 +151,7 @@ def schedule_attempt(
         yield from wait_for_budget(decision)
         return
     step_id = step.step if isinstance(step, Undoing) else step.id
-    number = state.numbers.get(step_id, 0) + 1
+    number = state.next_number(step_id)
     # A probe's time runs from when it is asked: the attempt that it asks about may have used up the step's own.
     first = decision.at if kind == "probe" else step.first_scheduled_at or decision.at
     yield e.StepScheduled(

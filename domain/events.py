@@ -62,7 +62,10 @@ class Undo(BaseModel):
 
 
 class WorkflowStarted(Event):
-    """A goal was accepted under a definition."""
+    """A goal was accepted under a definition.
+
+    `epoch` is the store's, where it is not the first; `doubted`: it may have begun before, in a time that was lost.
+    """
 
     goal: str
     definition: str
@@ -73,6 +76,8 @@ class WorkflowStarted(Event):
     deadline_at: datetime | None = None
     parent_workflow: str | None = None
     parent_step: str | None = None
+    epoch: int | None = None
+    doubted: bool | None = None
 
 
 class WorkflowForked(Event):
@@ -84,6 +89,7 @@ class WorkflowForked(Event):
     state: dict[str, Any]
     requested_by: str
     reason: str = ""
+    epoch: int | None = None
 
 
 # --- plan -----------------------------------------------------------------------------------------------------------
@@ -395,7 +401,7 @@ class WaitTimedOut(Event):
 
 
 class ChildStarted(Event):
-    """A step's child workflow is to begin."""
+    """A step's child workflow is to begin; `doubted`: it may have begun before, in a time that was lost."""
 
     step: str
     child_workflow: str
@@ -405,6 +411,7 @@ class ChildStarted(Event):
     generation: int = 1
     due_at: datetime | None = None
     on_timeout: OnTimeout | None = None
+    doubted: bool | None = None
 
 
 class ChildEnded(Event):
@@ -453,6 +460,19 @@ class WorkflowResumed(Event):
 
     by: str
     reason: str
+
+
+class WorkflowRestored(Event):
+    """The store was put back from a backup: what came after it is lost here, and may have happened in the world.
+
+    `ended` are the attempts that were under way in the backup. From here on each `once` step that has not settled is
+    asked about before it runs, and attempts are numbered beyond all that the lost time can have used.
+    """
+
+    epoch: int
+    by: str
+    reason: str
+    ended: tuple[str, ...] = ()
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------
@@ -582,6 +602,7 @@ STORED: Final[dict[tuple[str, int], type[Event]]] = {
     ("InterventionApplied", 1): InterventionApplied,
     ("WorkflowPaused", 1): WorkflowPaused,
     ("WorkflowResumed", 1): WorkflowResumed,
+    ("WorkflowRestored", 1): WorkflowRestored,
     ("StoppingBegan", 1): StoppingBegan,
     ("CompensationStarted", 1): CompensationStarted,
     ("CompensationScheduled", 1): CompensationScheduled,

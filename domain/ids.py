@@ -1,7 +1,9 @@
 """Derived ids: the same words always give the same id, so that a repeat meets what it repeats.
 
-Message id of a command: `workflow/step/kind/attempt`. Idempotency key: `workflow/step/kind`, the same for all attempts
-of one generation of a step; a retry with another input is a new generation and has a key of its own.
+Message id of a command: `workflow/step/kind/attempt`. An attempt's number holds the store's epoch, which a restore
+raises: ids of a time that was lost with its store are never given again. Idempotency key: `workflow/step/kind`, the
+same for all attempts of one generation of a step; a retry with another input is a new generation and has a key of its
+own.
 """
 
 from __future__ import annotations
@@ -22,6 +24,9 @@ _NAME = re.compile(NAME_PATTERN)
 # The engine's own steps. A leading underscore is outside NAME_PATTERN, so no author's step can meet them.
 PLAN_STEP: Final = "_plan"
 ARTIFACT_STEP: Final = "_artifact"
+
+EPOCH_ATTEMPTS: Final = 1_000_000
+"""How many attempt numbers an epoch has for each step. The first epoch is 1, its first attempt too."""
 
 _DIGEST_CHARACTERS = 26  # 130 bits in base32
 
@@ -84,6 +89,21 @@ def fork_workflow_id(source: str, version: int, salt: str) -> str:
 def message_id(workflow_id: str, step: str, kind: str, attempt: int) -> str:
     """Message id of the command for one attempt."""
     return f"{workflow_id}/{step}/{kind}/{attempt}"
+
+
+def next_attempt_number(known: int, epoch: int) -> int:
+    """Number of the attempt after `known` (0: there was none), in an epoch: higher than all of the epochs before."""
+    return (epoch - 1) * EPOCH_ATTEMPTS + attempts_made(known) + 1
+
+
+def attempts_made(number: int) -> int:
+    """How many attempts a step had with the one of this number."""
+    return number % EPOCH_ATTEMPTS
+
+
+def epoch_of(attempt: int) -> int:
+    """The epoch in which an attempt was scheduled."""
+    return attempt // EPOCH_ATTEMPTS + 1
 
 
 def parse_message_id(text: str) -> CommandId:

@@ -18,6 +18,9 @@ Every decision goes the same way (`domain.workflow`):
 Decide may refuse; apply may not. A trigger that does not fit is ignored with a reason (counted, logged, acknowledged)
 or, where a person sent it, refused by an event: every refusal is part of the record.
 
+One trigger comes before what fell due: that the store was put back from a backup. What is due in the backup may have
+been done in the time that was lost, so from that decision on nothing that may run but once runs unasked.
+
 The phases: a workflow plans and executes until all steps have settled, then finalises. `blocked` is what it is while it
 has open waits and nothing under way; `paused` while an operator holds it. A failed step or a cancellation begins
 `stopping`: nothing new is scheduled, commands nobody has claimed are revoked, every claimed attempt is waited for, and
@@ -46,6 +49,7 @@ from domain.triggers import (
     PauseWorkflow,
     RecordDecision,
     RecordOutcome,
+    RestoreWorkflow,
     ResumeWorkflow,
     RetryStep,
     SettleOutcome,
@@ -85,7 +89,7 @@ _OUTCOME, _LAPSE, _DEAD = observer.outcome, observer.lapse, observer.dead_letter
 _DECIDE, _SIGNAL, _CHILD = approval_wait.decide, observer.signal, observer.child_ended
 _RETRY, _SKIP, _SUPPLY, _SETTLE = intervention.retry, intervention.skip, intervention.supply, intervention.settle
 _EXTEND, _PAUSE, _RESUME, _CANCEL = intervention.extend, intervention.pause, intervention.resume, intervention.cancel
-_REFUSE, _ACCEPT = intervention.not_here, intervention.accept
+_REFUSE, _ACCEPT, _RESTORE = intervention.not_here, intervention.accept, intervention.restore
 
 
 def _go_on(_decision: Decision) -> Events:
@@ -130,6 +134,7 @@ _ROWS: Final[dict[type[Trigger], tuple[Cell, ...]]] = {
     PauseWorkflow:     (UNKNOWN, _PAUSE,   _PAUSE,   _PAUSE,   ALREADY,  _REFUSE,  _REFUSE,  _PAUSE,   _REFUSE,  _REFUSE,  _REFUSE,  _REFUSE),
     ResumeWorkflow:    (UNKNOWN, NOT_PAUSED, NOT_PAUSED, NOT_PAUSED, _RESUME, _REFUSE, _REFUSE, NOT_PAUSED, _REFUSE, _REFUSE, _REFUSE, _REFUSE),
     CancelWorkflow:    (UNKNOWN, _CANCEL,  _CANCEL,  _CANCEL,  _CANCEL,  ALREADY,  ALREADY,  _CANCEL,  _REFUSE,  _REFUSE,  _REFUSE,  _REFUSE),
+    RestoreWorkflow:   (UNKNOWN, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, OVER,     OVER,     OVER,     OVER),
 }
 # fmt: on
 

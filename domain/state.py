@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from domain.events import ApprovalRequested, Artifact, AttemptKind, Undo, WaitReason
 from domain.failures import Failure
-from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.ids import ARTIFACT_STEP, PLAN_STEP, next_attempt_number
 from domain.plan import OnTimeout, PlannedStep
 
 UndecidedKind = Literal["run", "compensate", "probe", "plan", "artifact", "child", "approval"]
@@ -128,7 +128,7 @@ class StepState:
 
     `undecided` holds the failure (and `undecided_kind` the kind) of an attempt whose consequence is still to be
     decided. `tries` counts attempts of this generation that count against the retry policy, `lapses` those that ended
-    without telling. `touched` says that an effect is not proven absent.
+    without telling. `cleared` is the generation whose outcome was settled since the workflow has been doubted.
     """
 
     id: str
@@ -159,6 +159,7 @@ class StepState:
     probe_tries: int = 0
     heard: HeardLate | None = None
     child: str | None = None
+    cleared: int = 0
 
 
 @dataclass(slots=True)
@@ -184,7 +185,10 @@ class Effect:
 
 @dataclass(slots=True)
 class Undoing:
-    """The effect being undone now: its attempts, retries and failures."""
+    """The effect being undone now: its attempts, retries and failures.
+
+    `cleared` says that a person has looked at it since the workflow has been doubted.
+    """
 
     step: str
     generation: int
@@ -197,6 +201,7 @@ class Undoing:
     live: Live | None = None
     undecided: Failure | None = None
     failed: bool = False
+    cleared: bool = False
 
 
 @dataclass(slots=True)
@@ -224,7 +229,8 @@ class Grant:
 class State:
     """The whole workflow. `head` is the digest of the last event; `version` its number.
 
-    `lapsed` holds the attempts given up for lost that may still report.
+    `lapsed` holds the attempts given up for lost that may still report. `epoch` is the store's at the workflow's
+    beginning or last restore; `doubted` says that it may have got further than this, in a time that was lost.
     """
 
     workflow_id: str
@@ -240,6 +246,8 @@ class State:
     parent_workflow: str | None = None
     parent_step: str | None = None
     forked_from: str | None = None
+    epoch: int = 1
+    doubted: bool = False
     started_at: datetime | None = None
     changed_at: datetime | None = None
 
@@ -323,6 +331,10 @@ class State:
         if ":budget" not in self.waits:
             return min(self.dues.values())
         return min((due for key, due in self.dues.items() if not key.startswith("retry:")), default=None)
+
+    def next_number(self, step: str) -> int:
+        """Number of the step's next attempt."""
+        return next_attempt_number(self.numbers.get(step, 0), self.epoch)
 
     @property
     def size(self) -> int:

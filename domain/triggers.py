@@ -20,10 +20,15 @@ class Trigger(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     by_person: ClassVar[bool] = False
+    before_what_is_due: ClassVar[bool] = False
 
 
 class StartWorkflow(Trigger):
-    """Accept a goal. The definition's version is the one in force where the goal is accepted."""
+    """Accept a goal. The definition's version is the one in force where the goal is accepted.
+
+    `epoch` is that of the store, where it is not the first; `doubted` says that the workflow may have begun before, in
+    a time that was lost with its store.
+    """
 
     type: Literal["start_workflow"] = "start_workflow"
     goal: str
@@ -35,6 +40,8 @@ class StartWorkflow(Trigger):
     deadline_at: datetime | None = None
     parent_workflow: str | None = None
     parent_step: str | None = None
+    epoch: int | None = None
+    doubted: bool | None = None
 
 
 class ForkWorkflow(Trigger):
@@ -47,6 +54,7 @@ class ForkWorkflow(Trigger):
     state: dict[str, Any]
     requested_by: str
     reason: str = ""
+    epoch: int | None = None
 
 
 class Answer(BaseModel):
@@ -207,6 +215,19 @@ class CancelWorkflow(Intervention):
     compensate: bool = True
 
 
+class RestoreWorkflow(Trigger):
+    """Go on from a backup that was put back: what came after it has happened in the world, and is not known here.
+
+    Comes of restoring a store, never by message. It is decided on before whatever fell due since the backup.
+    """
+
+    type: Literal["restore_workflow"] = "restore_workflow"
+    before_what_is_due: ClassVar[bool] = True
+    epoch: int
+    by: str
+    reason: str
+
+
 AnyTrigger = Annotated[
     StartWorkflow
     | ForkWorkflow
@@ -224,7 +245,8 @@ AnyTrigger = Annotated[
     | ExtendBudget
     | PauseWorkflow
     | ResumeWorkflow
-    | CancelWorkflow,
+    | CancelWorkflow
+    | RestoreWorkflow,
     Field(discriminator="type"),
 ]
 
@@ -248,6 +270,7 @@ TRIGGERS: Final[tuple[type[Trigger], ...]] = (
     PauseWorkflow,
     ResumeWorkflow,
     CancelWorkflow,
+    RestoreWorkflow,
 )
 
 

@@ -20,7 +20,7 @@ from domain.events import Event
 from domain.evolve import evolve
 from domain.facts import Authored, Facts
 from domain.lifecycle import TABLE, Ignore, Unknown
-from domain.nodes import observer, planner
+from domain.nodes import intervention, observer, planner
 from domain.recorded import RecordedEvent, Stamp, record, stamp
 from domain.state import State
 from domain.triggers import ForkWorkflow, Given, RecordOutcome, StartWorkflow, Trigger, Wake
@@ -80,14 +80,14 @@ class Workflow:
         ignored = self._why_ignored(decision)
         if ignored is None:
             self._check_definition(trigger, definition)
+        first = trigger.before_what_is_due and ignored is None
+        if first:
+            self._record(self._node(decision), given, stamped)
         if definition is not None and (state.dues or progress.MISSING in state.waits):
             self._record(progress.catch_up(decision), given, stamped)
-            ignored = self._why_ignored(decision)
-        if ignored is None:
-            cell = TABLE[type(trigger), state.status]
-            if isinstance(cell, Ignore | Unknown):
-                raise DecisionFault(f"{type(trigger).__name__} has no node in status {state.status.value}")
-            self._record(cell(decision), given, stamped)
+            ignored = ignored if first else self._why_ignored(decision)
+        if ignored is None and not first:
+            self._record(self._node(decision), given, stamped)
         if state.version >= first_version or isinstance(trigger, Wake):
             while state.ended is None:
                 version = state.version
@@ -110,13 +110,21 @@ class Workflow:
         self._fits = definition
         return definition
 
+    def _node(self, decision: Decision) -> Events:
+        """What the node decides that the table names."""
+        trigger, status = decision.trigger, decision.state.status
+        cell = TABLE[type(trigger), status]
+        if isinstance(cell, Ignore | Unknown):
+            raise DecisionFault(f"{type(trigger).__name__} has no node in status {status.value}")
+        return cell(decision)
+
     def _why_ignored(self, decision: Decision) -> str | None:
         cell = TABLE[type(decision.trigger), decision.state.status]
         if isinstance(cell, Unknown):
             raise WorkflowUnknown(f"there is no workflow {self.id!r}: `handrail list` shows those there are")
         if isinstance(decision.trigger, StartWorkflow) and decision.state.version:
             planner.check_same(decision.trigger, decision.state)
-        return cell.reason if isinstance(cell, Ignore) else observer.stale(decision)
+        return cell.reason if isinstance(cell, Ignore) else intervention.restored(decision) or observer.stale(decision)
 
     def _check_definition(self, trigger: Trigger, definition: Definition | None) -> None:
         """What a person decides needs the definition's policies; what merely happened is recorded without."""

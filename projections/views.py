@@ -343,6 +343,10 @@ def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None
     row.standing.paused = False
 
 
+def _restored(row: WorkflowRow, event: e.WorkflowRestored, _at: datetime) -> None:
+    back_to_planned(row, revoke(row, event.ended))
+
+
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
@@ -433,6 +437,7 @@ _FOLDS: Final[dict[type[Event], Callable[[WorkflowRow, Any, datetime], None]]] =
     e.InterventionApplied: _intervention_applied,
     e.WorkflowPaused: _paused,
     e.WorkflowResumed: _resumed,
+    e.WorkflowRestored: _restored,
     e.StoppingBegan: _stopping,
     e.CompensationStarted: _compensation_started,
     e.CompensationScheduled: _compensation_scheduled,

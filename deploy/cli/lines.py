@@ -241,6 +241,10 @@ def _unpaused(event: events.WorkflowResumed, recorded: RecordedEvent, _: Earlier
     return [_workflow(recorded.originator_id, "unpaused", by=event.by, reason=event.reason)]
 
 
+def _restored(event: events.WorkflowRestored, recorded: RecordedEvent, _: Earlier) -> list[Line]:
+    return [_workflow(recorded.originator_id, "restored", by=event.by, reason=event.reason)]
+
+
 def _compensated(event: events.StepCompensated, _: RecordedEvent, __: Earlier) -> list[Line]:
     word = "ok" if event.accepted_by is None else "accepted"
     return [Line("compensation", f"{event.step}={word}", {"step": event.step, "outcome": word})]
@@ -281,6 +285,7 @@ _TELLERS: Final[dict[type[Event], Callable[[Any, RecordedEvent, Earlier], list[L
     events.InterventionApplied: _intervention,
     events.WorkflowPaused: _paused,
     events.WorkflowResumed: _unpaused,
+    events.WorkflowRestored: _restored,
     events.StepCompensated: _compensated,
     events.CompensationFailed: _compensation_failed,
     events.WorkflowFailed: _ended("failed"),

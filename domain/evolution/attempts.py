@@ -154,6 +154,8 @@ def outcome_unknown(state: State, event: e.OutcomeUnknown, at: datetime) -> None
     step.status = StepStatus.OUTCOME_UNKNOWN
     step.unknown_attempt = event.attempt
     step.undecided = None
+    if state.doubted:  # the time that was lost may have had the effect, and nobody told of it here
+        list_effect(state, step)
     if event.probe_due_at is not None:
         state.dues[f"probe:{event.step}"] = event.probe_due_at
     else:
@@ -170,6 +172,9 @@ def outcome_reconciled(state: State, event: e.OutcomeReconciled, _: datetime) ->
     step.heard = None
     step.undecided = None
     step.probe_tries = 0
+    if state.doubted and step.cleared < step.generation:
+        step.cleared = step.generation
+        step.first_scheduled_at = None  # none of its time was used for the attempt that was only asked about
     if event.applied:
         return
     forget_effect(state, step)

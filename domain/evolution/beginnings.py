@@ -22,6 +22,8 @@ def workflow_started(state: State, event: e.WorkflowStarted, at: datetime) -> No
     state.deadline_at = event.deadline_at
     state.parent_workflow = event.parent_workflow
     state.parent_step = event.parent_step
+    state.epoch = event.epoch or 1
+    state.doubted = bool(event.doubted)
     state.started_at = at
     if event.deadline_at is not None:
         state.dues["deadline:"] = event.deadline_at
@@ -35,6 +37,7 @@ def workflow_forked(state: State, event: e.WorkflowForked, at: datetime) -> None
             setattr(state, name, getattr(source, name))
     state.requested_by = event.requested_by
     state.forked_from = event.source
+    state.epoch, state.doubted = event.epoch or 1, False
     state.started_at = at
     state.parent_workflow = state.parent_step = state.deadline_at = None
     state.live, state.waits, state.ballots, state.undecided, state.dues = {}, {}, {}, {}, {}
@@ -49,6 +52,7 @@ def workflow_forked(state: State, event: e.WorkflowForked, at: datetime) -> None
     for step in state.steps.values():
         step.status, step.live, step.undecided = StepStatus.PLANNED, None, None
         step.tries = step.lapses = step.probe_tries = step.rounds = 0
+        step.cleared = 0
         step.gate = step.granted_digest = step.unknown_attempt = step.first_scheduled_at = step.child = None
         if step.needs == 0:
             state.ready[step.id] = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from domain import events as e
-from domain.decision import Decision, Events, schedule_attempt
+from domain.decision import MAY_HAVE_RUN, Decision, Events, schedule_attempt
 from domain.definitions import CompensationInput
 from domain.failures import Failure, FailureClass, has_lapsed, make_failure
 from domain.ids import idempotency_key
@@ -79,6 +79,11 @@ def attempt(decision: Decision) -> Events:
         yield e.CompensationFailed(step=undoing.step, generation=undoing.generation, failure=failure)
         yield e.InterventionRequested(step=undoing.step, reason=failure.message)
         return
+    if declared.effect == "once" and state.doubted and not undoing.cleared:
+        failure = make_failure(undoing.activity, FailureClass.OUTCOME_UNKNOWN, MAY_HAVE_RUN, type_name="StoreRestored")
+        yield e.CompensationFailed(step=undoing.step, generation=undoing.generation, failure=failure)
+        yield e.InterventionRequested(step=undoing.step, reason=f"whether it is undone is not known: {MAY_HAVE_RUN}")
+        return
     yield from schedule_attempt(
         decision,
         undoing,
@@ -116,7 +121,7 @@ def verdict(decision: Decision, failure: Failure) -> Events:
         yield e.RetryScheduled(
             step=undoing.step,
             kind="compensate",
-            attempt=number + 1,
+            attempt=state.next_number(undoing.step),
             due_at=decision.at + delay,
             delay_seconds=delay.total_seconds(),
         )

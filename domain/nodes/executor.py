@@ -13,6 +13,7 @@ from typing import Any
 
 from domain import events as e
 from domain.decision import (
+    MAY_HAVE_RUN,
     Decision,
     Events,
     action_digest,
@@ -24,6 +25,7 @@ from domain.decision import (
     schedule_attempt,
     wait_for_budget,
 )
+from domain.definitions import ActivityType
 from domain.facts import FactFailed, resolve
 from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, child_workflow_id
@@ -85,8 +87,24 @@ def attempt(decision: Decision, step: StepState) -> Events:
             return
     step_input = step_input or {}
     cleared = yield from _clear(decision, step, step_input)
-    if cleared is not None:
-        yield from schedule_attempt(decision, step, declared, "run", step_input, action=cleared.digest)
+    if cleared is None:
+        return
+    yield from schedule_attempt(decision, step, declared, "run", step_input, action=cleared.digest)
+    if declared.effect == "once" and decision.state.doubted and step.cleared < step.generation:
+        yield from _doubt(decision, step, declared)
+
+
+def _doubt(decision: Decision, step: StepState, declared: ActivityType) -> Events:
+    """Take back what was just scheduled: the record has its input and key now, and it is asked whether it has run."""
+    if step.live is None:
+        return
+    yield e.OutcomeUnknown(
+        step=step.id,
+        attempt=step.live.attempt,
+        reason=MAY_HAVE_RUN,
+        probe_due_at=decision.at + declared.settle_after if declared.reconcile is not None else None,
+        revoked=(step.live.message_id,),
+    )
 
 
 def _unfit(activity: str, error: FactFailed) -> Failure:
@@ -180,6 +198,7 @@ def _start_child(decision: Decision, step: StepState, child: ChildSpec) -> Event
         generation=step.generation,
         due_at=_deadline_of(decision, step),
         on_timeout=step.planned.on_timeout if step.planned is not None else None,
+        doubted=decision.state.doubted or None,
     )
 
 

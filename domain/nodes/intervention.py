@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from domain import events as e
-from domain.decision import Decision, Events, activity_of, begin_stopping, refuse
+from domain.decision import MAY_HAVE_RUN, Decision, Events, activity_of, begin_stopping, refuse
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from domain.nodes import observer
 from domain.state import State, StepState, StepStatus, effect_key, wait_key
@@ -11,6 +11,7 @@ from domain.triggers import (
     CancelWorkflow,
     ExtendBudget,
     PauseWorkflow,
+    RestoreWorkflow,
     ResumeWorkflow,
     RetryStep,
     SettleOutcome,
@@ -169,6 +170,39 @@ def cancel(decision: Decision) -> Events:
     yield from begin_stopping(
         decision, why="cancelled", reason=reason[:2_000], compensate=trigger.compensate, by=trigger.by
     )
+
+
+def restored(decision: Decision) -> str | None:
+    """Why a restore has nothing to say any more, or None where it has."""
+    trigger = decision.trigger
+    is_known = isinstance(trigger, RestoreWorkflow) and trigger.epoch <= decision.state.epoch
+    return "it is restored" if is_known else None
+
+
+def restore(decision: Decision) -> Events:
+    """Go on from a backup: end what was under way in it, and ask once more where a person was being asked.
+
+    What the person said in the time that was lost, and what came of it, is not known here.
+    """
+    trigger, state = decision.trigger, decision.state
+    if not isinstance(trigger, RestoreWorkflow):
+        raise TypeError(type(trigger).__name__)
+    yield e.WorkflowRestored(epoch=trigger.epoch, by=trigger.by, reason=trigger.reason, ended=tuple(sorted(state.live)))
+    for wait in list(state.waits.values()):
+        if wait.reason == "outcome_unknown":
+            step = state.steps[wait.step]
+            attempt = step.unknown_attempt or state.numbers.get(wait.step, 0)
+            yield e.OutcomeUnknown(step=wait.step, attempt=attempt, reason=_asked_again(wait.detail))
+    undoing = state.undoing
+    if undoing is not None and undoing.failed:
+        asked = state.waits.get(wait_key(undoing.step, "intervention"))
+        yield e.InterventionRequested(
+            step=undoing.step, reason=_asked_again(asked.detail if asked is not None else "undoing failed")
+        )
+
+
+def _asked_again(detail: str) -> str:
+    return f"{MAY_HAVE_RUN}; what was said before: {detail}"[:2_000]
 
 
 def accept(decision: Decision) -> Events:

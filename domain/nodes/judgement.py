@@ -63,7 +63,7 @@ def _judge_attempt(decision: Decision, step: StepState, kind: e.AttemptKind, fai
     yield e.RetryScheduled(
         step=step.id,
         kind=kind,
-        attempt=state.numbers.get(step.id, 0) + 1,
+        attempt=state.next_number(step.id),
         due_at=due_at,
         delay_seconds=delay.total_seconds(),
     )
@@ -131,7 +131,7 @@ def _judge_probe(decision: Decision, step: StepState, failure: Failure) -> Event
         yield e.RetryScheduled(
             step=step.id,
             kind="probe",
-            attempt=decision.state.numbers.get(step.id, 0) + 1,
+            attempt=decision.state.next_number(step.id),
             due_at=decision.at + delay,
             delay_seconds=delay.total_seconds(),
         )

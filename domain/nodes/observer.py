@@ -14,7 +14,15 @@ from domain.failures import Failure, FailureClass, make_failure
 from domain.ids import ARTIFACT_STEP, message_id
 from domain.nodes import approval_wait, planner
 from domain.state import State, StepState, StepStatus, Undoing, Wait, effect_key, wait_key
-from domain.triggers import Answer, DeadLetterCommand, DeliverSignal, EndChild, LapseAttempt, RecordOutcome, Trigger
+from domain.triggers import (
+    Answer,
+    DeadLetterCommand,
+    DeliverSignal,
+    EndChild,
+    LapseAttempt,
+    RecordOutcome,
+    Trigger,
+)
 
 PROBE: Final = "probe"
 LATE: Final = "late outcome"

@@ -46,6 +46,8 @@ def start(decision: Decision) -> Events:
         deadline_at=deadline_at,
         parent_workflow=trigger.parent_workflow,
         parent_step=trigger.parent_step,
+        epoch=trigger.epoch,
+        doubted=trigger.doubted,
     )
 
 

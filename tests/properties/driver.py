@@ -43,6 +43,7 @@ from domain.workflow import Outcome, Workflow
 from tests.properties import worlds
 from tests.properties.answers import answer, ok, same_attempt, timed_out
 from tests.properties.approvals import Approvals
+from tests.properties.backups import Backups
 from tests.properties.chance import Chance, one_in, one_of, weighted
 from tests.properties.effects import Effects
 from tests.unit.domain.scenario import BEGINNING, ID, Loaded
@@ -81,6 +82,8 @@ class Driver:
         self.born: set[str] = set()
         self.approvals = Approvals()
         self.seen: set[str] = set()
+        self.begun: set[tuple[str, str, int]] = set()
+        self.backups = Backups()
         self.paused = self.stopping = False
         self.decide(first or self.goal())
 
@@ -132,6 +135,7 @@ class Driver:
         for command in getattr(event, "revoked", ()):
             assert command in self.open, f"{event.stored_name} revokes {command}, which is not open"
             del self.open[command]
+        self.backups.lost.observe(event, self.effects.scheduled)
         if isinstance(event, e.StepScheduled):
             rows = (self.open | self.claimed).values()
             assert all(row.step != event.step for row in rows), f"two live attempts of {event.step}"
@@ -164,6 +168,10 @@ class Driver:
         if one_in(self.chance, 2):
             state = STATE.validate_json(STATE.dump_json(state))
         self.workflow = Workflow(ID, state)
+
+    def folded(self) -> Workflow:
+        """The history as it is stored, folded anew."""
+        return Workflow(ID, fold([_stored(one) for one in self.history]))
 
     # --- what must always hold --------------------------------------------------------------------------------------
 
@@ -234,7 +242,15 @@ class Driver:
             (1, self.the_workflow_is_cancelled),
             (1, self.the_definition_comes_or_goes),
             (1, self.restart),
+            (1, self.a_backup_is_taken),
+            (1, self.the_backup_is_put_back),
         )
+
+    def a_backup_is_taken(self) -> None:
+        self.backups.take(self)
+
+    def the_backup_is_put_back(self) -> None:
+        self.backups.put_back(self)
 
     def a_worker_claims(self) -> None:
         if self.open:
@@ -243,6 +259,8 @@ class Driver:
     def _claim(self, command: str) -> None:
         self.claimed[command] = row = self.open.pop(command)
         self.effects.began(row)
+        self.backups.lost.check_begins(row, only_once=worlds.once(row.activity))
+        self.begun.add((row.kind, row.step, row.generation))
 
     def a_worker_answers(self) -> None:
         """A claimed attempt ends and is reported; where none is claimed, one is claimed first."""

@@ -50,6 +50,8 @@ class Effects:
             self.scheduled[event.step, event.attempt] = event
         elif isinstance(event, e.OutcomeReconciled) and not event.applied:
             self.possible.pop(self.key_of(event.step, event.attempt), None)
+        elif isinstance(event, e.OutcomeUnknown) and event.revoked:
+            self.may_stand(event.step, event.attempt)  # it was only asked about: another one may have had the effect
         elif isinstance(event, e.ChildEnded):
             self.possible.update({(undo.step, undo.generation): undo.compensation for undo in event.effects})
         elif isinstance(event, e.CompensationScheduled):

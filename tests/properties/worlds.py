@@ -43,6 +43,14 @@ HELPERS: dict[str, ActivityType] = {
         act("ask_wire", retry=ONCE_ONLY),
     )
 }
+
+
+def once(activity: str) -> bool:
+    """Whether an activity of this name may run but once."""
+    declared = ACTIVITIES.get(activity) or HELPERS.get(activity)
+    return declared is not None and declared.effect == "once"
+
+
 PLANNERS = (planner(), planner(retry=PATIENT))
 ARTIFACT = act("write", retry=TWICE)
 PEOPLE = ("ann", "bob", "rita", "oscar")

@@ -133,6 +133,13 @@ def timed_out() -> Scenario:
     return given(HURRIED).ok("reserve", SEAT).left_open().later(minutes=2).wakes().ok("reserve")
 
 
+def restored() -> Scenario:
+    """Put back from a backup, twice: a payment under way is unknown, the next one when its turn comes."""
+    scenario = given(ONCE, input={"n": 1}).restored().later(60).wakes().fails("pay", NOT_APPLIED).later(60).wakes()
+    scenario.ok("pay").settled("wire", applied=True).restored(3).ok("tell")
+    return scenario
+
+
 WORKLOADS: Final[dict[str, Callable[[], Scenario]]] = {
     "happy": happy,
     "blocked": blocked,
@@ -147,4 +154,5 @@ WORKLOADS: Final[dict[str, Callable[[], Scenario]]] = {
     "fork": fork,
     "waiting": waiting,
     "timed_out": timed_out,
+    "restored": restored,
 }

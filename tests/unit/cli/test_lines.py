@@ -138,6 +138,7 @@ EACH: Sequence[tuple[Event, str | None]] = (
     (e.InterventionApplied(act="extend", by="o", reason="r", attempts=2), "[resume] budget_extended"),
     (e.InterventionApplied(act="settle", step="pay", by="o", reason="r"), None),
     (e.WorkflowPaused(by="o", reason="r"), "[workflow] id=wf_001 paused"),
+    (e.WorkflowRestored(epoch=2, by="o", reason="r"), "[workflow] id=wf_001 restored"),
     (e.WorkflowResumed(by="o", reason="r"), "[workflow] id=wf_001 unpaused"),
     (e.StoppingBegan(why="failed", reason="r"), None),
     (e.CompensationStarted(steps=("put",)), None),

@@ -30,6 +30,7 @@ from domain.triggers import (
     PauseWorkflow,
     RecordDecision,
     RecordOutcome,
+    RestoreWorkflow,
     ResumeWorkflow,
     RetryStep,
     SettleOutcome,
@@ -234,6 +235,11 @@ class Scenario:
     def cancelled(self, by: str = "oscar", *, compensate: bool = True) -> Self:
         """An operator cancels the workflow."""
         return self.when(CancelWorkflow(by=by, reason="enough", compensate=compensate))
+
+    def restored(self, epoch: int = 2) -> Self:
+        """The store is put back from a backup: this is what it knows."""
+        self.open = set()
+        return self.when(RestoreWorkflow(epoch=epoch, by="oscar", reason="the disk broke"))
 
     # --- then -------------------------------------------------------------------------------------------------------
 

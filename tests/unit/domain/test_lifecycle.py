@@ -28,6 +28,7 @@ from domain.triggers import (
     PauseWorkflow,
     RecordDecision,
     RecordOutcome,
+    RestoreWorkflow,
     ResumeWorkflow,
     RetryStep,
     SettleOutcome,
@@ -64,6 +65,7 @@ EXAMPLES: dict[type[Trigger], Trigger] = {
     PauseWorkflow: PauseWorkflow(**PERSON),
     ResumeWorkflow: ResumeWorkflow(**PERSON),
     CancelWorkflow: CancelWorkflow(**PERSON),
+    RestoreWorkflow: RestoreWorkflow(epoch=2, **PERSON),
 }
 
 

@@ -202,6 +202,8 @@ class Script:
             yield from self.repairs(person)
         if chance.random() < 0.05:
             yield t.CancelWorkflow(**person, compensate=chance.random() < 0.7)
+        if chance.random() < 0.03:
+            yield t.RestoreWorkflow(**person, epoch=state.epoch + 1)
 
     def repairs(self, person: dict[str, Any]) -> Iterator[t.Trigger]:
         for step in (*self.state.steps, *([self.state.undoing.step] if self.state.undoing else [])):
