@@ -17,6 +17,10 @@ _NOT_OURS: Final = (
 # The first row of which a text holds a phrase, lower-cased; {authority} and {client} are where the files are named.
 _ADVICE: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (
+        ("no such file", "could not load", "could not read", "pem lib", "key values mismatch"),
+        "a certificate or key cannot be read: check the files named with {authority} and {client}",
+    ),
+    (
         ("certificate required", "requires a valid client certificate", "handshake failure"),
         "it asks for a client certificate: name one, and its key, with {client}",
     ),
@@ -43,10 +47,6 @@ _ADVICE: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (
         ("wrong version number", "does not support ssl", "record layer failure"),
         "it speaks no TLS at that port: name the port that does",
-    ),
-    (
-        ("no such file", "could not load", "could not read", "pem lib", "key values mismatch"),
-        "a certificate or key cannot be read: check the files named with {authority} and {client}",
     ),
 )
 
