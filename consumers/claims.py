@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from consumers.inbox import FORCED, REISSUE_AFTER_SECONDS, in_chunks
 from consumers.limits import Deferral, Limited, admit
@@ -75,6 +75,15 @@ class Renewed:
 
     held: frozenset[str]
     stopping: Mapping[str, bool] = field(default_factory=dict)
+
+
+class UnderWay(NamedTuple):
+    """Whether there is anything that a sweep could find."""
+
+    is_open: bool
+    """A command waits for its claim."""
+    is_held: bool
+    """A command is claimed, or handed over."""
 
 
 class Claims:
@@ -195,6 +204,14 @@ class Claims:
             )
         stopping = {message_id: cancel == FORCED for message_id, cancel in rows if cancel is not None}
         return Renewed(frozenset(row[0] for row in rows), stopping)
+
+    def under_way(self) -> UnderWay:
+        """Whether any command is open, and whether any is claimed or handed over: one statement, by index."""
+        ((is_open, is_held),) = self._store.query(
+            "SELECT EXISTS (SELECT 1 FROM inbox WHERE state = 'open'), EXISTS (SELECT 1 FROM inbox WHERE state = "
+            "'claimed') OR EXISTS (SELECT 1 FROM inbox WHERE state = 'handed_over')"
+        )
+        return UnderWay(bool(is_open), bool(is_held))
 
     def left_by_others(self, only: Scope = None) -> list[ClaimedRow]:
         """Claims of other owners, whatever their leases: for who knows that all others are dead."""

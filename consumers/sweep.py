@@ -8,8 +8,9 @@ never both count.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -26,6 +27,10 @@ _log: Final = logging.getLogger("handrail.consumers")
 ROWS_A_SWEEP: Final = 500
 PAGES_A_SWEEP: Final = 100
 """Pages of commands that a sweep issues again at most; the next one goes on."""
+UNHEARD_SECONDS: Final = 10.0
+"""How long a sweep rests at most where nothing is under way."""
+_SHARE_OF_LEASE: Final = 0.1
+"""While commands are claimed and none is open, the share of a lease by which its end may be found late."""
 ENGINE: Final = "engine"
 """The actor of what no person and no worker did."""
 
@@ -44,6 +49,28 @@ class Reissue(Protocol):
     async def __call__(self, rows: Sequence[OpenRow], /) -> Reissued:
         """What became of them; fewer than given where no more can be issued now."""
         ...
+
+
+class Hearing:
+    """Hears that the log has grown: `heard` is for whoever knows."""
+
+    def __init__(self) -> None:
+        """Nothing was heard."""
+        self._news = asyncio.Event()
+
+    def heard(self) -> None:
+        """There may be something new."""
+        self._news.set()
+
+    def begin(self) -> None:
+        """What was heard until now is known."""
+        self._news.clear()
+
+    async def within(self, seconds: float) -> None:
+        """Return as soon as there is something new, or after so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
 
 class Sweep:
@@ -75,6 +102,23 @@ class Sweep:
         await self._lapse(left, "its process is gone", unless_renewed=False)
         if await self._aside(lambda: self._claims.make_due(only)):
             await self.issue_again()
+
+    async def run(self, *, every_seconds: float, hearing: Hearing, besides: Callable[[], Awaitable[object]]) -> None:
+        """Sweep until cancelled, and do what is to be done `besides`; as seldom as nothing can be missed.
+
+        A command becomes open by an event, which is heard of. So while none is open the only thing that can happen
+        unheard is that a claim runs out, or is handed on; and while there is no command at all, nothing can.
+        """
+        held_every = max(every_seconds, self._claims.lease_seconds * _SHARE_OF_LEASE)
+        while True:
+            hearing.begin()
+            under_way = await self._aside(self._claims.under_way)
+            if any(under_way):
+                await self.once()
+            await besides()
+            await asyncio.sleep(every_seconds)
+            if not under_way.is_open:
+                await hearing.within(held_every - every_seconds if under_way.is_held else UNHEARD_SECONDS)
 
     async def once(self) -> None:
         """Sweep once."""

@@ -208,8 +208,7 @@ class Signals:
         return await self._aside(lambda: self._read(statement, parameters))
 
     def _read(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._store.reading() as cursor:
-            return cursor.query(statement, parameters)
+        return self._store.query(statement, parameters)
 
     def _keep(self, signal: Signal) -> bool:
         """Keep a signal, with the receipt that makes a repeat one; whether it is new."""

@@ -9,6 +9,7 @@ for it, and it is woken when a process starts that may have the definition.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
@@ -34,6 +35,8 @@ ENGINE: Final = "engine"
 WAKES_A_TURN: Final = 256
 LONGEST_SLEEP_SECONDS: Final = 0.5
 """How long the timer sleeps at most, so that it sees what other processes have set."""
+UNTOLD_SECONDS: Final = 5.0
+"""The same where it is told when others may have set something, and is not."""
 HELD_OFF_SECONDS: Final = 10.0
 """How long a workflow is left alone that could not be moved although something of it is due."""
 
@@ -123,9 +126,16 @@ class Timer:
         decider: Decider,
         clock: Clock,
         scope: Callable[[], Scope],
+        told: bool = False,
         aside: Aside = inline,
     ) -> None:
-        """Nothing is woken before `run`. `aside` asks the store."""
+        """Nothing is woken before `run`. `aside` asks the store.
+
+        It is `told` if somebody calls `heard` whenever another process may have set something.
+        """
+        self._told = told
+        self._heard = False
+        self._idle = False
         self._store = store
         self._aside = aside
         self._decider = decider
@@ -140,6 +150,12 @@ class Timer:
         if self._next is None or at < self._next:
             self._woken.set()
 
+    def heard(self) -> None:
+        """Another process may have set something: look, but not all the time."""
+        self._heard = True
+        if self._idle:
+            self._woken.set()
+
     def look_again(self) -> None:
         """The clock was set, or the scope has grown."""
         self._woken.set()
@@ -148,6 +164,7 @@ class Timer:
         """Wake what falls due, until cancelled."""
         while True:
             self._woken.clear()
+            self._heard = False
             await self.fire()
             await self._sleep()
 
@@ -161,7 +178,6 @@ class Timer:
                 if isinstance(answer, BaseException) or _is_due(answer.state, at):
                     self._hold_off(workflow_id, answer)
             woken += len(due)
-        self._next = await self._earliest()
         return woken
 
     async def wake_definitions(self, known: Collection[str] | None = None) -> list[str]:
@@ -203,6 +219,9 @@ class Timer:
     async def _due(self) -> list[tuple[str, float]]:
         now = asyncio.get_running_loop().time()
         self._held_off = {name: until for name, until in self._held_off.items() if until > now}
+        self._next = await self._earliest()
+        if self._next is None or self._next > self._clock():
+            return []
         rows = await self._rows("due_at <= ?", (self._clock().timestamp(),), limit=WAKES_A_TURN + len(self._held_off))
         return [(row[0], row[1]) for row in rows if row[0] not in self._held_off]
 
@@ -219,23 +238,29 @@ class Timer:
         self, chunks: list[list[str]], where: str, parameters: tuple[Any, ...], limit: int
     ) -> list[tuple[str, float]]:
         found: list[tuple[str, float]] = []
-        with self._store.reading() as cursor:
-            for chunk in chunks:
-                within = f" AND workflow_id IN ({', '.join('?' * len(chunk))})" if chunk else ""
-                statement = f"SELECT workflow_id, due_at FROM timers WHERE {where}{within} ORDER BY due_at LIMIT ?"  # noqa: S608 - fixed parts
-                found += [(row[0], row[1]) for row in cursor.query(statement, (*parameters, *chunk, limit))]
+        for chunk in chunks:
+            within = f" AND workflow_id IN ({', '.join('?' * len(chunk))})" if chunk else ""
+            statement = f"SELECT workflow_id, due_at FROM timers WHERE {where}{within} ORDER BY due_at LIMIT ?"  # noqa: S608 - fixed parts
+            found += [(row[0], row[1]) for row in self._store.query(statement, (*parameters, *chunk, limit))]
         return found
 
     async def _sleep(self) -> None:
         """Until the next instant, until something is set, or long enough to look what other processes have set."""
-        seconds = LONGEST_SLEEP_SECONDS
+        await self._wait(LONGEST_SLEEP_SECONDS)
+        if self._told and not (self._heard or self._woken.is_set()):
+            self._idle = True
+            try:
+                await self._wait(UNTOLD_SECONDS)
+            finally:
+                self._idle = False
+
+    async def _wait(self, seconds: float) -> None:
+        """Until the next instant, or until something is set; so long at most."""
         if self._next is not None:
             seconds = min(seconds, max(0.0, (self._next - self._clock()).total_seconds()))
-        handle = asyncio.get_running_loop().call_later(seconds, self._woken.set)
-        try:
-            await self._woken.wait()
-        finally:
-            handle.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
 
 
 def _is_due(state: State, at: datetime) -> bool:

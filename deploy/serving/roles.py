@@ -14,7 +14,7 @@ from consumers.attempts import Activities
 from consumers.foreign import OutcomeSource
 from consumers.intake import MessageIntake
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
-from consumers.sweep import Sweep
+from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
 from deploy.loading import check_output
 from deploy.serving.health import Check
@@ -103,7 +103,9 @@ def relay(parts: Parts) -> Role:
 
 def timer(parts: Parts) -> Role:
     """Wakes what falls due, lapses what nobody reports, issues again what nobody claimed."""
-    timers = Timer(store=parts.store, decider=parts.turns, clock=parts.clock, scope=_everything, aside=parts.aside)
+    timers = Timer(
+        store=parts.store, decider=parts.turns, clock=parts.clock, scope=_everything, told=True, aside=parts.aside
+    )
     sweep = Sweep(
         claims=parts.claims,
         decider=parts.turns,
@@ -114,9 +116,29 @@ def timer(parts: Parts) -> Role:
         aside=parts.aside,
     )
 
+    async def deliver_kept() -> None:
+        await parts.signals.deliver_kept(None)
+
     async def run() -> None:
         parts.timers.armed = timers.armed
-        await asyncio.gather(timers.run(), _sweeping(parts, sweep), parts.outbound.outstanding.remind())
+        hearing = Hearing()
+        hearers = [hearing.heard, timers.heard]
+        parts.store.hearers += hearers
+        running = (
+            timers.run(),
+            sweep.run(every_seconds=parts.settings.sweep_seconds, hearing=hearing, besides=deliver_kept),
+            parts.outbound.outstanding.remind(),
+        )
+        tasks = [asyncio.ensure_future(one) for one in running]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            # One that failed ends the role: the others would go on without it, beside those of its next beginning.
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for hearer in hearers:
+                parts.store.hearers.remove(hearer)
 
     return Role(led={"timer": run}, loops={"awaited definitions": parts.awaited.run})
 
@@ -137,13 +159,6 @@ MESSAGES: Final[Mapping[str, Callable[[Parts], Role]]] = {
     "timer": timer,
     "projector": projector,
 }
-
-
-async def _sweeping(parts: Parts, sweep: Sweep) -> None:
-    while True:
-        await sweep.once()
-        await parts.signals.deliver_kept(None)
-        await asyncio.sleep(parts.settings.sweep_seconds)
 
 
 def _taking(parts: Parts, queue: str, source: Any) -> Role:

@@ -8,7 +8,7 @@ memory without being copied. Errors are those of `domain.errors`, whatever the d
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
@@ -69,6 +69,8 @@ class WorkflowStore(Application[str]):
         Raises StoreUnavailable or StoreNewer.
         """
         self.followers: list[LogFollower] = []
+        self.hearers: list[Callable[[], None]] = []
+        """Called on the event loop whenever something was, or may have been, added to the log."""
         try:
             super().__init__(dict(env))
         except DRIVERS as error:
@@ -110,12 +112,14 @@ class WorkflowStore(Application[str]):
             raise trouble(error, self.recorder.place) from error
 
     def _tell(self, notifications: Sequence[Notification]) -> None:
-        if self.followers:
+        if self.followers or self.hearers:
             self.sayings.say(lambda: self._offer(notifications))
 
     def _offer(self, notifications: Sequence[Notification]) -> None:
         for follower in self.followers:
             follower.offer(notifications)
+        for hear in self.hearers:
+            hear()
 
     def look_again(self) -> None:
         """Have the followers read the log: something may be in it that they were not told of."""
@@ -124,6 +128,14 @@ class WorkflowStore(Application[str]):
     def _look_again(self) -> None:
         for follower in self.followers:
             follower.look_again()
+        for hear in self.hearers:
+            hear()
+
+    def look_every(self, poll: timedelta) -> None:
+        """Have followers that were given no time of their own ask so often whether others have added to the log."""
+        self.poll = poll
+        for follower in self.followers:
+            follower.poll_by_default(poll)
 
     # --- deciding ---------------------------------------------------------------------------------------------------
 
@@ -220,9 +232,8 @@ class WorkflowStore(Application[str]):
         this process saves.
         """
         log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper.read, unreadable)
-        follower = LogFollower(
-            log, after, poll=poll or self.poll, buffered=buffered, others_only=others_only, aside=self.aside
-        )
+        follower = LogFollower(log, after, poll=poll, buffered=buffered, others_only=others_only, aside=self.aside)
+        follower.poll_by_default(self.poll)
         self.followers.append(follower)
         return follower
 

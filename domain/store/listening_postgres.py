@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Final
@@ -22,8 +21,10 @@ from domain.store.connection_postgres import CONNECT_TIMEOUT_SECONDS, StoreServe
 from domain.store.recorder_postgres import CHANNEL, PostgresStoreRecorder
 from domain.store.trouble_postgres import DRIVERS, trouble
 
-POLL: Final = timedelta(seconds=1)
-"""How often followers look by themselves, whatever they hear."""
+DEAF_POLL: Final = timedelta(seconds=1)
+"""How often followers look by themselves while nobody tells them."""
+POLL: Final = timedelta(seconds=5)
+"""The same while somebody does: for what was lost on the way."""
 
 PING_SECONDS: Final = 20.0
 ANSWER_SECONDS: Final = 5.0
@@ -41,19 +42,20 @@ async def listen(store: WorkflowStore, *, ping_seconds: float = PING_SECONDS) ->
     recorder = store.recorder
     if not isinstance(recorder, PostgresStoreRecorder):
         raise TypeError(f"store {recorder.place} is not on PostgreSQL: nobody could notify")
-    store.poll = POLL
+    store.look_every(DEAF_POLL)
     pause = _FIRST_PAUSE_SECONDS
     while True:
         connected = asyncio.Event()
         try:
-            await _hear(recorder.datastore, store.look_again, ping_seconds, connected)
+            await _hear(recorder.datastore, store, ping_seconds, connected)
         except (StoreUnavailable, TimeoutError) as error:
             _log.warning("nothing is heard of other processes, their events are looked for every second: %s", error)
+        store.look_every(DEAF_POLL)
         pause = _FIRST_PAUSE_SECONDS if connected.is_set() else min(2 * pause, _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(pause)
 
 
-async def _hear(server: StoreServer, heard: Callable[[], None], ping_seconds: float, connected: asyncio.Event) -> None:
+async def _hear(server: StoreServer, store: WorkflowStore, ping_seconds: float, connected: asyncio.Event) -> None:
     """Listen on one connection until it is lost; then raise StoreUnavailable, or TimeoutError."""
     connection: psycopg.AsyncConnection[Any] | None = None
     try:
@@ -63,11 +65,12 @@ async def _hear(server: StoreServer, heard: Callable[[], None], ping_seconds: fl
             )
             await connection.execute(f"LISTEN {CHANNEL}".encode())
         connected.set()
-        heard()
+        store.look_every(POLL)
+        store.look_again()
         while True:
             async for notification in connection.notifies(timeout=ping_seconds):
                 if not server.is_ours(notification.pid):
-                    heard()
+                    store.look_again()
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.execute(b"SELECT 1")
     except DRIVERS as error:

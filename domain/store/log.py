@@ -113,7 +113,7 @@ class LogFollower:
         log: Log,
         after: int,
         *,
-        poll: timedelta = POLL,
+        poll: timedelta | None = None,
         buffered: int = BUFFERED,
         others_only: bool = False,
         aside: Aside = inline,
@@ -121,14 +121,15 @@ class LogFollower:
         """Begin behind the position `after`; 0 is the beginning of the log.
 
         With `others_only` what this process saves is passed over, for one who hears of it otherwise; some of it may be
-        handed out all the same.
+        handed out all the same. Without a `poll` of its own it looks as often as `poll_by_default` says.
         """
         self.position = after
         self._others_only = others_only
         self._log = log
         self._aside = aside
         self._reading = False
-        self._poll_seconds = poll.total_seconds()
+        self._poll = poll
+        self._poll_seconds = (poll or POLL).total_seconds()
         self._buffered = buffered
         self._runs: deque[Sequence[Notification]] = deque()
         self._must_read = True
@@ -140,6 +141,10 @@ class LogFollower:
     def waiting(self) -> int:
         """How many events are known to be there and not handed out yet."""
         return sum(max(0, run[-1].position - max(self.position, run[0].position - 1)) for run in self._runs)
+
+    def poll_by_default(self, poll: timedelta) -> None:
+        """Ask so often whether others have committed, from the next time on; one with a time of its own keeps that."""
+        self._poll_seconds = (self._poll or poll).total_seconds()
 
     def offer(self, notifications: Sequence[Notification]) -> None:
         """Take what this process has just saved, one event or more, in the order of the log; the sequence is kept."""

@@ -109,7 +109,8 @@ async def test_a_connection_that_the_network_swallowed_stalls_no_follower(
     server = store.recorder.datastore  # type: ignore[attr-defined]  # PostgreSQL's has one
     direct = dict(server.settings)
     server.settings["port"] = proxy.port
-    monkeypatch.setattr(listening_postgres, "POLL", timedelta(milliseconds=20))
+    for poll in ("POLL", "DEAF_POLL"):
+        monkeypatch.setattr(listening_postgres, poll, timedelta(milliseconds=20))
     async with listening(store, database), asyncio.timeout(30):
         server.settings.update(direct)
         proxy.stall()

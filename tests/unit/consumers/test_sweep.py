@@ -1,13 +1,15 @@
 """The sweep: lapses, expiries and commands nobody claimed become triggers, each once."""
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from consumers import sweep
 from consumers.claims import Claims, OpenRow, Scope
-from consumers.sweep import ROWS_A_SWEEP, Reissued, Sweep
+from consumers.sweep import ROWS_A_SWEEP, Hearing, Reissued, Sweep
 from domain.errors import FenceMissed, StoreUnavailable, WorkflowUnknown
 from domain.store.application import WorkflowStore
 from domain.triggers import LapseAttempt, Wake
@@ -163,3 +165,45 @@ async def test_trouble_with_the_store_ends_the_sweep(store: WorkflowStore, swept
     swept.decisions.errors = [StoreUnavailable("full")]
     with pytest.raises(StoreUnavailable):
         await swept.sweep.once()
+
+
+# --- how often ------------------------------------------------------------------------------------------------------
+
+
+async def until_true(look: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not look():  # noqa: ASYNC110 - the sweep tells nobody
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("state", "owner"), [("open", None), ("claimed", "there-2")])
+async def test_where_nothing_is_under_way_a_sweep_rests_until_it_hears(
+    store: WorkflowStore, swept: Swept, state: str, owner: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "UNHEARD_SECONDS", 1e6)
+    hearing, rounds = Hearing(), 0
+
+    async def besides() -> None:
+        nonlocal rounds
+        rounds += 1
+
+    task = asyncio.create_task(swept.sweep.run(every_seconds=0.0, hearing=hearing, besides=besides))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert rounds == 1
+    put(store, "wf_1", state, owner, lease_until=0.0, expires_at=0.0)
+    hearing.heard()
+    await until_true(lambda: swept.decisions.requests)
+    task.cancel()
+
+
+async def test_while_a_command_is_open_it_is_looked_for_without_hearing(store: WorkflowStore, swept: Swept) -> None:
+    put(store, "wf_1", issue_after=9e9, expires_at=9e9)
+    rounds: list[None] = []
+
+    async def besides() -> None:
+        rounds.append(None)
+
+    task = asyncio.create_task(swept.sweep.run(every_seconds=0.0, hearing=Hearing(), besides=besides))
+    await until_true(lambda: len(rounds) >= 3)
+    task.cancel()

@@ -1,9 +1,10 @@
 """Timers: one row a workflow, true to its state; what is due is woken, and what cannot be moved does not loop."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from domain.events import WaitSatisfied, WaitStarted
 from domain.ports import Decided, Request
 from domain.state import State, Wait
 from domain.store.application import WorkflowStore
+from producers import timers
 from producers.timers import TIMERS_SCHEMA, WAKES_A_TURN, Scope, Timer, TimersCompanion
 from tests.unit.producers.stage import BEGINNING, Decisions, decided, open_store, save
 
@@ -39,13 +41,15 @@ def rows(store: WorkflowStore) -> dict[str, tuple[float | None, str | None]]:
 class World:
     """A timer, its companion, and a clock set by hand."""
 
-    def __init__(self, store: WorkflowStore) -> None:
+    def __init__(self, store: WorkflowStore, *, told: bool = False) -> None:
         self.store = store
         self.at = BEGINNING
         self.scope: Scope = None
         self.companion = TimersCompanion()
         self.decisions = Decisions(self.settled)
-        self.timer = Timer(store=store, decider=self.decisions, clock=lambda: self.at, scope=lambda: self.scope)
+        self.timer = Timer(
+            store=store, decider=self.decisions, clock=lambda: self.at, scope=lambda: self.scope, told=told
+        )
         self.companion.armed = self.timer.armed
 
     def arm(self, *states: State, before: datetime | None = None) -> None:
@@ -189,6 +193,33 @@ async def test_it_sleeps_until_the_next_instant_and_wakes_for_an_earlier_one(sto
     world.timer.look_again()
     async with asyncio.timeout(10):
         while len(world.decisions.asked) < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0)
+    task.cancel()
+
+
+async def test_one_that_is_told_rests_until_it_hears(store: WorkflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody armed it: another process set what is due, and only the hearing brings it to look."""
+    monkeypatch.setattr(timers, "LONGEST_SLEEP_SECONDS", 0.0)
+    monkeypatch.setattr(timers, "UNTOLD_SECONDS", 1e6)
+    world = World(store, told=True)
+    world.companion.armed = lambda _: None
+    looks = 0
+    look = store.query
+
+    def counted(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        nonlocal looks
+        looks += 1
+        return look(statement, parameters)
+
+    monkeypatch.setattr(store, "query", counted)
+    task = asyncio.create_task(world.timer.run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert looks == 1
+    world.arm(due_at("wf_1", BEGINNING))
+    world.timer.heard()
+    async with asyncio.timeout(10):
+        while not world.decisions.asked:  # noqa: ASYNC110 - the timer tells nobody
             await asyncio.sleep(0)
     task.cancel()
 
