@@ -137,7 +137,7 @@ class Stand:
             self._log("none")
 
     def _log(self, what: str) -> None:
-        self.cluster.administer(f"ALTER SYSTEM SET log_statement = {what}")
+        self.cluster.administer(f"ALTER SYSTEM SET log_statement = '{what}'")
         self.cluster.administer("SELECT pg_reload_conf()")
 
 
