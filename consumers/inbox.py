@@ -299,8 +299,11 @@ class InboxCompanion:
         self._lease_seconds = lease_seconds
         self._claimed: set[str] = set()
         self._promised: list[Command] = []
-        self.started_here: set[str] = set()
-        """Commands that were claimed as they were scheduled: no relay needs to carry them."""
+        self.started_here: set[str] | None = None
+        """Commands that were claimed as they were scheduled, for a relay that takes out what it comes to.
+
+        None where there is no such relay: nobody would ever take them out.
+        """
 
     def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
         """The statements of a turn."""
@@ -350,7 +353,8 @@ class InboxCompanion:
         if not self._claimed or self.starter is None:
             return
         claimed, self._claimed = self._claimed, set()
-        self.started_here |= claimed
+        if self.started_here is not None:
+            self.started_here |= claimed
         self.starter.start(
             [
                 command_of(recorded.event, decided.state.workflow_id, decided.state, claimed=True)

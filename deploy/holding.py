@@ -115,6 +115,7 @@ class Holder:
         """Take over what former holders have left behind, and run. Raises StoreError where the store cannot be used."""
         self._scope.begun_at = self._store.newest()
         self._opened.inbox.starter = self.runner
+        self._opened.inbox.started_here = set()
         self._opened.timers.armed = self.timer.armed
         self._leases = asyncio.create_task(self._keep_up("leases", self._keeper.run))
         self._scope.take_new()

@@ -119,6 +119,13 @@ def test_where_there_is_room_it_is_claimed_at_once_and_started(store: WorkflowSt
     (command,) = starter.started
     assert (command.message_id, command.definition, command.requested_by) == ("wf_1/a/run/1", "d", "alice")
     assert (command.idempotency_key, command.claimed, dict(command.input)) == ("wf_1/a/run", True, {"x": 1})
+    assert inbox.started_here is None, "nobody takes out of it in a process that has no relay of its own"
+
+
+def test_what_was_started_here_is_kept_for_a_relay_that_takes_it_out(store: WorkflowStore) -> None:
+    inbox = companion(Free(room=1))
+    inbox.started_here = set()
+    save(store, inbox, decided("wf_1", scheduled("wf_1")), decided("wf_2", scheduled("wf_2")))
     assert inbox.started_here == {"wf_1/a/run/1"}
 
 
