@@ -262,7 +262,9 @@ class Client:
         if sent.found is None:
             raise NotAccepted(
                 f"the broker has message {message.message_id}, sent {sent.times} times, and the store shows nothing of "
-                f"it after {timeout_seconds:g} s: see `handrail dead list`, or send it again under this message id"
+                f"it after {timeout_seconds:g} s: `handrail dead show {message.message_id}` says whether it was "
+                "refused and why, `handrail doctor` whether anybody takes it in; it may be sent "
+                "again under this message id"
             )
         return sent.found
 

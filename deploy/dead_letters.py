@@ -18,6 +18,7 @@ from consumers.dead_queues import DeadQueues
 from deploy.dead_acts import Act, Why, act_on, keep_acts
 from domain.errors import BrokerError, InputInvalid
 from domain.messages.faults import DeadLetter, outgoing_replay, read_dead_letter
+from domain.messages.names import Fault
 from domain.ports import Transactions
 from domain.topology import DEAD_PREFIX, PREFIX, UNROUTED_QUEUE, Topology
 from domain.transport import Delivery, Outgoing, Published
@@ -109,10 +110,7 @@ class DeadDesk:
         await self._queues.close()
 
     async def read(self, queues: Iterable[str], most: int = MOST_HELD) -> Reading:
-        """Hold what lies in these queues, `most` at most; one that cannot be read is a trouble, and the others go on.
-
-        Raises BrokerUnavailable where the connection goes.
-        """
+        """Hold what lies in these queues, `most` at most; one that cannot be read is a trouble of that one alone."""
         reading = Reading()
         for queue in queues:
             try:
@@ -178,7 +176,7 @@ class DeadDesk:
 
     def _replayed(self, letter: Letter) -> Outgoing:
         """The message to send; raises InputInvalid where it cannot be sent."""
-        if not letter.delivery.message_id:
+        if not letter.delivery.message_id or letter.said.fault == Fault.MESSAGE_ID_MISSING:
             raise InputInvalid("it has no message id, so that nobody could tell a repeat: have its sender send it anew")
         message = outgoing_replay(letter.delivery)
         closed = self._closed.get(self._kind(message))

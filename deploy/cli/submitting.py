@@ -116,6 +116,11 @@ class Follower:
 def _say(submitted: Submitted, screen: Screen) -> None:
     word = "accepted" if submitted.accepted else "submitted"
     line = f"[workflow] id={submitted} {word}"
+    if not submitted.accepted:
+        screen.note(
+            "the broker has it; whether it is accepted is seen in the store only (HANDRAIL_STORE): "
+            f"`handrail dead show {submitted.message_id}` says whether it was refused, and why"
+        )
     if not screen.as_json:
         screen.text(line)
         return

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Final
 
 from domain.errors import InputInvalid
@@ -24,6 +25,7 @@ from domain.messages.names import (
     FAULT_MESSAGE,
     FAULT_QUEUE,
     FAULT_TYPE,
+    MESSAGE_ID_BYTES,
     ORIGINAL_APP_ID,
     ORIGINAL_CONTENT_TYPE,
     ORIGINAL_EXCHANGE,
@@ -37,6 +39,9 @@ from domain.topology import APPROVALS_EXCHANGE, DEAD_EXCHANGE, DELIVERY_LIMIT, S
 from domain.transport import Delivery, HeaderValue, Outgoing
 
 FAULT_MESSAGE_CHARACTERS: Final = 1_000
+NAMELESS: Final = "without-id-"
+"""What the id begins with that a dead letter is given whose sender gave it none."""
+_KEPT_OF_LONG: Final = 200
 MOST_BURIED_BYTES: Final = 8 * 1024 * 1024
 """A larger body is not published again: the broker moves it itself, without a reason."""
 MOST_HEADERS: Final = 50
@@ -117,10 +122,11 @@ def outgoing_fault(delivery: Delivery, *, fault: str, reason: str, consumer: str
     return Outgoing(
         DEAD_EXCHANGE,
         delivery.queue,
-        delivery.message_id,
-        delivery.type,
+        # One without an id cannot be published: it is given one that says so.
+        _short(delivery.message_id or f"{NAMELESS}{sha256(delivery.body).hexdigest()[:32]}"),
+        _short(delivery.type),
         delivery.body,
-        delivery.correlation_id,
+        _short(delivery.correlation_id),
         headers,
     )
 
@@ -256,6 +262,14 @@ def _death(headers: Mapping[str, object], queue: str) -> Mapping[str, object]:
         if isinstance(death, Mapping) and death.get("queue") == queue:
             return death
     return {}
+
+
+def _short(text: str) -> str:
+    """A property that can be sent: text that was no UTF-8 was written out, and may have grown beyond what fits."""
+    whole = text.encode("utf-8", "backslashreplace")
+    if len(whole) <= MESSAGE_ID_BYTES:
+        return whole.decode()
+    return f"{whole[:_KEPT_OF_LONG].decode(errors='ignore')}…{sha256(whole).hexdigest()[:32]}"
 
 
 def _said_at(instant: datetime | None) -> str:

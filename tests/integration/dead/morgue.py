@@ -4,14 +4,20 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aio_pika
+from aiormq.abc import ChannelFrame
 from pamqp import commands
+from pamqp.body import ContentBody
+from pamqp.frame import marshal
+from pamqp.header import ContentHeader
 
 from domain.messages import bodies
+from domain.messages.faults import outgoing_fault
 from domain.messages.writing import outgoing_goal
-from domain.transport import Outgoing, Published
+from domain.transport import Delivery, Outgoing, Published
 from producers.publisher import AmqpPublisher
 from tests.integration.serving.deployment import Deployment, until
 from tests.servers.rabbitmq import Login
@@ -86,6 +92,18 @@ def goal(message_id: str, text: str = "greet", **given: Any) -> Outgoing:
     return outgoing_goal(bodies.Goal(goal=text, **given), message_id=message_id)
 
 
+def dead_goal(number: int, fault: str = "schema", body: bytes = b"{}") -> Outgoing:
+    """A dead letter, as a consumer of goals buries it."""
+    source = Delivery(GOALS, body, message_id=f"m-{number}", user_id="shop", exchange=GOALS, routing_key="goal")
+    return outgoing_fault(source, fault=fault, reason="so it is", consumer="here", at=datetime(2030, 1, 2, tzinfo=UTC))
+
+
+def ended(morgue: Morgue, name: str) -> None:
+    """Wait until a workflow has completed."""
+    store = morgue.deployment.store
+    until(lambda: store.exists(name) and store.load(name).status == "completed", f"{name} never ended")
+
+
 async def published(url: str, messages: Sequence[Outgoing]) -> list[Published]:
     publisher = AmqpPublisher(url, name="a service")
     await publisher.start()
@@ -98,10 +116,17 @@ async def published(url: str, messages: Sequence[Outgoing]) -> list[Published]:
 async def published_raw(url: str, exchange: str, key: str, body: bytes, **properties: Any) -> None:
     connection = await aio_pika.connect(url)
     try:
-        channel = await (await connection.channel()).get_underlay_channel()
-        await channel.basic_publish(
-            body, exchange=exchange, routing_key=key, properties=commands.Basic.Properties(**properties)
-        )
+        channel: Any = await (await connection.channel(publisher_confirms=False)).get_underlay_channel()
+        # Frames of our own: the library gives an id to what has none.
+        size = 100_000
+        frames: list[Any] = [
+            commands.Basic.Publish(exchange=exchange, routing_key=key),
+            ContentHeader(0, len(body), commands.Basic.Properties(**properties)),
+            *(ContentBody(body[start : start + size]) for start in range(0, len(body), size)),
+        ]
+        payload = b"".join(marshal(frame, channel.number) for frame in frames)
+        await channel.write_queue.put(ChannelFrame(payload=payload, should_close=False))
+        await channel.basic_qos(prefetch_count=1)  # its answer follows what came before
     finally:
         await connection.close()
 

@@ -3,8 +3,7 @@
 import json
 
 from domain.ids import workflow_id_from_message
-from tests.integration.dead.morgue import DEAD_GOALS, Morgue, goal
-from tests.integration.serving.deployment import until
+from tests.integration.dead.morgue import DEAD_GOALS, Morgue, ended, goal
 
 
 def test_what_is_looked_at_returns_to_its_queue_as_it_was(morgue: Morgue) -> None:
@@ -105,8 +104,3 @@ def test_an_act_says_who_and_why_and_which(morgue: Morgue) -> None:
     ):
         code, _, errors = morgue.run(*arguments)
         assert (code, said in errors) == (2, True), errors
-
-
-def ended(morgue: Morgue, name: str) -> None:
-    store = morgue.deployment.store
-    until(lambda: store.exists(name) and store.load(name).status == "completed", f"{name} never ended")

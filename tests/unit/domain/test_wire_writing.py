@@ -369,6 +369,19 @@ def test_a_sender_cannot_say_in_whose_name_or_where_to_its_message_is_replayed()
         assert set(replayed.headers) <= {"handrail-replays"}
 
 
+@pytest.mark.parametrize("text", ["", "\\xff" * 255, "ü" * 255, "\ud800" * 100])
+def test_whatever_stands_in_its_properties_a_dead_letter_can_be_sent(text: str) -> None:
+    """One that could not be published would stay with its consumer for good, and all others behind it."""
+    one = delivery(bodies.Goal.wire_type, message_id=text, type=text, correlation_id=text)
+    sent = outgoing_fault(one, fault="schema", reason="r", consumer="c", at=AT)
+    assert sent.message_id
+    assert max(len(part.encode()) for part in (sent.message_id, sent.type, sent.correlation_id)) <= 255
+    other = outgoing_fault(
+        replace(one, message_id=text + "x", body=b"x"), fault="schema", reason="r", consumer="c", at=AT
+    )
+    assert other.message_id != sent.message_id
+
+
 def test_a_dead_letter_that_is_moved_on_keeps_where_it_came_from_first() -> None:
     death = {"queue": "handrail.activity.papers", "reason": "delivery_limit"}
     again = buried(replace(moved("handrail.activity.papers", [death]), queue="handrail.commands"))
