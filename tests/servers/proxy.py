@@ -139,6 +139,13 @@ class Proxy:
             end(writer, reset=True)
             return
         self.accepted += 1
+        try:
+            await self._pass(reader, writer)
+        except asyncio.CancelledError:
+            # The proxy is closed. Whoever started this would log a cancellation as an error.
+            end(writer, reset=True)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flowing.wait()
         try:
             back, onward = await asyncio.open_connection(*self._target)
@@ -148,9 +155,7 @@ class Proxy:
         pair = (writer, onward)
         self._pairs.add(pair)
         try:
-            # Cancelled when the proxy is closed: whoever started this would log that as an error.
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(self._pump(reader, onward, inward=True), self._pump(back, writer, inward=False))
+            await asyncio.gather(self._pump(reader, onward, inward=True), self._pump(back, writer, inward=False))
         finally:
             self._pairs.discard(pair)
             for one in pair:
