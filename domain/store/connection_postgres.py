@@ -31,7 +31,9 @@ CONNECTIONS_AT_MOST: Final = 8
 """Connections that one store has open at most: for turns, for the other rooms, for what is asked beside them."""
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
-_IDLE_IN_TRANSACTION_SECONDS: Final = 60
+IDLE_IN_TRANSACTION_SECONDS: Final = 10
+"""How long a process that was stopped in the middle of a transaction, or whose machine has gone, may hold up all that
+add to the log: a transaction of ours waits for nothing but the database."""
 _UNANSWERED_MILLISECONDS: Final = 15_000
 
 CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
@@ -324,7 +326,7 @@ def server_settings(url: str) -> tuple[str, dict[str, Any]]:
         ) from None
     options = (
         f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c lock_timeout={LOCK_TIMEOUT_SECONDS}s "
-        f"-c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_SECONDS}s "
+        f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_SECONDS}s "
         # Every hot statement is found by an index. Plans are kept, and one that was made while a table was small would
         # read through the whole of it later.
         "-c enable_seqscan=off -c jit=off"

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from deploy.settings import Settings
 from domain.errors import StoreError, StoreUnavailable
-from domain.store.connection_postgres import About, check_server
+from domain.store.connection_postgres import IDLE_IN_TRANSACTION_SECONDS, About, check_server
 from domain.store.opening import open_postgres_store
 from tests.contracts.stage import Loaded
 from tests.servers.postgres import Database
@@ -128,3 +129,12 @@ def test_a_server_that_takes_connections_and_says_nothing_is_given_up(
     proxy.stall()
     with pytest.raises(StoreUnavailable, match="cannot be reached"):
         opened(f"{proxy.through(database.url)}?connect_timeout=2")
+
+
+def test_a_process_that_is_stopped_within_a_transaction_is_not_waited_for_longer_than_its_lease(
+    database: Database,
+) -> None:
+    store = open_postgres_store(database.url, definitions=Loaded(), create=True)
+    assert store.query("SHOW idle_in_transaction_session_timeout") == [(f"{IDLE_IN_TRANSACTION_SECONDS}s",)]
+    assert Settings.model_fields["lease_seconds"].default > IDLE_IN_TRANSACTION_SECONDS
+    store.close()
