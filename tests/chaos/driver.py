@@ -37,7 +37,7 @@ GLANCE_SECONDS: Final = 0.5
 TELL_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 60.0
 """What has not ended so long after the last fault is stuck."""
-AHEAD: Final = 0.1
+AHEAD: Final = 0.02
 """How far the share of the faults may be ahead of the share of the workflows that have ended."""
 RUN_UP: Final = 0.15
 """The share of the goals that may be asked for before the first fault has hit."""
