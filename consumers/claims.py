@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 from consumers.inbox import FORCED, REISSUE_AFTER_SECONDS, in_chunks
 from consumers.limits import Deferral, Limited, admit
 from domain.ports import Cursor, Transactions
+from domain.store.epochs import read_epoch
 
 LONGEST_REISSUE_SECONDS: Final = 3_600.0
 _DOUBLINGS: Final = 7  # 30 s doubled seven times is past an hour
@@ -181,6 +182,11 @@ class Claims:
                 )
                 found.update((row[0], (row[1], row[2])) for row in rows)
         return found
+
+    def epoch(self) -> int:
+        """The store's epoch, as it is now."""
+        with self._store.reading() as cursor:
+            return read_epoch(cursor).number
 
     def scheduled(self, message_ids: Collection[str]) -> dict[str, ScheduledRow]:
         """The rows of those of these commands that were ever scheduled."""

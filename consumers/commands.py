@@ -53,6 +53,10 @@ _FAULTS: Final = {
         FaultName.CONFLICT,
         "it tells its consumer something else than was scheduled under its message id: somebody else wrote it",
     ),
+    Delivered.EPOCH_PASSED: (
+        FaultName.EPOCH_PASSED,
+        "it is of a time that was lost when the store was put back from a backup: its step was asked for anew",
+    ),
     Delivered.FOREIGN: (
         FaultName.ACTIVITY_UNKNOWN,
         "its activity is foreign: have a consumer in its own language serve this queue, and no process of Handrail",

@@ -22,7 +22,7 @@ from consumers.claims import Claims
 from consumers.commands import Bury, read
 from consumers.inbox import command_digest
 from domain.errors import HandrailError, MessageUnfit, StoreError, StoreUnavailable
-from domain.ids import Kind
+from domain.ids import Kind, epoch_of
 from domain.messages.faults import read_dead_letter
 from domain.messages.names import Fault as FaultName
 from domain.ports import Aside, Clock, Command, Decider, Request
@@ -31,6 +31,8 @@ from domain.transport import Delivery
 from domain.triggers import DeadLetterCommand
 
 _log: Final = logging.getLogger("handrail.consumers")
+
+_LIVE: Final = frozenset({"open", "handed_over"})
 
 BROKER: Final = "broker"
 """The actor of what the broker gave up."""
@@ -83,15 +85,21 @@ class DeadCommandIntake:
         faults: list[Fault] = []
         told: list[Dead] = []
         rows = await self._aside(lambda: self._claims.scheduled([one.command.message_id for one in dead]))
+        live = {name for name, row in rows.items() if row.state in _LIVE}
+        over = any(one.command.message_id not in live for one in dead)
+        epoch = await self._aside(self._claims.epoch) if over else 0
         for one in dead:
             row = rows.get(one.command.message_id)
-            if row is None:
+            if one.command.message_id not in live and epoch_of(one.command.attempt) < epoch:
+                words = "it was scheduled in a time that was lost when the store was put back from a backup"
+                faults.append(_parked(one.delivery, FaultName.EPOCH_PASSED.value, words))
+            elif row is None:
                 words = "there is no command with this message id"
                 faults.append(_parked(one.delivery, FaultName.COMMAND_UNKNOWN.value, words))
             elif row.digest is not None and row.digest != command_digest(one.command):
                 words = "it says something else than was scheduled under its message id: somebody else wrote it"
                 faults.append(_parked(one.delivery, FaultName.CONFLICT.value, words))
-            elif row.state in {"open", "handed_over"}:
+            elif row.state in _LIVE:
                 told.append(one)
             else:
                 self.counts["over"] += 1

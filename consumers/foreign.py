@@ -23,9 +23,9 @@ from consumers.redaction import Redactor
 from consumers.sources import became, sender_of
 from domain.activity_types import ActivityType
 from domain.chain import digest_of
-from domain.errors import Denied, HandrailError, MessageUnfit, NeedsApproval
+from domain.errors import Denied, HandrailError, InputInvalid, MessageUnfit, NeedsApproval
 from domain.failures import make_failure
-from domain.ids import Kind, receipt_id
+from domain.ids import Kind, epoch_of, parse_message_id, receipt_id
 from domain.messages.bodies import Outcome
 from domain.messages.names import Fault
 from domain.messages.reading import Read, read_outcome
@@ -83,7 +83,9 @@ class OutcomeSource:
         early = [name for name, row in rows.items() if row.state == "open" and self._is_foreign(scheduled.get(name))]
         if early:
             rows = await self._aside(lambda: self._hand_over(early, names))
-        return await gathered([self._one(message, rows, scheduled) for message in messages])
+        over = any(name not in rows or rows[name].state != HANDED_OVER for name in names)
+        epoch = await self._aside(self._claims.epoch) if over else 0
+        return await gathered([self._one(message, rows, scheduled, epoch) for message in messages])
 
     def _hand_over(self, early: Sequence[str], names: set[str]) -> dict[str, ScheduledRow]:
         """That they are answered proves that the broker had them."""
@@ -99,10 +101,16 @@ class OutcomeSource:
         return prepared.declared if prepared is not None else None
 
     async def _one(
-        self, message: Message[Outcome], rows: Mapping[str, ScheduledRow], scheduled: Mapping[str, Command]
+        self, message: Message[Outcome], rows: Mapping[str, ScheduledRow], scheduled: Mapping[str, Command], epoch: int
     ) -> Answer:
         name = message.body.message_id
         row, command = rows.get(name), scheduled.get(name)
+        if (row is None or row.state != HANDED_OVER) and _is_older(name, epoch):
+            raise MessageUnfit(
+                f"command {name!r} was scheduled in a time that was lost when the store was put back from a backup: "
+                "its step was asked for anew",
+                fault=Fault.EPOCH_PASSED.value,
+            )
         if row is None:
             raise MessageUnfit(f"there is no command {name!r}", fault=Fault.COMMAND_UNKNOWN.value)
         if command is None:
@@ -129,6 +137,13 @@ class OutcomeSource:
             receipt=message.receipt,
         )
         return became(await self._decider.decide(request))
+
+
+def _is_older(name: str, epoch: int) -> bool:
+    try:
+        return epoch_of(parse_message_id(name).attempt) < epoch
+    except InputInvalid:
+        return False
 
 
 def _trigger(message: Message[Outcome], command: Command, declared: ActivityType, redactor: Redactor) -> RecordOutcome:

@@ -28,6 +28,7 @@ class Delivered(Enum):
     FOREIGN = "its activity type is for a consumer in another language"
     DEFERRED = "a limit over all processes has it wait: its row says until when"
     LET_GO = "it waited for room too long"
+    EPOCH_PASSED = "it was scheduled in a time that was lost with its store"
 
 
 class Settlement(Enum):
@@ -55,6 +56,8 @@ SETTLEMENTS: Final[dict[Delivered, Settlement]] = {
     # Their rows stay open, and are issued again.
     Delivered.DEFERRED: Settlement.ACKNOWLEDGE,
     Delivered.LET_GO: Settlement.ACKNOWLEDGE,
+    # Whoever restored the store can see there what had been under way.
+    Delivered.EPOCH_PASSED: Settlement.BURY,
 }
 
 

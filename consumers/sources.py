@@ -100,8 +100,16 @@ class DecidedSource(ABC, Generic[AnyBody]):
         return became(await self._decider.decide(await self.asked(message)))
 
     def _request(self, message: Message[AnyBody], workflow_id: str, trigger: Any) -> Request:
-        receipt = message.receipt
-        return Request(workflow_id, trigger, self._clock(), receipt.message_id, sender_of(message), receipt=receipt)
+        receipt, sent_at = message.receipt, message.delivery.timestamp
+        return Request(
+            workflow_id,
+            trigger,
+            self._clock(),
+            receipt.message_id,
+            sender_of(message),
+            receipt=receipt,
+            sent_at=sent_at,
+        )
 
 
 class GoalSource(DecidedSource[Goal]):

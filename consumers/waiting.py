@@ -25,6 +25,7 @@ from consumers.limits import Limited
 from consumers.settlement import Delivered, Settlement, of_row, settle
 from domain.errors import StoreError
 from domain.faultpoints import reached
+from domain.ids import epoch_of
 from domain.limits import Limits
 from domain.ports import Aside, Command
 from domain.store.aside import inline
@@ -165,7 +166,7 @@ class WaitingRoom:
             limited = self._limited(batch)
             digests = {name: command_digest(command) for name, command in batch.items()} if self._digests else None
             try:
-                taken, rows = await self._aside(lambda: self._take(list(batch), digests, limited))
+                taken, rows, epoch = await self._aside(lambda: self._take(list(batch), digests, limited))
             except BaseException:
                 # The claim may have been made all the same; then its row says so, and the sweep lapses it.
                 self._put_back(list(batch.values()))
@@ -173,7 +174,7 @@ class WaitingRoom:
             claimed = [command for name, command in batch.items() if name in taken.claimed]
             self._runner.start(claimed)
             self.claimed(claimed)
-            self._settle_others(batch, taken, rows)
+            self._settle_others(batch, taken, rows, epoch)
             if self._dropped and self._waiting < self._most // 2:
                 self._dropped = False
                 self.drained()
@@ -181,13 +182,13 @@ class WaitingRoom:
 
     def _take(
         self, message_ids: Sequence[str], digests: Mapping[str, str] | None, limited: Sequence[Limited]
-    ) -> tuple[Taken, Rows]:
+    ) -> tuple[Taken, Rows, int]:
         taken = self._claims.take(message_ids, digests=digests, limited=limited)
         known = taken.claimed | taken.differing | taken.deferred.keys()
         others = [message_id for message_id in message_ids if message_id not in known]
-        return taken, self._claims.known(others) if others else {}
+        return (taken, self._claims.known(others), self._claims.epoch()) if others else (taken, {}, 0)
 
-    def _settle_others(self, batch: Mapping[str, Command], taken: Taken, rows: Rows) -> None:
+    def _settle_others(self, batch: Mapping[str, Command], taken: Taken, rows: Rows, epoch: int) -> None:
         """Settle what was not claimed; what a limit defers for a moment goes back into its line."""
         again: list[Command] = []
         rest: dict[Line, float] = {}
@@ -205,6 +206,8 @@ class WaitingRoom:
                 kept[line] += 1
                 again.append(command)
                 rest[line] = min(rest.get(line, DEFERRED_SECONDS), deferral.seconds)
+            elif epoch_of(command.attempt) < epoch:
+                self._settle(command, Delivered.EPOCH_PASSED)
             else:
                 state, owner = rows.get(message_id, (None, None))
                 here = message_id in self._runner.running and owner == self._claims.owner

@@ -43,7 +43,12 @@ SCHEMA: Final = (
 
 
 def open_store(
-    home: Path, definitions: Definitions, *, workflows_held: int = 2_048, read_only: bool = False
+    home: Path,
+    definitions: Definitions,
+    *,
+    workflows_held: int = 2_048,
+    read_only: bool = False,
+    restoring: bool = False,
 ) -> WorkflowStore:
     """The store of a home, made where it is missing; raises StoreUnavailable or StoreNewer."""
     if not read_only:
@@ -59,6 +64,7 @@ def open_store(
         schema=SCHEMA,
         workflows_held=workflows_held,
         read_only=read_only,
+        restoring=restoring,
     )
 
 

@@ -150,6 +150,7 @@ class RelaySurroundings:
             requested_by=facts.requested_by,
             parent_workflow=parent,
             parent_step=event.step,
+            doubted=event.doubted,
         )
 
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:

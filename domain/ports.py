@@ -94,7 +94,8 @@ class Request:
     unless this owner's claim is live, or the command was handed over to a consumer in another language). `lapses` is
     one whose `claimed` or `handed_over` row becomes `lapsed` with the decision; with `unless_renewed` only if its lease
     has still ended by then. `receipt` is inserted as a `done` row. `at` is when the trigger came up: the decision's
-    time. `under` are the limits over all processes that the attempt ran under: its outcome is counted there.
+    time. `under` are the limits over all processes that the attempt ran under: its outcome is counted there. `sent_at`
+    is when a message says that it was sent.
     """
 
     workflow_id: str
@@ -107,6 +108,7 @@ class Request:
     receipt: Receipt | None = None
     under: Limits | None = None
     unless_renewed: bool = False
+    sent_at: datetime | None = None
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Final
 from domain import events
 from domain.events import Event
 from domain.failures import Failure
-from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.ids import ARTIFACT_STEP, PLAN_STEP, attempts_made
 from domain.recorded import RecordedEvent
 
 LINE_CHARACTERS: Final = 200
@@ -149,7 +149,8 @@ def _plan_rejected(event: events.PlanRejected, _: RecordedEvent, __: Earlier) ->
 
 def _retry(event: events.RetryScheduled, _: RecordedEvent, __: Earlier) -> list[Line]:
     values = {"step": event.step, "attempt": event.attempt, "in_seconds": event.delay_seconds, "kind": event.kind}
-    return [Line("retry", f"{event.step} attempt={event.attempt} in={seconds(event.delay_seconds)}", values)]
+    number = attempts_made(event.attempt)
+    return [Line("retry", f"{event.step} attempt={number} in={seconds(event.delay_seconds)}", values)]
 
 
 def _outcome_unknown(event: events.OutcomeUnknown, _: RecordedEvent, __: Earlier) -> list[Line]:

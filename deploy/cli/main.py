@@ -19,6 +19,7 @@ from deploy.cli import (
     migrate_command,
     operate_commands,
     reconcile_command,
+    restore_command,
     resume_command,
     run_command,
     serve_command,
@@ -54,6 +55,7 @@ for _commands in (
     dead_commands,
     keep_commands,
     migrate_command,
+    restore_command,
     token_commands,
     topology_commands,
 ):

@@ -11,6 +11,7 @@ from deploy.cli.lines import one_line
 from deploy.cli.outline import outline
 from deploy.cli.pending import Pending, compensation_plan, pendings, shown_parts, step_statuses
 from deploy.cli.session import Session
+from domain.ids import attempts_made
 from domain.state import State
 
 
@@ -67,7 +68,8 @@ def as_document(state: State, waits: list[Pending]) -> dict[str, Any]:
 def _steps(state: State) -> Iterator[dict[str, Any]]:
     for name, status in step_statuses(state):
         hot, settled = state.steps.get(name), state.settled.get(name)
-        step: dict[str, Any] = {"step": name, "status": str(status), "attempts": state.numbers.get(name, 0)}
+        made = attempts_made(state.numbers.get(name, 0))
+        step: dict[str, Any] = {"step": name, "status": str(status), "attempts": made}
         if settled is not None:
             step |= {"activity": settled.activity, "output": settled.output, "failure": settled.failure}
         elif hot is not None:

@@ -11,6 +11,7 @@ from deploy.cli.pending import Place, compensation_plan, pendings, step_statuses
 from deploy.http.desk import Answer, PendingApproval
 from deploy.roles import Role
 from deploy.tokens import Bearer
+from domain.ids import attempts_made
 from domain.policies import ANYONE
 from domain.state import Ballot, State
 
@@ -156,7 +157,7 @@ def _steps(state: State) -> Iterator[dict[str, Any]]:
             "step": name,
             "status": str(status),
             "activity": activity,
-            "attempts": state.numbers.get(name, 0),
+            "attempts": attempts_made(state.numbers.get(name, 0)),
             "failure": failure,
             "retry_at": _iso(state.dues.get(f"retry:{name}")),
             "decision": None

@@ -85,6 +85,8 @@ class Fault(StrEnum):
     INPUT_INVALID = "input_invalid"
     WORKFLOW_UNKNOWN = "workflow_unknown"
     COMMAND_UNKNOWN = "command_unknown"
+    EPOCH_PASSED = "epoch_passed"
+    """It is of a time that was lost when the store was put back from a backup."""
     ACTIVITY_UNKNOWN = "activity_unknown"
     REFUSED = "refused"
     RECORD_DAMAGED = "record_damaged"

@@ -26,6 +26,7 @@ from domain.recorded import RecordedEvent, verify
 from domain.state import State
 from domain.store.aside import AT_ONCE, Sayings, inline
 from domain.store.deciding import TurnDecider
+from domain.store.epochs import read_epoch
 from domain.store.events import WorkflowEvents
 from domain.store.log import BUFFERED, POLL, Log, LogFollower, ReadableLog, Unreadable
 from domain.store.mapper import EventMapper
@@ -63,10 +64,11 @@ class WorkflowStore(Application[str]):
         companions: Sequence[Companion] = (),
         open_commands: OpenCommands | None = None,
         workflows_held: int = WORKFLOWS_HELD,
+        restoring: bool = False,
     ) -> None:
         """Open the store that the library's settings in `env` name, and create what is missing of its tables.
 
-        Raises StoreUnavailable or StoreNewer.
+        Raises StoreUnavailable or StoreNewer. One whose restore has not ended is opened only for `restoring` it.
         """
         self.followers: list[LogFollower] = []
         self.hearers: list[Callable[[], None]] = []
@@ -76,6 +78,10 @@ class WorkflowStore(Application[str]):
         except DRIVERS as error:
             raise trouble(error, env.get("SQLITE_DBNAME", "of these settings")) from error
         self.recorder.prepare(schema)
+        with self.recorder.reading() as cursor:
+            self.epoch = read_epoch(cursor)
+        if not restoring:
+            self.epoch.check_finished(self.recorder.place)
         self.shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)
         self.deciding = TurnDecider(self, self.shelf, definitions, companions, open_commands)
 

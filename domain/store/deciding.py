@@ -33,6 +33,7 @@ from domain.ports import Along, Companion, Decided, Definitions, OpenCommands, R
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.store.aside import Sayings
+from domain.store.epochs import FIRST, Epoch
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder, VersionsHeld
 from domain.store.shelf import Held, NewKeys, Shelf
@@ -52,6 +53,7 @@ class TurnStore(Protocol):
     recorder: StoreRecorder
     mapper: EventMapper
     sayings: Sayings
+    epoch: Epoch
 
     def save(self, *objs: Any, **kwargs: Any) -> list[Recording[str]]:
         """Save pending events and run `along` in one transaction."""
@@ -163,9 +165,10 @@ class TurnDecider:
                 continue
             workflow = held.workflow
             armed_before = workflow.state.next_due
-            given = Given(request.trigger, request.at, request.cause, request.actor, open_commands)
+            trigger = begun_in(self._store.epoch, request)
+            given = Given(trigger, request.at, request.cause, request.actor, open_commands)
             try:
-                outcome = workflow.handle(given, self._definition(workflow.state, request.trigger))
+                outcome = workflow.handle(given, self._definition(workflow.state, trigger))
             except Refused as refusal:
                 if request.workflow_id in decided_before:
                     raise  # earlier decisions of this turn went with the object: one by one, then
@@ -273,6 +276,18 @@ class TurnDecider:
     def _committed(self, standing: Sequence[Decided]) -> None:
         for companion in self.companions:
             companion.committed(standing)
+
+
+def begun_in(epoch: Epoch, request: Request) -> Trigger:
+    """The trigger; one that begins a workflow says in which epoch, and whether it may have begun in a lost one."""
+    trigger = request.trigger
+    if epoch.number == FIRST or not isinstance(trigger, StartWorkflow | ForkWorkflow):
+        return trigger
+    if isinstance(trigger, ForkWorkflow):
+        return trigger.model_copy(update={"epoch": epoch.number})
+    by_message = request.receipt is not None
+    doubted = trigger.doubted or (by_message and epoch.doubts(request.sent_at or request.at)) or None
+    return trigger.model_copy(update={"epoch": epoch.number, "doubted": doubted})
 
 
 def _answers(request: Request) -> str:

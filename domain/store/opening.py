@@ -48,6 +48,7 @@ def open_sqlite_store(
     open_commands: OpenCommands | None = None,
     workflows_held: int = WORKFLOWS_HELD,
     read_only: bool = False,
+    restoring: bool = False,
 ) -> WorkflowStore:
     """Open the store in a file, made where there is none. Raises StoreUnavailable or StoreNewer, naming the file."""
     return WorkflowStore(
@@ -57,10 +58,11 @@ def open_sqlite_store(
         companions=companions,
         open_commands=open_commands,
         workflows_held=workflows_held,
+        restoring=restoring or read_only,
     )
 
 
-def open_postgres_store(
+def open_postgres_store(  # noqa: PLR0913 - settings of a store, each with its default
     url: str,
     *,
     definitions: Definitions,
@@ -70,6 +72,7 @@ def open_postgres_store(
     workflows_held: int = WORKFLOWS_HELD,
     create: bool = False,
     version: int = MIGRATED_TO,
+    restoring: bool = False,
 ) -> WorkflowStore:
     """Open the store in a PostgreSQL database, `postgresql://user@host:port/database`, with libpq's parameters.
 
@@ -83,4 +86,5 @@ def open_postgres_store(
         companions=companions,
         open_commands=open_commands,
         workflows_held=workflows_held,
+        restoring=restoring,
     )

@@ -33,7 +33,7 @@ def test_settlement(delivered: Delivered, settlement: Settlement) -> None:
 
 def test_only_the_message_itself_brings_it_to_the_dead_queue() -> None:
     buried = {one for one in Delivered if settle(one) is Settlement.BURY}
-    assert buried == {Delivered.UNREADABLE, Delivered.DIFFERING, Delivered.FOREIGN}
+    assert buried == {Delivered.UNREADABLE, Delivered.DIFFERING, Delivered.FOREIGN, Delivered.EPOCH_PASSED}
 
 
 @pytest.mark.parametrize(
