@@ -44,12 +44,12 @@ class PostgresLocks:
         """Take those of the names that nobody holds; without names, only a ping. Raises StoreUnavailable."""
         wanted = sorted(names)
         asked = ", ".join(["pg_try_advisory_lock(%s)"] * len(wanted))
-        (row,) = await self._ask(f"SELECT {asked}", [_key(name) for name in wanted])
+        (row,) = await self._ask(f"SELECT {asked}", [lock_key(name) for name in wanted])
         return frozenset(name for name, taken in zip(wanted, row, strict=True) if taken)
 
     async def release(self, name: str) -> None:
         """Let go of a name; raises StoreUnavailable."""
-        await self._ask("SELECT pg_advisory_unlock(%s)", [_key(name)])
+        await self._ask("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
 
     async def watch(self, seconds: float) -> None:
         """Return after so long; raise StoreUnavailable as soon as the connection is seen to be lost."""
@@ -90,7 +90,7 @@ class PostgresLocks:
             raise trouble(error, self._place) from error
 
 
-def _key(name: str) -> int:
+def lock_key(name: str) -> int:
     """The number that stands for a name: the same in every process, and unlikely to be another program's."""
     digest = hashlib.sha256(f"handrail/leading/{name}".encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)

@@ -1,0 +1,75 @@
+"""A look at a broker over AMQP, as any login may have it: its version, and how long its queues are. Takes nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+from consumers.amqp import ANSWER_SECONDS, HEARTBEAT_SECONDS, REFUSED, UNFIT, Link
+from consumers.bounded import within
+from domain.broker_address import BrokerAddress
+from domain.errors import BrokerUnavailable
+
+_NAME: Final = "handrail doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLook:
+    """A queue: messages that nobody holds, and who consumes it. `there` is None where the broker does not say."""
+
+    there: bool | None
+    messages: int = 0
+    consumers: int = 0
+
+
+class BrokerLook:
+    """One connection to look through. Made with `async with`."""
+
+    def __init__(self, url: str) -> None:
+        """Connect to nothing yet. Raises InputInvalid where the address is none."""
+        self.address = BrokerAddress.read(url)
+        self._url = self.address.dialled(_NAME, HEARTBEAT_SECONDS)
+        self._link: Link | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect; raises BrokerUnavailable."""
+        self._link = link = Link(self._url)
+        try:
+            await link.open()
+        except Exception as error:
+            await link.close()
+            raise BrokerUnavailable(
+                f"{self.address.shown} is not reached: {str(error) or type(error).__name__}; see that the broker runs, "
+                "and that address, virtual host and password are right"
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let go."""
+        if self._link is not None:
+            await self._link.close()
+
+    @property
+    def version(self) -> str:
+        """The broker's version, as it says."""
+        return self._link.broker_version if self._link is not None else ""
+
+    async def queue(self, name: str) -> QueueLook:
+        """How a queue is. Raises BrokerUnavailable where the broker does not answer."""
+        if self._link is None:
+            raise BrokerUnavailable(f"{self.address.shown}: not connected")
+        try:
+            channel = await self._link.open_channel()
+            try:
+                declared = await within(ANSWER_SECONDS, channel.queue_declare(name, passive=True))
+            except REFUSED:
+                return QueueLook(None)
+            except UNFIT:
+                return QueueLook(there=False)
+            await within(ANSWER_SECONDS, channel.close())
+        except TimeoutError as error:
+            raise BrokerUnavailable(f"{self.address.shown}: {error}") from error
+        return QueueLook(there=True, messages=declared.message_count or 0, consumers=declared.consumer_count or 0)

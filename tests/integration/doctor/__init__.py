@@ -1,0 +1,1 @@
+"""`handrail doctor` on real servers: each planted fault by its line."""

@@ -1,0 +1,169 @@
+"""What the doctor says of what it was told: each judgement by itself, without servers."""
+
+import threading
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consumers.looking import QueueLook
+from deploy.doctor import broker, store
+from deploy.doctor.broker import Wanted
+from deploy.doctor.findings import Finding, Level, examine
+from deploy.doctor.place import EVENTSOURCING, clock
+from domain.errors import StoreUnavailable
+from domain.store.inspection_postgres import ServerFacts, Standby
+from domain.topology import topology_of
+
+WANTED = Wanted(topology_of(["default", "papers"]), frozenset({"papers"}))
+FACTS = ServerFacts(
+    place="postgresql://me@here/store",
+    settings={
+        "server_version": "15.8",
+        "server_version_num": "150008",
+        "server_encoding": "UTF8",
+        "fsync": "on",
+        "full_page_writes": "on",
+        "synchronous_commit": "on",
+        "synchronous_standby_names": "",
+        "transaction_read_only": "off",
+        "statement_timeout": "15s",
+        "lock_timeout": "5s",
+        "idle_in_transaction_session_timeout": "1min",
+        "max_connections": "100",
+    },
+    standbys=(),
+    began=0.0,
+    clock=0.0,
+    connections=1,
+    leaders={},
+    encrypted=False,
+)
+
+
+def having(**settings: str) -> ServerFacts:
+    return replace(FACTS, settings={**FACTS.settings, **settings})
+
+
+def looks(**changes: QueueLook) -> dict[str, QueueLook]:
+    """All queues consumed and empty, but for these; `__` stands for the dot."""
+    well = {queue.name: QueueLook(there=True, consumers=1) for queue in WANTED.topology.queues}
+    return {**well, **{f"handrail.{name.replace('__', '.')}": look for name, look in changes.items()}}
+
+
+def said(found: Iterator[Finding], level: Level) -> list[str]:
+    return [one.text for one in found if one.level is level]
+
+
+@pytest.mark.parametrize(
+    ("names", "standbys", "level"),
+    [
+        ("", (), Level.WARN),
+        ("", (Standby("b", "streaming", "async"),), Level.WARN),
+        ("ANY 1 (b)", (), Level.MEND),
+        ("ANY 1 (b)", (Standby("b", "streaming", "async"),), Level.MEND),
+        ("ANY 1 (b)", (Standby("b", "", ""),), Level.NOTE),
+        ("ANY 1 (b)", (Standby("b", "streaming", "quorum"),), Level.OK),
+        ("FIRST 1 (b)", (Standby("b", "streaming", "sync"), Standby("c", "streaming", "async")), Level.OK),
+    ],
+)
+def test_replication_is_judged_by_who_is_waited_for(names: str, standbys: tuple[Standby, ...], level: Level) -> None:
+    facts = replace(having(synchronous_standby_names=names), standbys=standbys)
+    assert store.replicated(facts).level is level
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("fsync", "off", "fsync=off"),
+        ("full_page_writes", "off", "full_page_writes=off"),
+        ("synchronous_commit", "off", "synchronous_commit=off"),
+        ("server_encoding", "SQL_ASCII", "SQL_ASCII"),
+        ("server_version_num", "120001", "PostgreSQL 12"),
+        ("transaction_read_only", "on", "read-only"),
+    ],
+)
+def test_every_unsafe_setting_has_a_line_of_its_own(setting: str, value: str, words: str) -> None:
+    (line,) = said(store.safe(having(**{setting: value})), Level.MEND)
+    assert words in line
+    both = said(store.safe(having(**{setting: value, "lock_timeout": "0"})), Level.MEND)
+    assert both == [line]
+    assert said(store.safe(FACTS), Level.MEND) == []
+
+
+def test_a_pooler_that_drops_time_outs_is_told() -> None:
+    (line,) = said(store.patient(having(lock_timeout="0")), Level.MEND)
+    assert line.startswith("lock_timeout do not hold")
+
+
+def test_queues_are_judged_by_who_consumes_them() -> None:
+    found = list(
+        broker.queues(
+            looks(
+                goals=QueueLook(there=True),
+                signals=QueueLook(there=True, messages=3),
+                control=QueueLook(there=False),
+                outcomes=QueueLook(None),
+                activity__papers=QueueLook(there=True),
+                dead__activity__default=QueueLook(there=True),
+                dead__goals=QueueLook(there=True, messages=2),
+                approvals=QueueLook(there=True, messages=20_000, consumers=2),
+                unrouted=QueueLook(there=True),
+            ),
+            WANTED,
+        )
+    )
+    assert said(iter(found), Level.WARN) == [
+        "nobody consumes handrail.goals: run `handrail serve goals`",
+        "20000 messages wait in handrail.approvals: run `handrail serve approvals` more often",
+        "nobody consumes handrail.activity.papers: run its consumer in another language",
+        "handrail.dead.goals holds 2 dead letters: `handrail dead list` says why",
+        "nobody consumes handrail.dead.activity.default: run `handrail serve outcomes`",
+    ]
+    assert said(iter(found), Level.MEND) == [
+        "nobody consumes handrail.signals, and 3 messages wait: run `handrail serve signals`",
+        "handrail.control is not there: `handrail topology apply` declares it",
+    ]
+    assert said(iter(found), Level.NOTE) == ["handrail.outcomes cannot be asked about: set HANDRAIL_BROKER_MANAGEMENT"]
+
+
+def test_clocks_are_judged_by_how_far_they_are_apart() -> None:
+    levels = [clock("store", "the store", offset).level for offset in (0.0, 0.9, -1.5, 29.0, -31.0)]
+    assert levels == [Level.OK, Level.OK, Level.WARN, Level.WARN, Level.MEND]
+    assert clock("broker", "the broker", -1.5, coarse=1.0).level is Level.OK
+
+
+async def test_a_check_that_fails_or_hangs_hides_nothing_of_the_others() -> None:
+    let_go = threading.Event()
+
+    def unreachable() -> list[Finding]:
+        raise StoreUnavailable("the store is away")
+
+    def broken() -> list[Finding]:
+        raise KeyError("nobody expected this")
+
+    def hanging() -> list[Finding]:
+        let_go.wait(60)
+        return []
+
+    well = Finding("program", Level.OK, "well")
+    found = await examine(
+        {"store": unreachable, "broker": hanging, "rights": broken, "program": lambda: [well]}, seconds=0.2
+    )
+    let_go.set()
+    assert [(one.about, one.level) for one in found] == [
+        ("store", Level.MEND), ("broker", Level.MEND), ("rights", Level.MEND), ("program", Level.OK)
+    ]  # fmt: skip
+    assert found[0].text == "the store is away"
+    assert "no answer within 0.2 s" in found[1].text
+    assert "KeyError" in found[2].text
+
+
+def test_the_library_is_held_to_what_the_project_pins() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))
+    (pinned,) = [one for one in project["project"]["dependencies"] if one.startswith("eventsourcing")]
+    least, below = (".".join(map(str, numbers)) for numbers in EVENTSOURCING)
+    assert f">={least}" in pinned
+    assert f"<{below}" in pinned
