@@ -1,4 +1,7 @@
-"""What must hold when it is quiet again: nothing lost, nothing repeated, nothing stuck, and every history replays."""
+"""What must hold when it is quiet again.
+
+Nothing is lost, nothing repeated, nothing stuck; every history replays, and the views say what it says.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from domain.ports import Definitions
 from domain.replay import decide_again, fold
 from domain.state import STATE
 from domain.store.application import WorkflowStore
+from projections.sql import load_parked
 from tests.chaos.expected import EXPECTED, child_of, keys, world_of
 from tests.crash.books import Books
+from tests.crash.checks import wrong_views
 from tests.crash.outside import Outside
 
 PROBLEMS_SHOWN = 50
@@ -89,6 +94,7 @@ def _history(
     folded = fold(events)
     if STATE.dump_python(store.load(workflow)) != STATE.dump_python(folded):
         yield f"{workflow}: the state loaded is not the state folded"
+    yield from wrong_views(store, events, folded)
     divergence = decide_again(events, definitions)
     if divergence is None:
         verdict.replayed += 1
@@ -135,3 +141,5 @@ def _outstanding(store: WorkflowStore) -> Iterator[str]:
         yield f"left in the timers: {workflow} at {due_at}"
     for row in store.query("SELECT * FROM relay_parked"):
         yield f"left with the relay: {row}"
+    for workflow, why in load_parked(store.query).items():
+        yield f"{workflow}: its views are parked: {why}"

@@ -212,8 +212,10 @@ class _Driver:
             await self._insist_on_the_bad()
             await called_within(self._all_over, GLANCE_SECONDS)
         self._report.quiet_seconds = time.monotonic() - began
-        # The last inbox rows and timers go with the last events; the bad messages may still be on their way.
-        while len(self._bad_dead()) < len(self._bad) and time.monotonic() - began < QUIET_SECONDS:
+        # The views, and the messages that are meant for the dead, may still be on their way.
+        while time.monotonic() - began < QUIET_SECONDS:
+            if len(self._bad_dead()) == len(self._bad) and await self._watch.everything_is_done():
+                return
             await self._insist_on_the_bad()
             await called_within(self._all_over, GLANCE_SECONDS)
 

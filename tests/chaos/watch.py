@@ -33,6 +33,12 @@ _FLIGHT: Final = (
 )
 _OWNERS: Final = "SELECT DISTINCT owner FROM inbox WHERE state = 'claimed'"
 _CLAIMS: Final = "SELECT count(*) FROM inbox WHERE state = 'claimed' AND owner LIKE %s"
+_LEFT: Final = (
+    "SELECT (SELECT count(*) FROM inbox WHERE state IN ('open', 'claimed', 'handed_over')), "
+    "(SELECT count(*) FROM timers), "
+    "coalesce((SELECT max(id) FROM stored_events), 0) "
+    "- coalesce((SELECT position FROM positions WHERE name = 'views'), 0)"
+)
 _EVENTS: Final = (
     "SELECT id, originator_id, originator_version, topic FROM stored_events WHERE id > %s ORDER BY id LIMIT %s"
 )
@@ -118,6 +124,11 @@ class Watch:
         ((opened, claimed),) = await self.rows(_FLIGHT)
         await self.look()
         return Flight(len(self.seen.begun) - len(self.seen.ended), opened, claimed)
+
+    async def everything_is_done(self) -> bool:
+        """Whether no command is open or claimed, no timer set, and the views have come to the end of the log."""
+        ((left, due, behind),) = await self.rows(_LEFT)
+        return bool(left == 0 and due == 0 and behind <= 0)
 
     async def claiming(self) -> list[str]:
         """The owners of claims."""

@@ -71,7 +71,7 @@ def record_of(place: Place) -> Record:
             events = store.read(workflow, verified=True)
             states[workflow] = fold(events)
             wrong += _wrong_history(store, events, states[workflow])
-            wrong += _wrong_views(store, events, states[workflow])
+            wrong += wrong_views(store, events, states[workflow])
         wrong += _outstanding(store)
     artifacts = {
         f"{workflow}/{name}": written.digest
@@ -124,7 +124,7 @@ def _wrong_history(store: WorkflowStore, events: list[RecordedEvent], folded: St
         yield f"{name}: ended with live={folded.live} waits={folded.waits} dues={folded.dues}"
 
 
-def _wrong_views(store: WorkflowStore, events: list[RecordedEvent], folded: State) -> Iterator[str]:
+def wrong_views(store: WorkflowStore, events: list[RecordedEvent], folded: State) -> Iterator[str]:
     """The views must hold the rows that folding the history gives."""
     name = folded.workflow_id
     fresh = WorkflowRow(name)

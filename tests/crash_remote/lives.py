@@ -38,9 +38,6 @@ GLANCE_SECONDS = 0.05
 LIFE_SECONDS = 50.0
 """No life takes longer: what is left then is stuck."""
 
-LEFT = "SELECT count(*) FROM inbox WHERE state IN ('open', 'claimed', 'handed_over')"
-DUE = "SELECT count(*) FROM timers"
-
 
 class Station(Place):
     """Where serving processes run: no home, but a stage."""
@@ -132,15 +129,12 @@ class Cases:
         limit = asyncio.get_running_loop().time() + LIFE_SECONDS
         never = asyncio.Event()
         while not ended.done() and asyncio.get_running_loop().time() < limit:
-            if ids <= watch.seen.ended.keys() and await self._nothing_left(watch):
+            if ids <= watch.seen.ended.keys() and await watch.everything_is_done():
                 break
             await called_within(never, GLANCE_SECONDS)
         if not ended.done():
             running.process.end()
         return await ended
-
-    async def _nothing_left(self, watch: Watch) -> bool:
-        return await watch.rows(LEFT) == [(0,)] and await watch.rows(DUE) == [(0,)]
 
     def _look(self, case: Case, goals: Mapping[str, str]) -> None:
         store = open_postgres_store(self._stage.database.url, definitions=DEFINITIONS, schema=SCHEMA)
