@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from consumers.claims import OpenRow
@@ -75,13 +75,20 @@ class RelaySurroundings:
             raise StoreError(f"workflow {workflow_id} event {version} is missing; restore the store from a backup")
         return self._store.mapper.to_domain_event(found[0])
 
-    async def learn(self, workflow_ids: Collection[str]) -> None:
-        """Have the facts of these workflows known."""
-        await self._aside(lambda: self._learn(workflow_ids))
+    async def learn(self, workflow_ids: Collection[str]) -> Mapping[str, str]:
+        """Have the facts of these workflows known; those of which they cannot be, and why."""
+        return await self._aside(lambda: self._learn(workflow_ids))
 
-    def _learn(self, workflow_ids: Collection[str]) -> None:
+    def _learn(self, workflow_ids: Collection[str]) -> dict[str, str]:
+        unreadable: dict[str, str] = {}
         for workflow_id in workflow_ids:
-            self.known.note(self.first_event(workflow_id))
+            try:
+                self.known.note(self.first_event(workflow_id))
+            except StoreUnavailable:
+                raise
+            except StoreError as error:
+                unreadable[workflow_id] = f"its beginning cannot be read: {error}"
+        return unreadable
 
     def drives(self, notification: Notification) -> bool:
         """Whether this process drives the workflow of an event."""

@@ -5,8 +5,8 @@ told what they may know, children are started, asked to stop, and their ends tol
 to waits that begin. Only when all of a batch is done does the position move, by compare-and-set; so whatever a crash
 interrupts is done again, and all of it may be done twice: commands are fenced by the inbox, the rest by receipts.
 
-What cannot be carried on (a full queue, one that is bound to nothing, a definition that is not loaded) is parked with
-the position and tried again at doubling intervals; it stops nobody else.
+What cannot be carried on (a full queue, one that is bound to nothing, a definition that is not loaded, a workflow whose
+beginning cannot be read) is parked with the position and tried again at doubling intervals; it stops nobody else.
 
 The position is written at most every quarter of a second: a commit a batch would cost more than doing a little again.
 """
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -84,8 +84,8 @@ class Outside(Nursery, Protocol):
         """Whether this process drives the workflow of an event; hears of every event."""
         ...
 
-    async def learn(self, workflow_ids: Collection[str]) -> None:
-        """Have the facts of these workflows known."""
+    async def learn(self, workflow_ids: Collection[str]) -> Mapping[str, str]:
+        """Have the facts of these workflows known; those of which they cannot be, and why."""
         ...
 
     async def wanted(self, message_ids: Sequence[str]) -> Collection[str]:
@@ -133,6 +133,16 @@ class _Batch:
     def fail(self, recorded: RecordedEvent, reason: str) -> None:
         """Say that an event could not be carried on."""
         self.not_carried[recorded.originator_id, recorded.originator_version] = recorded, reason
+
+    def leave_out(self, unreadable: Mapping[str, str]) -> None:
+        """Carry on nothing of these workflows: their facts cannot be known, for these reasons."""
+        concerned = (*self.scheduled.values(), *self.told, *self.kin)
+        left_out = [recorded for recorded in concerned if recorded.originator_id in unreadable]
+        for recorded in left_out:
+            self.fail(recorded, unreadable[recorded.originator_id])
+        self.scheduled = {name: one for name, one in self.scheduled.items() if one.originator_id not in unreadable}
+        self.told = [recorded for recorded in self.told if recorded.originator_id not in unreadable]
+        self.kin = [recorded for recorded in self.kin if recorded.originator_id not in unreadable]
 
 
 class Relay:
@@ -242,8 +252,8 @@ class Relay:
         batch = self._sort(events)
         concerned = [*batch.scheduled.values(), *batch.told, *batch.kin]
         unknown = self._known.unknown(recorded.originator_id for recorded in concerned)
-        if unknown:
-            await self._outside.learn(unknown)
+        if unknown and (unreadable := await self._outside.learn(unknown)):
+            batch.leave_out(unreadable)
         await self._send(batch)
         if batch.kin:
             await self._ask(batch)

@@ -131,7 +131,10 @@ class Outstanding:
     async def _tell(self, approvals: Sequence[PendingApproval]) -> int:
         """Ask for these once more; how many could be told. Raises BrokerError."""
         events = await self._aside(lambda: self._events_of(approvals))
-        await self._outside.learn(self._outside.known.unknown(one.originator_id for one in events))
+        unreadable = await self._outside.learn(self._outside.known.unknown(one.originator_id for one in events))
+        for workflow_id, why in unreadable.items():
+            _log.warning("approvals of %s cannot be asked for: %s", workflow_id, why)
+        events = [one for one in events if one.originator_id not in unreadable]
         refused = await self._announcer.announce(
             [(recorded, self._outside.known.of(recorded.originator_id)) for recorded in events]
         )

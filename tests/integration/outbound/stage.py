@@ -183,6 +183,14 @@ class Process:
         )
 
 
+def damage(process: Process, workflow_id: str) -> None:
+    """Spoil a workflow's first event."""
+    with process.store.transaction() as cursor:
+        cursor.execute(
+            "UPDATE stored_events SET state = ? WHERE originator_id = ? AND originator_version = 1", (b"x", workflow_id)
+        )
+
+
 @contextlib.asynccontextmanager
 async def running(work: Any) -> AsyncIterator[asyncio.Task[None]]:
     """Run something beside; what it raised is raised."""

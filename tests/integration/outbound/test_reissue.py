@@ -9,7 +9,7 @@ from domain.ports import Request
 from domain.triggers import RecordDecision
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import ASKING, CHAIN, LONELY
-from tests.integration.outbound.stage import Process, ScriptedBroker, running, until, utc_now
+from tests.integration.outbound.stage import Process, ScriptedBroker, damage, running, until, utc_now
 
 
 class _Shifted:
@@ -91,6 +91,17 @@ async def test_an_approval_is_asked_for_again_until_it_is_decided(
     async with running(outstanding.remind()):
         await until(lambda: len(broker.told) >= 2)  # told again without end, as no time passes between
     assert {one.correlation_id for one in broker.told} == {kept}
+
+
+async def test_a_workflow_whose_beginning_cannot_be_read_keeps_no_other_from_being_asked_for(
+    begin: Begin, broker: ScriptedBroker
+) -> None:
+    damaged, other = await begin(ASKING).start(ASKING, 2)
+    process = begin(ASKING, name="two")
+    damage(process, damaged)
+    done = await process.outbound.outstanding.reconcile()
+    assert (done.approvals, done.approvals_sent) == (2, 1)
+    assert [one.correlation_id for one in broker.told] == [other]
 
 
 # --- by itself ------------------------------------------------------------------------------------------------------

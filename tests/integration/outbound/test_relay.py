@@ -11,7 +11,7 @@ from domain.store.positions import position_of
 from producers.relay import RELAY
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN, FOREIGN, LONELY, PARENT
-from tests.integration.outbound.stage import Process, ScriptedBroker, running, until
+from tests.integration.outbound.stage import Process, ScriptedBroker, damage, running, until
 
 LONELY_QUEUE = "lonely"
 
@@ -64,10 +64,23 @@ async def test_a_queue_in_trouble_stops_nobody_else_and_is_tried_again(
         await until(lambda: len(process.parked()) == 3 and all(row.tries >= 2 for row in process.parked()))
         assert {row.workflow_id for row in process.parked()} == set(stuck)
         assert all("queue 'lonely'" in row.reason for row in process.parked())
-        assert position(process) == process.store.newest()
+        await until(lambda: position(process) == process.store.newest())
         refusing.clear()
         await until(lambda: process.ended(stuck) and not process.parked())
     assert set(process.ran.values()) == {1}
+
+
+async def test_a_workflow_whose_beginning_cannot_be_read_stops_nobody_else(
+    begin: Begin, broker: ScriptedBroker
+) -> None:
+    damaged, *others = await begin(CHAIN).start(CHAIN, 3)
+    process = begin(CHAIN, name="two")
+    damage(process, damaged)
+    async with process.relaying(), running(process.work(broker)):
+        await until(lambda: process.ended(others))
+        await until(lambda: position(process) == process.store.newest())
+        assert {row.workflow_id for row in process.parked()} == {damaged}
+        assert all("beginning cannot be read" in row.reason for row in process.parked())
 
 
 async def test_what_is_parked_outlives_the_relay_and_is_no_longer_sent_once_revoked(

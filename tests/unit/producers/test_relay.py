@@ -123,9 +123,10 @@ class World:
     def drives(self, one: Notification) -> bool:
         return one.event.originator_id not in self.not_driven
 
-    async def learn(self, workflow_ids: Collection[str]) -> None:
+    async def learn(self, workflow_ids: Collection[str]) -> dict[str, str]:
         for workflow_id in workflow_ids:
             self.known.of(workflow_id)
+        return {}
 
     async def wanted(self, message_ids: Sequence[str]) -> Collection[str]:
         return [message_id for message_id in message_ids if message_id not in self.here]
