@@ -66,7 +66,7 @@ class DeadCommandIntake:
             try:
                 commands.append(Dead(delivery, read(delivery)))
             except MessageUnfit as error:
-                faults.append(_parked(delivery, error.fault, str(error)))
+                faults.append(_unreadable(delivery, error))
         trouble: StoreUnavailable | None = None
         try:
             faults += await self._tell(commands)
@@ -131,6 +131,15 @@ class DeadCommandIntake:
         )
         _log.warning("%s came back dead: %s", command.message_id, trigger.reason)
         await self._decider.decide(Request(command.workflow_id, trigger, self._clock(), command.message_id, BROKER))
+
+
+def _unreadable(delivery: Delivery, error: MessageUnfit) -> Fault:
+    """What is no command. Whoever could not read it first saw it as it came: a dead letter has other properties."""
+    letter = read_dead_letter(delivery)
+    if not letter.consumer:
+        return _parked(delivery, error.fault, str(error))
+    reason = f"{letter.reason} (it came from {letter.queue or delivery.queue})"
+    return Fault(replace(delivery, queue=COMMANDS_EXCHANGE), letter.fault, reason)
 
 
 def _parked(delivery: Delivery, fault: str, reason: str) -> Fault:
