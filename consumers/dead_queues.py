@@ -48,8 +48,7 @@ class DeadQueues:
         self._name = name
         self._bytes_left = most_bytes
         self._link: Link | None = None
-        self._channels: dict[str, Any] = {}
-        self._numbers: dict[int, tuple[str, int]] = {}
+        self._numbers: dict[int, tuple[Any, int]] = {}
         self._tags = itertools.count(1)
 
     async def __aenter__(self) -> Self:
@@ -93,13 +92,12 @@ class DeadQueues:
 
     async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
         """Have the broker forget these; returns when it has heard of it. Raises BrokerUnavailable."""
-        by_queue: dict[str, list[int]] = {}
+        by_channel: dict[Any, list[int]] = {}
         for delivery in deliveries:
-            queue, tag = self._numbers.pop(id(delivery))
-            by_queue.setdefault(queue, []).append(tag)
+            channel, tag = self._numbers.pop(id(delivery))
+            by_channel.setdefault(channel, []).append(tag)
         try:
-            for queue, tags in by_queue.items():
-                channel = self._channels[queue]
+            for channel, tags in by_channel.items():
                 for tag in tags:
                     await within(ANSWER_SECONDS, channel.basic_ack(tag))
                 # An answer to this follows what the channel made of the acknowledgements before it.
@@ -147,7 +145,7 @@ class DeadQueues:
             held.more = ready
             return held
         link = self._open_link()
-        self._channels[queue] = channel = await link.open_channel()
+        channel = await link.open_channel()
         arrived = asyncio.Event()
         window = FIRST_WINDOW
         while len(held.deliveries) < expected and self._bytes_left > 0:
@@ -155,7 +153,7 @@ class DeadQueues:
             window = min(window, expected - before)
             await within(ANSWER_SECONDS, channel.basic_qos(prefetch_count=window))
             tag = f"{self._name}-{next(self._tags)}"
-            link.delivered[tag] = self._kept(held, arrived)
+            link.delivered[tag] = self._kept(held, arrived, channel)
             await within(ANSWER_SECONDS, channel.basic_consume(queue, unused, consumer_tag=tag))
             await self._until(held, before + window, arrived, channel)
             # What comes later may not be taken from whoever works on this queue, nor when these are acknowledged.
@@ -167,11 +165,11 @@ class DeadQueues:
         held.more = max(0, (ready or 0) - len(held.deliveries))
         return held
 
-    def _kept(self, held: HeldQueue, arrived: asyncio.Event) -> Callable[[int, Delivery], None]:
+    def _kept(self, held: HeldQueue, arrived: asyncio.Event, channel: Any) -> Callable[[int, Delivery], None]:
         def keep(tag: int, delivery: Delivery) -> None:
             delivery.queue = held.queue
             held.deliveries.append(delivery)
-            self._numbers[id(delivery)] = held.queue, tag
+            self._numbers[id(delivery)] = channel, tag
             self._bytes_left -= len(delivery.body)
             arrived.set()
 

@@ -204,7 +204,7 @@ def rights(management: Management, vhost: str, login: str, wanted: Wanted) -> It
         yield Finding("rights", Level.MEND, words)
         return
     needed = runtime(login)
-    names = [one.name for one in EXCHANGES] + [one.name for one in wanted.topology.queues]
+    names = dict.fromkeys([one.name for one in EXCHANGES] + [one.name for one in wanted.topology.queues])
     problems = [f"may not {verb} {name}" for verb, name in _lacking(given, needed, wanted)]
     declares = [name for name in [*names, "amq.default"] if _may(given["configure"], name)]
     if declares:

@@ -40,3 +40,21 @@ def test_large_ones_are_not_all_held_at_once(morgue: Morgue) -> None:
 def test_a_queue_that_is_missing_is_named(morgue: Morgue) -> None:
     with pytest.raises(BrokerUnfit, match=r"handrail\.dead\.activity\.nowhere cannot be read"):
         asyncio.run(held(morgue.deployment.vhost.url_of(morgue.operator), 1, queue="handrail.dead.activity.nowhere"))
+
+
+def test_what_is_acknowledged_lets_nothing_more_be_held(morgue: Morgue) -> None:
+    """Somebody may work on the same queue: from whoever looks, only what was asked for is kept."""
+    morgue.publish(*(dead_goal(number) for number in range(40)), login=morgue.deployment.runtime)
+    vhost = morgue.deployment.vhost
+
+    async def work() -> tuple[int, int]:
+        async with DeadQueues(vhost.url_of(morgue.operator), name="test") as queues:
+            found = await queues.hold(DEAD_GOALS, 10)
+            await queues.acknowledge(found.deliveries[:5])
+            # What would be delivered because of it comes before the answer to a question that is asked later.
+            again = await queues.hold(DEAD_GOALS, 10_000)
+            await queues.acknowledge([*found.deliveries[5:], *again.deliveries[:10]])
+            return len(found.deliveries), len(again.deliveries)
+
+    assert asyncio.run(work()) == (10, 30)
+    morgue.wait_for(DEAD_GOALS, 20)

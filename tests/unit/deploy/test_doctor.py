@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,69 @@ def test_queues_are_judged_by_who_consumes_them() -> None:
         "handrail.control is not there: `handrail topology apply` declares it",
     ]
     assert said(iter(found), Level.NOTE) == ["handrail.outcomes cannot be asked about: set HANDRAIL_BROKER_MANAGEMENT"]
+
+
+class Told:
+    """The port of the management interface, as far as the doctor asks it."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    def every(self, *path: str, columns: str) -> Any:
+        assert columns
+        return self.answers[path[0]]
+
+    def find(self, *path: str) -> Any:
+        return self.answers.get(path[0])
+
+    def clock(self) -> None:
+        return None
+
+
+def test_a_queue_that_takes_deliveries_back_too_early_is_told() -> None:
+    told: Any = Told(
+        queues=[
+            {"name": "handrail.goals", "arguments": {"x-consumer-timeout": 900_000}},
+            {"name": "handrail.signals", "effective_policy_definition": {"consumer-timeout": 3_600_000}},
+            {"name": "handrail.control", "arguments": {}, "effective_policy_definition": None},
+            {"name": "somebody.elses", "arguments": {"x-consumer-timeout": 1_000}},
+        ]
+    )
+    (line,) = said(broker.holding(told, "/", 600.0), Level.MEND)
+    assert line.startswith("handrail.goals takes deliveries back after 900 s")
+    assert said(broker.holding(told, "/", 60.0), Level.MEND) == []
+
+
+def test_a_node_that_is_short_of_something_or_away_is_told() -> None:
+    known = {"running": True, "mem_alarm": False, "disk_free_alarm": False}
+    told: Any = Told(
+        nodes=[
+            {"name": "a", **known},
+            {"name": "b", **known, "running": False},
+            {"name": "c", **known, "mem_alarm": True},
+            {"name": "d", **known, "disk_free_alarm": True},
+        ]
+    )
+    assert said(broker.nodes(told), Level.MEND) == [
+        "node b does not run: start it",
+        "node c is short of memory and takes no messages: give it more",
+        "node d is short of disk and takes no messages: give it more",
+    ]
+
+
+def test_rights_are_judged_by_what_they_reach_and_not_by_how_they_are_written() -> None:
+    sufficient = {"configure": "", "write": r"^handrail\.", "read": r"^handrail\."}
+    told: Any = Told(permissions=sufficient, users={"tags": []})
+    assert said(broker.rights(told, "/", "runtime", WANTED), Level.MEND) == []
+    one: Any = Told(permissions={**sufficient, "configure": r"^handrail\.goals$"}, users={"tags": []})
+    (line,) = said(broker.rights(one, "/", "runtime", WANTED), Level.MEND)
+    assert line.startswith("runtime may declare and delete handrail.goals: give it the role runtime")
+    told = Told(permissions={**sufficient, "read": "("}, users={"tags": ["administrator"]})
+    lines = said(broker.rights(told, "/", "runtime", WANTED), Level.MEND)
+    assert any("may not read handrail.goals" in line for line in lines)
+    assert any("is an administrator of the broker" in line for line in lines)
+    assert "has no rights" in said(broker.rights(Told(), "/", "runtime", WANTED), Level.MEND)[0]  # type: ignore[arg-type]  # as above
+    assert said(broker.rights(Told(), "/", "", WANTED), Level.NOTE)  # type: ignore[arg-type]  # as above
 
 
 def test_clocks_are_judged_by_how_far_they_are_apart() -> None:
