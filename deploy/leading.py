@@ -25,6 +25,11 @@ _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _AFTER_ROLE_SECONDS: Final = 1.0
 
+ELECTIONS: Final = "elections"
+
+Trouble = Callable[[str, HandrailError], None]
+"""Hears what a role fell over, by its name, or what keeps the ELECTIONS from being held."""
+
 
 class Alone:
     """The port `Leadership` where nobody else can lead: the home's lock is held already."""
@@ -66,7 +71,7 @@ class Elections:
         *,
         watch_seconds: float = WATCH_SECONDS,
         rest_seconds: float = _AFTER_ROLE_SECONDS,
-        trouble: Callable[[HandrailError], None] = lambda _: None,
+        trouble: Trouble = lambda _, __: None,
     ) -> None:
         """Nothing is connected before it is entered."""
         self._locks = locks
@@ -145,10 +150,10 @@ class Elections:
                     await self._locks.watch(self._watch_seconds)
             except StoreError as error:
                 _log.warning("this process leads nothing for now: %s", error)
-                self._trouble(error)
+                self._trouble(ELECTIONS, error)
             except Exception as error:  # noqa: BLE001 - a fault of ours must not end the elections
                 _log.exception("this process leads nothing for now")
-                self._trouble(StoreUnavailable(f"leading: {type(error).__name__}: {error}"))
+                self._trouble(ELECTIONS, StoreUnavailable(f"{type(error).__name__}: {error}"))
             finally:
                 # First of all, and whatever else goes wrong: another process may be elected from now on.
                 for seat in self._seats.values():
@@ -170,13 +175,13 @@ class Elections:
                 self._dropped.add(name)
 
 
-async def _run(name: str, role: Role, trouble: Callable[[HandrailError], None] = lambda _: None) -> None:
+async def _run(name: str, role: Role, trouble: Trouble = lambda _, __: None) -> None:
     """Run a role to its end, whatever that is."""
     try:
         await role()
     except HandrailError as error:
         _log.warning("%s stopped and begins again: %s", name, error)
-        trouble(error)
+        trouble(name, error)
     except Exception as error:  # noqa: BLE001 - a fault of one role must not end the others
         _log.exception("%s stopped and begins again", name)
-        trouble(HandrailError(f"{name}: {type(error).__name__}: {error}"))
+        trouble(name, HandrailError(f"{type(error).__name__}: {error}"))

@@ -24,9 +24,10 @@ from deploy.http.server import address_of, listen, served
 from deploy.leading import Elections
 from deploy.serving.activities import ActivitiesRole, Served, all_queues, dead_commands
 from deploy.serving.endpoint import application, health_only
+from deploy.serving.health import Lately
 from deploy.serving.parts import Parts
 from deploy.serving.roles import MESSAGES, Role, Running
-from domain.errors import InputInvalid
+from domain.errors import FenceMissed, HandrailError, InputInvalid
 from domain.store.leading_postgres import PostgresLocks
 from domain.transport import QueueState
 
@@ -72,6 +73,7 @@ class ServedProcess:
         self._listening = listen(host, port) if port is not None else None
         self._asked_to_end = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._fallen = Lately()
         self._consumer = self._made_consumer()
         if self.activities is not None and self._consumer is not None:
             self.activities.intake.pause = self._consumer.pause
@@ -127,16 +129,31 @@ class ServedProcess:
     async def _begun(self, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
         led = {name: role for one in self._roles for name, role in one.led.items()}
         loops = {name: role for one in self._roles for name, role in one.loops.items()}
-        for one in self._roles:
-            self._parts.health.checks.update(one.checks)
-        tasks = [asyncio.create_task(_kept_up(name, loop), name=name) for name, loop in loops.items()]
+        if led or loops:
+            self._parts.health.checks["roles"] = self._fallen
+        tasks = [asyncio.create_task(self._kept_up(name, loop), name=name) for name, loop in loops.items()]
         if led:
             locks = PostgresLocks(self._parts.store_place.url)
-            elections = await stack.enter_async_context(Elections(locks))
+            elections = await stack.enter_async_context(Elections(locks, trouble=self._fell))
             tasks += [asyncio.create_task(elections.lead(name, role), name=name) for name, role in led.items()]
         if self._consumer is not None:
             await self._consumer.start()
         return tasks
+
+    def _fell(self, name: str, error: HandrailError) -> None:
+        """A role has fallen over something; that another process was first is how it steps down."""
+        if not isinstance(error, FenceMissed):
+            self._fallen.note(f"{name}: {error}")
+
+    async def _kept_up(self, name: str, role: Running) -> None:
+        """Run a loop for as long as the process lives, whatever happens to it."""
+        while True:
+            try:
+                await role()
+            except Exception as error:  # noqa: BLE001 - a fault of one loop must not end the others
+                _log.exception("%s stopped and begins again", name, extra={"role": name})
+                self._fallen.note(f"{name}: {type(error).__name__}: {error}")
+            await asyncio.sleep(_RESTART_SECONDS)
 
     async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Take nothing new, finish what is under way, let go of the rest."""
@@ -164,16 +181,6 @@ async def _queues_served(consumer: AmqpConsumer) -> str:
     """Which queues are not served, and why; nothing where all are."""
     unserved = [one for one in consumer.health if one.state not in {QueueState.CONSUMING, QueueState.PAUSED}]
     return "; ".join(f"{one.queue}: {one.detail or one.state.value}" for one in unserved)
-
-
-async def _kept_up(name: str, role: Running) -> None:
-    """Run a loop for as long as the process lives, whatever happens to it."""
-    while True:
-        try:
-            await role()
-        except Exception:  # noqa: BLE001 - a fault of one loop must not end the others
-            _log.exception("%s stopped and begins again", name, extra={"role": name})
-        await asyncio.sleep(_RESTART_SECONDS)
 
 
 @contextlib.contextmanager

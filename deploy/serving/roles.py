@@ -17,7 +17,6 @@ from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalS
 from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
 from deploy.loading import check_output
-from deploy.serving.health import Check
 from deploy.serving.parts import Parts
 from deploy.viewing import ViewsRole
 from domain.messages.bodies import Signal as SignalBody
@@ -46,7 +45,6 @@ class Role:
     queues: dict[str, tuple[Intake, int]] = field(default_factory=dict)
     loops: dict[str, Running] = field(default_factory=dict)
     led: dict[str, Running] = field(default_factory=dict)
-    checks: dict[str, Check] = field(default_factory=dict)
     drained: Callable[[float], Awaitable[None]] | None = None
 
 

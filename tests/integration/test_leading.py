@@ -103,10 +103,14 @@ async def test_a_role_that_ends_by_itself_lets_another_process_try(database: Dat
         playing.begun.append("overtaken")
         raise FenceMissed("position 'relay' is no longer at 0")
 
-    said: list[HandrailError] = []
+    said: list[tuple[str, type[HandrailError]]] = []
+
+    def tell(name: str, error: HandrailError) -> None:
+        said.append((name, type(error)))
+
     locks = PostgresLocks(database.url)
     async with (
-        Elections(locks, watch_seconds=0.02, rest_seconds=60, trouble=said.append) as first,
+        Elections(locks, watch_seconds=0.02, rest_seconds=60, trouble=tell) as first,
         elections(database.url) as second,
     ):
         tasks = [asyncio.create_task(first.lead("relay", overtaken))]
@@ -118,4 +122,4 @@ async def test_a_role_that_ends_by_itself_lets_another_process_try(database: Dat
         for task in tasks:
             task.cancel()
     assert playing.begun == ["overtaken", "second"]
-    assert [type(one) for one in said] == [FenceMissed]
+    assert said == [("relay", FenceMissed)]

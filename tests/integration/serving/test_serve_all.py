@@ -2,6 +2,8 @@
 
 import asyncio
 
+import psycopg
+
 from domain.ids import workflow_id_from_message
 from domain.messages import bodies
 from domain.messages.writing import outgoing_goal
@@ -32,3 +34,20 @@ def test_a_goal_published_by_another_service_becomes_a_workflow_that_ends(deploy
         lambda: f"{deployment.statuses(ids)}\n{serving.log.read_text()}",
     )
     assert serving.terminate() == 0
+
+
+def test_a_role_that_falls_over_again_and_again_is_not_ready_and_says_why(deploy: Deploy) -> None:
+    deployment = deploy()
+    with psycopg.connect(deployment.database.url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE relay_parked RENAME TO relay_parked_elsewhere")
+        served = deployment.serve("relay", ready=False)
+        until(
+            lambda: served.ask("/readyz")[1]["parts"].get("roles", "ok") != "ok",
+            lambda: f"its relay cannot begin, and it says: {served.ask('/readyz')}",
+        )
+        status, said = served.ask("/readyz")
+        assert (status, said["parts"]["store"]) == (503, "ok")
+        assert said["parts"]["roles"].startswith("relay: store ")
+        assert "relay_parked" in said["parts"]["roles"]
+        connection.execute("ALTER TABLE relay_parked_elsewhere RENAME TO relay_parked")
+    until(lambda: served.ask("/readyz")[0] == 200, lambda: f"not ready: {served.ask('/readyz')}")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from deploy.serving import health
-from deploy.serving.health import Health
+from deploy.serving.health import LATELY_SECONDS, Health, Lately
 
 
 async def well() -> str:
@@ -45,3 +45,17 @@ async def test_a_process_that_ends_takes_nothing_new() -> None:
     ready, parts = await Health({"store": well}, draining=True).ready()
     assert not ready
     assert "ending" in parts["process"]
+
+
+async def test_what_somebody_fell_over_is_told_until_it_has_been_well_for_a_while() -> None:
+    now = [0.0]
+    lately = Lately(lambda: now[0])
+    assert await lately() == ""
+    lately.note("relay: the store lacks a table")
+    assert await lately() == "relay: the store lacks a table"
+    now[0] += LATELY_SECONDS - 1
+    lately.note("relay: the store lacks a table")
+    now[0] += LATELY_SECONDS - 1
+    assert await lately() == "relay: the store lacks a table"
+    now[0] += 2
+    assert await lately() == ""
