@@ -14,6 +14,7 @@ import typer
 from deploy.cli import (
     dead_commands,
     decide_commands,
+    doctor_command,
     keep_commands,
     look_commands,
     migrate_command,
@@ -58,6 +59,7 @@ for _commands in (
     restore_command,
     token_commands,
     topology_commands,
+    doctor_command,
 ):
     _commands.register(app)
 

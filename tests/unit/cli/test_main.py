@@ -11,7 +11,7 @@ from domain import errors
 
 COMMANDS = (
     "run submit approve reject signal resume list show history retry skip supply settle extend pause unpause cancel "
-    "definitions schema backup migrate reconcile new"
+    "definitions schema backup migrate reconcile restore doctor new"
 ).split()
 LOGGING = ["serve"]
 """What prints nothing: it logs."""
@@ -34,6 +34,16 @@ def test_every_command_has_help_with_examples_and_knows_json(command: str, capsy
     out = capsys.readouterr().out
     assert "Examples:" in out
     assert f"handrail {command}" in out
+    assert "--json" in out
+
+
+@pytest.mark.parametrize("command", ["list", "show", "replay", "discard"])
+def test_every_command_about_dead_letters_has_help_with_examples(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["dead", command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"handrail dead {command}" in out
     assert "--json" in out
 
 
