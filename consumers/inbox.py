@@ -82,6 +82,9 @@ _REVOKING: Final = frozenset(kind for kind in STORED.values() if "revoked" in ki
 """The events that revoke commands. Asking each event for the field would cost more than all else that is done here."""
 
 _SIZES: Final = (1, 4, 16, 64, 256)
+_RECEIPT: Final = "(?, ?, ?, ?, 'done')"
+_RECEIPTS_AT_ONCE: Final = 64
+"""Four values each: within SQLite's oldest limit of 999 variables."""
 
 
 def in_chunks(message_ids: Iterable[str]) -> Iterable[tuple[list[str], str]]:
@@ -243,14 +246,8 @@ class InboxTurn:
                     f"UPDATE inbox SET cancel = ? WHERE message_id IN ({places}) AND state = 'claimed'",  # noqa: S608
                     (how, *chunk),
                 )
-        for message_id, kind, workflow_id, digest in self.receipts:
-            inserted = cursor.execute(
-                "INSERT INTO inbox (message_id, kind, workflow_id, digest, state) VALUES (?, ?, ?, ?, 'done') "
-                "ON CONFLICT (message_id) DO NOTHING",
-                (message_id, kind, workflow_id, digest),
-            )
-            if inserted != 1:
-                raise FenceMissed(f"message {message_id} was decided on before", message_ids=[message_id])
+        if self.receipts:
+            _receive_all(cursor, self.receipts)
 
     def _row(self, one: Inserted, now: float) -> tuple[Any, ...]:
         scheduled = one.scheduled
@@ -282,6 +279,26 @@ def _move(
     if len(moved) != len(message_ids):
         missed = sorted(set(message_ids) - moved)
         raise FenceMissed(f"command {missed[0]} {fault}", message_ids=missed)
+
+
+def _receive_all(cursor: Cursor, receipts: Sequence[tuple[str, str, str, str]]) -> None:
+    """Write receipts, many with one statement; raises FenceMissed for those that were there."""
+    written: set[str] = set()
+    for start in range(0, len(receipts), _RECEIPTS_AT_ONCE):
+        chunk = receipts[start : start + _RECEIPTS_AT_ONCE]
+        size = next(size for size in _SIZES if size >= len(chunk))
+        # Filled up to a few sizes, as above: the same row once more changes nothing.
+        filled = [*chunk, *[chunk[-1]] * (size - len(chunk))]
+        rows = cursor.query(
+            "INSERT INTO inbox (message_id, kind, workflow_id, digest, state) "  # noqa: S608 - fixed parts
+            f"VALUES {', '.join([_RECEIPT] * size)} "
+            "ON CONFLICT (message_id) DO NOTHING RETURNING message_id",
+            [value for row in filled for value in row],
+        )
+        written.update(row[0] for row in rows)
+    if len(written) != len(receipts):
+        missed = sorted({row[0] for row in receipts} - written) or [receipts[-1][0]]
+        raise FenceMissed(f"message {missed[0]} was decided on before", message_ids=missed)
 
 
 class InboxCompanion:

@@ -17,7 +17,7 @@ import psycopg
 
 from domain.errors import StoreUnavailable
 from domain.store.application import WorkflowStore
-from domain.store.connection_postgres import CONNECT_TIMEOUT_SECONDS, StoreServer
+from domain.store.connection_postgres import CONNECT_TIMEOUT_SECONDS
 from domain.store.recorder_postgres import CHANNEL, PostgresStoreRecorder
 from domain.store.trouble_postgres import DRIVERS, trouble
 
@@ -47,16 +47,21 @@ async def listen(store: WorkflowStore, *, ping_seconds: float = PING_SECONDS) ->
     while True:
         connected = asyncio.Event()
         try:
-            await _hear(recorder.datastore, store, ping_seconds, connected)
+            await _hear(recorder, store, ping_seconds, connected)
         except (StoreUnavailable, TimeoutError) as error:
             _log.warning("nothing is heard of other processes, their events are looked for every second: %s", error)
+        finally:
+            recorder.hear_others(listening=False)
         store.look_every(DEAF_POLL)
         pause = _FIRST_PAUSE_SECONDS if connected.is_set() else min(2 * pause, _LONGEST_PAUSE_SECONDS)
         await asyncio.sleep(pause)
 
 
-async def _hear(server: StoreServer, store: WorkflowStore, ping_seconds: float, connected: asyncio.Event) -> None:
+async def _hear(
+    recorder: PostgresStoreRecorder, store: WorkflowStore, ping_seconds: float, connected: asyncio.Event
+) -> None:
     """Listen on one connection until it is lost; then raise StoreUnavailable, or TimeoutError."""
+    server = recorder.datastore
     connection: psycopg.AsyncConnection[Any] | None = None
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS + ANSWER_SECONDS):
@@ -65,11 +70,13 @@ async def _hear(server: StoreServer, store: WorkflowStore, ping_seconds: float, 
             )
             await connection.execute(f"LISTEN {CHANNEL}".encode())
         connected.set()
+        recorder.hear_others(listening=True)
         store.look_every(POLL)
         store.look_again()
         while True:
             async for notification in connection.notifies(timeout=ping_seconds):
                 if not server.is_ours(notification.pid):
+                    recorder.hear_others(listening=True)
                     store.look_again()
             async with asyncio.timeout(ANSWER_SECONDS):
                 await connection.execute(b"SELECT 1")

@@ -78,6 +78,13 @@ class StoreRecorder(ApplicationRecorder):
     def data_version(self) -> int:
         """Changes whenever somebody else has added to the log: unchanged, the events that were read are the newest."""
 
+    def version_to_decide_on(self) -> int:
+        """The same, for deciding: it may tell of others a moment late.
+
+        What was decided on old events fails to be saved, and is decided again.
+        """
+        return self.data_version()
+
     @abstractmethod
     def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
         """Up to `limit` events behind the position `after`, in the order of the log."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,9 @@ STORE_VERSION: Final = "STORE_VERSION"
 
 CHANNEL: Final = "handrail_log"
 """What those listen on who want to know that something was added to the log."""
+
+QUIET_SECONDS: Final = 1.0
+"""When nobody else was heard to add to the log for so long, turns are decided without asking whether somebody has."""
 
 INSERTS: Final = int.from_bytes(b"Handrail", "big")
 """The advisory lock of who adds to the log."""
@@ -76,6 +80,7 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
         self._guard = threading.Lock()
         self._known = 0
         self._changes = 0
+        self._others_heard_at: float | None = None
 
     @property
     def commits_begun(self) -> int:
@@ -121,6 +126,8 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
             statements = Statements(wire, self.datastore, clock)
             for each in along:
                 each.run(statements)
+            if clock.answer.rows:
+                wire.see_clock(clock)
         positions = [row[0] for part in inserted for row in part.answer.rows]
         if positions:
             self._note(positions)
@@ -157,6 +164,18 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
                 self._known = newest
                 self._changes += 1
             return self._changes
+
+    def version_to_decide_on(self) -> int:
+        """As the port; while others are listened to and say nothing, nobody is asked."""
+        heard_at = self._others_heard_at
+        if heard_at is None or time.monotonic() - heard_at < QUIET_SECONDS:
+            return self.data_version()
+        with self._guard:
+            return self._changes
+
+    def hear_others(self, *, listening: bool) -> None:
+        """Others have just added to the log, or may have; `listening` says whether we shall hear when they do again."""
+        self._others_heard_at = time.monotonic() if listening else None
 
     def _note(self, positions: Sequence[int]) -> None:
         """Take what this process added for known, where nobody else was in between."""

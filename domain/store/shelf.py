@@ -70,7 +70,7 @@ class Shelf:
         A workflow whose events cannot be read has its error instead. Raises StoreUnavailable.
         """
         # Read before the events are: what is committed in between is then looked for once too often, never too seldom.
-        seen = self._recorder.data_version()
+        seen = self._recorder.version_to_decide_on()
         taken: dict[str, Held | StoreError] = {}
         wanted: dict[str, int] = {}
         cold: list[str] = []

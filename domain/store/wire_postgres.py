@@ -24,6 +24,9 @@ from psycopg.adapt import Transformer
 ANSWER_SECONDS: Final = 20.0
 """How long an answer may take. The server gives up a statement sooner; longer takes only one that cannot be reached."""
 
+CLOCK_KEPT_SECONDS: Final = 10.0
+"""How long a look at the server's clock is relied on, by the clock of this machine that nobody sets."""
+
 STATEMENTS_PREPARED: Final = 500
 _STATEMENTS_TRANSLATED: Final = 2_048
 
@@ -46,7 +49,7 @@ NOTHING: Final = Answer([], 0)
 class Gathered:
     """A statement that goes out with the next exchange; its answer is there afterwards."""
 
-    __slots__ = ("answer", "parameters", "statement", "typed")
+    __slots__ = ("answer", "answered_at", "parameters", "statement", "typed")
 
     def __init__(self, statement: str, parameters: Sequence[Any], *, typed: bool) -> None:
         """Not sent yet."""
@@ -54,6 +57,8 @@ class Gathered:
         self.parameters = parameters
         self.typed = typed
         self.answer: Answer = NOTHING
+        self.answered_at = 0.0
+        """When the answer was read, by the monotonic clock."""
 
 
 Known = tuple[str, tuple[int, ...] | None]
@@ -70,6 +75,8 @@ class Wire:
         """Take a connection over, one that was just opened and is in no transaction."""
         self.process = connection.info.backend_pid
         self.round_trips = 0
+        self._clock_ahead: float | None = None
+        self._clock_seen_at = 0.0
         self._connection = connection
         self._server = connection.pgconn
         self._answer_seconds = answer_seconds
@@ -133,6 +140,23 @@ class Wire:
         self.gather(statement)
         self._send_off()
 
+    def see_clock(self, clock: Gathered) -> None:
+        """Remember what the server's clock said in an answer: that it was so late, when the answer was read, or later.
+
+        Of several looks the one that makes it latest is the truest: answers take their time.
+        """
+        ahead = float(clock.answer.rows[0][0]) - clock.answered_at
+        fresh = clock.answered_at - self._clock_seen_at <= CLOCK_KEPT_SECONDS
+        if self._clock_ahead is None or not fresh or ahead > self._clock_ahead:
+            self._clock_ahead, self._clock_seen_at = ahead, clock.answered_at
+
+    def clock(self) -> float | None:
+        """What the server's clock says now, as far as this connection has seen it lately; rather early than late."""
+        now = time.monotonic()
+        if self._clock_ahead is None or now - self._clock_seen_at > CLOCK_KEPT_SECONDS:
+            return None
+        return now + self._clock_ahead
+
     def close(self) -> None:
         """Close the connection."""
         self._connection.close()
@@ -176,6 +200,7 @@ class Wire:
             if result.status in _FINE:
                 if one is not None:
                     one.answer = self._answer(result)
+                    one.answered_at = time.monotonic()
                 continue
             if one is None:
                 self._prepared.pop(known, None)
