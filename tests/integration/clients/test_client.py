@@ -78,7 +78,7 @@ async def test_a_goal_that_the_broker_lost_is_sent_again(place: Place) -> None:
 
 async def test_what_nobody_takes_in_is_not_said_to_be_accepted(place: Place) -> None:
     async with Client(place.shop, place.store, again_after_seconds=0.1) as client:
-        with pytest.raises(NotAccepted, match="order-7"):
+        with pytest.raises(NotAccepted, match="handrail dead show order-7"):
             await client.submit("chain", message_id="order-7", timeout=2)
 
 

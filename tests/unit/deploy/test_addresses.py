@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from deploy.addresses import broker_address, management_address, needed, store_address
+from deploy.addresses import broker_address, management_address, needed, operator_address, store_address
 from deploy.settings import Settings
 from domain.errors import InputInvalid
 
@@ -63,3 +63,19 @@ def test_two_passwords_or_none_in_the_file_are_refused(tmp_path: Path) -> None:
     for path in (file, tmp_path / "missing"):
         with pytest.raises(InputInvalid, match="HANDRAIL_STORE_PASSWORD_FILE"):
             store_address(Settings(store=SecretStr("postgresql://a@db/x"), store_password_file=path))
+
+
+def test_whoever_looks_after_dead_letters_logs_in_as_everybody_unless_it_has_a_login(tmp_path: Path) -> None:
+    secret = tmp_path / "password"
+    secret.write_text("hush\n", encoding="utf-8")
+    everybody = Settings(broker=SecretStr("amqp://runtime:word@here/v"))
+    assert operator_address(everybody) == broker_address(everybody)
+    own = Settings(
+        broker=SecretStr("amqp://runtime:word@here/v"),
+        broker_operator=SecretStr("amqp://olga@here/v"),
+        broker_operator_password_file=secret,
+    )
+    address = operator_address(own)
+    assert address is not None
+    assert (address.url, address.shown) == ("amqp://olga:hush@here/v", "amqp://olga@here/v")
+    assert operator_address(Settings()) is None
