@@ -285,8 +285,9 @@ def begun_in(epoch: Epoch, request: Request) -> Trigger:
         return trigger
     if isinstance(trigger, ForkWorkflow):
         return trigger.model_copy(update={"epoch": epoch.number})
-    by_message = request.receipt is not None
-    doubted = trigger.doubted or (by_message and epoch.doubts(request.sent_at or request.at)) or None
+    # Derived from a message or given by somebody, the id may have been a lost workflow's; a child's is its parent's.
+    repeatable = trigger.parent_workflow is None and not epoch.has_numbered(request.workflow_id)
+    doubted = trigger.doubted or (repeatable and epoch.doubts(request.sent_at or request.at)) or None
     return trigger.model_copy(update={"epoch": epoch.number, "doubted": doubted})
 
 

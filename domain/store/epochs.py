@@ -9,6 +9,7 @@ writing: a workflow that has not been told yet would go on as if nothing had bee
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -23,6 +24,8 @@ DOUBTED_UNTIL: Final = "goals_doubted_until"
 FIRST: Final = 1
 LOCAL_NUMBERS_AN_EPOCH: Final = 10_000
 """Local ids of an epoch begin behind its number times this: folders and keys of `wf_007` belong to the lost one."""
+
+_LOCAL_ID: Final = re.compile(r"wf_([0-9]{3,15})")
 
 _SET: Final = (
     "INSERT INTO store_facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
@@ -43,6 +46,11 @@ class Epoch:
     def doubts(self, sent_at: datetime) -> bool:
         """Whether a goal of this instant may have been accepted before."""
         return self.doubted_until is not None and sent_at < self.doubted_until
+
+    def has_numbered(self, workflow_id: str) -> bool:
+        """Whether the id is a local number of this epoch: then no lost workflow had it."""
+        local = _LOCAL_ID.fullmatch(workflow_id)
+        return local is not None and int(local[1]) > self.number * LOCAL_NUMBERS_AN_EPOCH
 
     def check_finished(self, place: str) -> None:
         """Raise StoreUnavailable while a restore has not ended."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from handrail import ApprovalPolicy, Context, Definition, NotApplied, Step, activity
+from handrail import ApprovalPolicy, ChildSpec, Context, Definition, NotApplied, Step, activity
 
 LEDGER = "SHOP_LEDGER"
 
@@ -66,6 +66,12 @@ DEFINITIONS = [
         steps=[Step("reserve", reserve, approval="boss"), Step("pay", pay_blindly), Step("tell", reserve)],
         approvals=[BOSS],
     ),
+    Definition(
+        "family",
+        steps=[Step("reserve", reserve, approval="boss"), Step("child", child=ChildSpec(definition="just pay"))],
+        approvals=[BOSS],
+    ),
+    Definition("just pay", steps=[Step("pay", pay_blindly)]),
     Definition(
         "paid first", steps=[Step("pay", pay_blindly), Step("tell", reserve, approval="boss")], approvals=[BOSS]
     ),

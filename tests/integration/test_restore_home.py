@@ -86,6 +86,21 @@ def test_killed_at_any_commit_it_goes_on_where_it_was(shop: Shop, point: str) ->
     assert shop.entries()["pay wf_001/pay/run"] == 1
 
 
+def test_a_child_that_began_after_the_backup_does_not_pay_again(shop: Shop) -> None:
+    assert shop("run", "--goal", "family").code == 3
+    backup = shop.folder / "monday.db"
+    shop("backup", str(backup))
+    assert shop("approve", "wf_001", "--by", "ann").code == 0
+    shop.put_back(backup)
+    assert shop.restored().code == 0
+    assert shop("approve", "wf_001", "--by", "ann").code == 3
+    assert shop.entries()["pay wf_001.child/pay/run"] == 1
+    settled = shop("settle", "wf_001.child", "--step", "pay", "--as", "applied", "--by", "bob", "--reason", "seen")
+    assert settled.code == 0, settled
+    assert shop("resume", "wf_001").code == 0
+    assert shop.entries()["pay wf_001.child/pay/run"] == 1
+
+
 def test_a_dry_run_changes_nothing(shop: Shop) -> None:
     shop("run", "--goal", "patient shop")
     before = shop("history", "wf_001").out

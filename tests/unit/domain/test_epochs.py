@@ -84,8 +84,17 @@ def test_a_goal_that_was_sent_before_is_doubted_and_one_sent_later_is_not() -> N
     assert started(replace(REQUEST, at=late)).epoch == 2
 
 
-def test_what_has_a_number_of_its_own_is_not_doubted() -> None:
-    assert started(replace(REQUEST, at=NOON - timedelta(seconds=1), receipt=None)).doubted is None
+def test_what_has_a_number_of_this_epoch_is_not_doubted_and_what_somebody_named_is() -> None:
+    early = replace(REQUEST, at=NOON - timedelta(seconds=1), receipt=None)
+    assert started(early).doubted
+    assert started(replace(early, workflow_id="wf_007")).doubted
+    assert started(replace(early, workflow_id="wf_20001")).doubted is None
+
+
+def test_a_child_of_a_workflow_that_began_in_this_epoch_is_not_doubted() -> None:
+    child = START.model_copy(update={"parent_workflow": "wf_20001", "parent_step": "enrol"})
+    early = replace(REQUEST, workflow_id="wf_20001.enrol", trigger=child, at=NOON - timedelta(seconds=1))
+    assert started(early).doubted is None
 
 
 def test_a_child_of_a_doubted_workflow_stays_doubted() -> None:
