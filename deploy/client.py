@@ -146,7 +146,9 @@ class Client:
         identity = message_id if message_id is not None else f"goal-{uuid.uuid4().hex}"
         message = outgoing_goal(_body(bodies.Goal, given), message_id=identity)
         workflow_id = workflow_id_from_message(self.login, identity)
-        expected = self._expected("goal", message, workflow_id, {"goal": goal, "input": given["input"]})
+        # As it went out: JSON knows no tuples, and what is looked at has come back from JSON.
+        sent = json.loads(message.body)
+        expected = self._expected("goal", message, workflow_id, {"goal": goal, "input": sent.get("input", {})})
         accepted = await self._send(message, expected, _accepting(self._lookout), timeout)
         return Submitted(workflow_id, accepted=accepted is not None, message_id=identity)
 
@@ -192,7 +194,8 @@ class Client:
     async def result(self, workflow_id: str, timeout: float | None = None) -> WorkflowResult:  # noqa: ASYNC109 - the same
         """The workflow's result, once it is over. Trouble with the store on the way is waited out.
 
-        Raises TimeoutError after `timeout` seconds, and InputInvalid where this client cannot look.
+        Raises TimeoutError after `timeout` seconds, WorkflowUnknown where the store does not have it (yet: a goal that
+        was not `accepted` may still be with the broker), and InputInvalid where this client cannot look.
         """
         lookout = self._needed()
 

@@ -53,9 +53,14 @@ def serve(
     from deploy.serving.parts import Parts
     from deploy.serving.process import ServedProcess, chosen
     from deploy.settings import load_settings
+    from domain.errors import InputInvalid
 
     names = chosen(roles)
     wanted = [name.strip() for name in (queues or "").split(",") if name.strip()]
+    if queues is not None and not wanted:
+        raise InputInvalid("--queues names none: leave it out for all that loaded activities declare")
+    if "activities" not in names and (queues is not None or concurrency is not None):
+        raise InputInvalid("--queues and --concurrency are for the role activities: add it, or leave them out")
     settings = load_settings()
     log_to_stream(settings.log_level)
     definitions = load(modules_of(module or []))
