@@ -43,6 +43,7 @@ async def test_without_a_store_it_says_submitted(served: Served, handrail: Comma
     ended = await typed(handrail, "submit", "--goal", "chain", HANDRAIL_BROKER=served.shop)
     assert ended.code == 0
     assert ended.lines[0].endswith(" submitted")
+    assert "handrail dead show" in ended.errors
     refused = await typed(handrail, "submit", "--goal", "chain", "--wait", HANDRAIL_BROKER=served.shop)
     assert (refused.code, refused.lines) == (2, [])
 
