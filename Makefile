@@ -82,6 +82,10 @@ crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of e
 chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they stand on dies again and again (ARGS="--seed 7 --workflows 1000")
 	@$(PYTHON) -m tests.chaos.run $(ARGS)
 
+.PHONY: upgrade-test
+upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20
+	$(PYTHON) -m tests.upgrade.run $(FROM) $(ARGS)
+
 .PHONY: bench
 bench: $(BENCH_STAMP) $(SERVERS_STAMP) ## Measure Handrail and its peers on the same work, and print ratios
 	$(BENCH_VENV)/bin/python -m tests.benchmarks.run $(ARGS)
