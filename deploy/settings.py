@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from domain.errors import InputInvalid
 
@@ -107,5 +113,7 @@ def load_settings() -> Settings:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         raise InputInvalid(f"setting {name} (HANDRAIL_{name.upper()} or {settings_file()}): {first['msg']}") from error
+    except SettingsError as error:
+        raise InputInvalid(f"settings (the environment, or {settings_file()}) cannot be read: {error}") from error
     except (OSError, ValueError) as error:
         raise InputInvalid(f"settings in {settings_file()} cannot be read: {error}") from error

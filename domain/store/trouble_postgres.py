@@ -5,6 +5,7 @@ PostgreSQL says by a code of five characters what was wrong; its first two are t
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import psycopg
@@ -56,6 +57,16 @@ _WORDS: Final[dict[str, str]] = {
 }
 _OTHERWISE = "cannot be used ({detail}); look into the server's log, and run again"
 
+# A server that turns somebody away says so by a code, which libpq does not hand on; its words say it too, in English.
+_TURNED_AWAY: Final = (
+    (
+        re.compile(r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \".+\" does not"),
+        "28",
+    ),
+    (re.compile(r"database \".+\" does not exist"), "3D000"),
+    (re.compile(r"too many (clients|connections)|remaining connection slots"), "53300"),
+)
+
 _CONFLICTS: Final = (errors.IntegrityError, errors.SerializationFailure, errors.DeadlockDetected)
 
 # What says that a connection, or the server behind it, is not the one to go on with.
@@ -89,7 +100,10 @@ def trouble(error: BaseException, place: str) -> StoreError:
 
 
 def _lost(detail: str) -> str:
-    """Words for a server that could not be reached; TLS has its own."""
+    """Words for a connection that was not made: the server turned us away, TLS did not fit, or nobody is there."""
+    for said, state in _TURNED_AWAY:
+        if said.search(detail):
+            return _WORDS[state]
     advice = certificate_advice(detail, authority="sslrootcert", client="sslcert and sslkey")
     return f"cannot be reached ({{detail}}); {advice}" if advice else _LOST
 

@@ -138,3 +138,20 @@ def test_a_process_that_is_stopped_within_a_transaction_is_not_waited_for_longer
     assert store.query("SHOW idle_in_transaction_session_timeout") == [(f"{IDLE_IN_TRANSACTION_SECONDS}s",)]
     assert Settings.model_fields["lease_seconds"].default > IDLE_IN_TRANSACTION_SECONDS
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ("password", "refused the user or the password"),
+        ("user", "refused the user"),
+        ("database", "create the database"),
+    ],
+)
+def test_who_is_turned_away_is_told_why(database: Database, wrong: str, words: str) -> None:
+    parts = urlsplit(database.url)
+    given = {"user": parts.username, "password": parts.password, "database": database.name, wrong: "nobody-s"}
+    url = f"postgresql://{given['user']}:{given['password']}@{parts.hostname}:{parts.port}/{given['database']}"
+    with pytest.raises(StoreUnavailable, match=words) as refused:
+        opened(url)
+    assert str(given["password"]) not in str(refused.value)

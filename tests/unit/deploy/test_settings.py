@@ -48,6 +48,12 @@ def test_what_does_not_fit_is_named_in_one_line(folder: Path, text: str, words: 
     assert "\n" not in str(error.value)
 
 
+def test_what_is_no_json_in_the_environment_is_not_said_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_VOUCHING", "{nonsense")
+    with pytest.raises(InputInvalid, match=r"the environment, or .*vouching"):
+        load_settings()
+
+
 def test_other_programs_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDRAIL_SOMETHING_ELSE", "x")
     assert load_settings() == Settings()
