@@ -19,7 +19,9 @@ from consumers.restoring import RevokeAll
 from domain import events as e
 from domain.errors import EventCorrupt, HandrailError
 from domain.ports import Clock, Decided, Request
+from domain.progress import MISSING
 from domain.recorded import RecordedEvent
+from domain.state import State
 from domain.store.application import WorkflowStore
 from domain.store.epochs import BeginEpoch, EndRestore, Epoch
 from domain.triggers import Given, RestoreWorkflow
@@ -38,7 +40,8 @@ Progress = Callable[[int], None]
 class Restored:
     """What a restore has done, or would do: of `looked_at` workflows `open` are open, and have been told.
 
-    `unknown` counts the steps that wait for a probe or a person before they may run, `commands` those issued again.
+    `unknown` counts the steps that wait for a probe or a person before they may run, `commands` those issued again;
+    `undefined` the workflows whose definition is not loaded here: they go on, and ask, where it is.
     `failed` are the workflows that could not be told, and why; `damaged` those among them that nobody can go on with.
     """
 
@@ -47,6 +50,7 @@ class Restored:
     open: int = 0
     unknown: int = 0
     commands: int = 0
+    undefined: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     damaged: int = 0
 
@@ -55,11 +59,12 @@ class Restored:
         """Whether nothing can go on that has not been told."""
         return len(self.failed) == self.damaged
 
-    def count(self, events: tuple[RecordedEvent, ...]) -> None:
+    def count(self, state: State, events: tuple[RecordedEvent, ...]) -> None:
         """Count what one workflow has decided."""
         if not events:
             return
         self.open += 1
+        self.undefined += MISSING in state.waits
         asked = {one.event.step for one in events if isinstance(one.event, e.OutcomeUnknown)}
         revoked = {name for one in events for name in getattr(one.event, "revoked", ())}
         self.unknown += len(asked)
@@ -122,7 +127,8 @@ class Restoring:
             state = workflow.state
             definition = self._store.deciding.definitions.find(state.definition, state.definition_version)
             given = Given(request.trigger, request.at, request.cause, request.actor)
-            done.count(workflow.handle(given, definition).events)
+            events = workflow.handle(given, definition).events
+            done.count(workflow.state, events)
         except HandrailError as error:
             _fail(done, request.workflow_id, error)
 
@@ -139,7 +145,7 @@ class Restoring:
 
 def _take(done: Restored, decided: Decided) -> None:
     if decided.error is None:
-        done.count(decided.events)
+        done.count(decided.state, decided.events)
     else:
         _fail(done, decided.request.workflow_id, decided.error)
 

@@ -142,6 +142,8 @@ def _tell(screen: Screen, done: Restored, *, dry_run: bool, shared: bool, as_jso
     screen.text(f"{done.looked_at:,} workflows looked at, {done.open:,} of them open")
     screen.text(f"{done.unknown:,} steps {would}stopped as outcome_unknown")
     screen.text(f"{done.commands:,} commands {would}issued again")
+    if done.undefined:
+        screen.note(f"{done.undefined:,} of them wait for a definition that is not loaded here (--module): not counted")
     for workflow_id, error in list(done.failed.items())[:SHOWN]:
         screen.note(f"{workflow_id} could not be told: {error}")
     if len(done.failed) > SHOWN:
