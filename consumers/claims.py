@@ -174,13 +174,12 @@ class Claims:
     def known(self, message_ids: Collection[str]) -> dict[str, tuple[str, str | None]]:
         """State and owner of the rows that exist."""
         found: dict[str, tuple[str, str | None]] = {}
-        with self._store.reading() as cursor:
-            for chunk, places in in_chunks(message_ids):
-                rows = cursor.query(
-                    f"SELECT message_id, state, owner FROM inbox WHERE message_id IN ({places})",  # noqa: S608
-                    chunk,
-                )
-                found.update((row[0], (row[1], row[2])) for row in rows)
+        for chunk, places in in_chunks(message_ids):
+            rows = self._store.query(
+                f"SELECT message_id, state, owner FROM inbox WHERE message_id IN ({places})",  # noqa: S608
+                chunk,
+            )
+            found.update((row[0], (row[1], row[2])) for row in rows)
         return found
 
     def epoch(self) -> int:

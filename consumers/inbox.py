@@ -23,7 +23,7 @@ from typing import Any, Final, Protocol
 from domain.errors import FenceMissed, WorkflowConflict
 from domain.events import STORED, StepScheduled, StoppingBegan
 from domain.messages import command_of
-from domain.ports import Along, Command, Cursor, Decided
+from domain.ports import Along, Command, Cursor, Decided, Queries
 from domain.state import UNDO, State
 
 INBOX_SCHEMA: Final[tuple[str, ...]] = (
@@ -385,14 +385,14 @@ class InboxCompanion:
         """Those of the message ids whose row is `open`."""
         return _among(cursor, message_ids, "state = 'open'")
 
-    def unsent_among(self, cursor: Cursor, message_ids: Sequence[str]) -> frozenset[str]:
+    def unsent_among(self, store: Queries, message_ids: Sequence[str]) -> frozenset[str]:
         """Those of the message ids whose row is `open`, and which no process has promised to send itself."""
-        return _among(cursor, message_ids, "state = 'open' AND sender IS NULL")
+        return _among(store, message_ids, "state = 'open' AND sender IS NULL")
 
 
-def _among(cursor: Cursor, message_ids: Sequence[str], where: str) -> frozenset[str]:
+def _among(store: Queries, message_ids: Sequence[str], where: str) -> frozenset[str]:
     found: set[str] = set()
     for chunk, places in in_chunks(message_ids):
         statement = f"SELECT message_id FROM inbox WHERE message_id IN ({places}) AND {where}"  # noqa: S608 - fixed parts
-        found.update(row[0] for row in cursor.query(statement, chunk))
+        found.update(row[0] for row in store.query(statement, chunk))
     return frozenset(found)

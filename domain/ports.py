@@ -42,6 +42,14 @@ class Cursor(Protocol):
         ...
 
 
+class Queries(Protocol):
+    """Answers single SELECTs: a cursor within its transaction, the store without any."""
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT."""
+        ...
+
+
 class Transactions(Protocol):
     """The store as the other rooms use it beside decisions: transactions of their own tables, and reading."""
 

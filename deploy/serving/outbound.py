@@ -148,8 +148,7 @@ class Outbound:
         return await self._aside(lambda: self._unsent_among(message_ids))
 
     def _unsent_among(self, message_ids: Sequence[str]) -> Collection[str]:
-        with self._store.reading() as cursor:
-            return self._inbox.unsent_among(cursor, message_ids)
+        return self._inbox.unsent_among(self._store, message_ids)
 
     def _is_foreign(self, command: Command) -> bool:
         return command.queue in self._foreign
