@@ -193,12 +193,16 @@ class Timer:
         return found
 
     async def wake(self, workflow_ids: Sequence[str], cause: str) -> None:
-        """Have workflows look where they stand; one that cannot be moved holds up no other. Raises StoreUnavailable."""
-        for answer in await self._wake(workflow_ids, self._clock(), cause):
-            if isinstance(answer, HandrailError) and not isinstance(answer, StoreUnavailable):
-                _log.warning("%s: a workflow could not be woken: %s", cause, answer)
-            elif isinstance(answer, BaseException):
-                raise answer
+        """Have workflows look where they stand; one that cannot be moved holds up no other. Raises StoreUnavailable.
+
+        A turn of them at a time: there may be very many, and each answer holds its workflow's state.
+        """
+        for start in range(0, len(workflow_ids), WAKES_A_TURN):
+            for answer in await self._wake(workflow_ids[start : start + WAKES_A_TURN], self._clock(), cause):
+                if isinstance(answer, HandrailError) and not isinstance(answer, StoreUnavailable):
+                    _log.warning("%s: a workflow could not be woken: %s", cause, answer)
+                elif isinstance(answer, BaseException):
+                    raise answer
 
     async def _wake(self, workflow_ids: Sequence[str], at: datetime, cause: str) -> list[Decided | BaseException]:
         requests = [Request(workflow_id, Wake(), at, cause, ENGINE) for workflow_id in workflow_ids]

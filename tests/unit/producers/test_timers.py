@@ -1,7 +1,7 @@
 """Timers: one row a workflow, true to its state; what is due is woken, and what cannot be moved does not loop."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,30 @@ async def test_a_process_wakes_only_those_that_wait_for_what_it_has(store: Workf
     assert await world.timer.wake_definitions(["review 2", "other 1"]) == ["wf_2"]
     assert await world.timer.wake_definitions([]) == []
     assert world.decisions.asked == [("wf_2", "Wake")]
+
+
+class Crowd:
+    """Counts how many are asked at the same time."""
+
+    def __init__(self) -> None:
+        self.under_way = self.most = self.all = 0
+
+    def decide(self, request: Request) -> Awaitable[Decided]:
+        self.all += 1
+        self.under_way += 1
+        self.most = max(self.most, self.under_way)
+        return self._answer(request)
+
+    async def _answer(self, request: Request) -> Decided:
+        self.under_way -= 1
+        return Decided(request, State(request.workflow_id))
+
+
+async def test_very_many_are_woken_a_turn_at_a_time(store: WorkflowStore) -> None:
+    crowd = Crowd()
+    timer = Timer(store=store, decider=crowd, clock=lambda: BEGINNING, scope=lambda: None)
+    await timer.wake([f"wf_{number}" for number in range(2 * WAKES_A_TURN + 1)], "definition loaded")
+    assert (crowd.all, crowd.most) == (2 * WAKES_A_TURN + 1, WAKES_A_TURN)
 
 
 async def test_it_sleeps_until_the_next_instant_and_wakes_for_an_earlier_one(store: WorkflowStore) -> None:
