@@ -44,7 +44,14 @@ def submit(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the workflow until it ends.")] = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0.1, max=31_536_000, help="How long at most, in all.")
+        float,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.1,
+            max=31_536_000,
+            help="How long at most, in all. Then exit code 3 where a person is to act, else 4; the workflow goes on.",
+        ),
     ] = 300.0,
     as_json: AsJson = False,
 ) -> int:
