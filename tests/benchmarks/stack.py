@@ -65,12 +65,15 @@ def stack(report: Report, folder: Path, plan: Plan) -> None:
 
 
 def growing(report: Report, folder: Path, plan: Plan) -> None:
-    """Throughput with one, two and four processes that run activities, beside one that does everything else."""
+    """Throughput with one, two and four processes that run activities, beside one that does everything else.
+
+    Each brings as many workflows in flight as the first has: turns of half the size would be compared otherwise.
+    """
     with Stand(folder) as stand:
         for consumers in CONSUMERS:
             processes = [DECIDING, *[("activities",)] * consumers]
             with stand.deployed(*processes) as deployment:
-                figures = _load(stand, deployment, plan.seconds)
+                figures = _load(stand, deployment, plan.seconds, in_flight=IN_FLIGHT * consumers)
             keep(report, OURS, f"stack, {consumers} consumers", figures)
     one = report.of(OURS, "stack, 1 consumers", RATE)[-1]
     for consumers in CONSUMERS[1:]:
@@ -171,9 +174,11 @@ async def _one_chain(deployment: Deployment) -> None:
         await sender.chains_at_rest(1)
 
 
-async def _under_load(deployment: Deployment, seconds: float, **options: Any) -> tuple[int, float]:
+async def _under_load(
+    deployment: Deployment, seconds: float, in_flight: int = IN_FLIGHT, **options: Any
+) -> tuple[int, float]:
     async with open_sender(deployment) as sender:
-        return await sender.keep_in_flight(seconds=seconds, in_flight=IN_FLIGHT, **options)
+        return await sender.keep_in_flight(seconds=seconds, in_flight=in_flight, **options)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import os
 import re
 import resource
 import select
+import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,6 @@ class Stand:
     def __init__(self, folder: Path) -> None:
         """`folder` is where deployments keep their logs and artifacts."""
         self._folder = folder
-        self._number = 0
         self.broker: OwnBroker
         self.cluster: OwnCluster
 
@@ -80,9 +80,7 @@ class Stand:
     @contextlib.contextmanager
     def deployed(self, *processes: Sequence[str], settings: Mapping[str, str] | None = None) -> Iterator[Deployment]:
         """A deployment with nothing in it, and these serving processes, each given by its roles and options."""
-        self._number += 1
-        folder = self._folder / f"deployment-{self._number}"
-        folder.mkdir()
+        folder = Path(tempfile.mkdtemp(prefix="deployment-", dir=self._folder))
         vhost, database = self.broker.new_vhost(), self.cluster.new_database()
         deployment = Deployment(vhost, database, folder, modules=RECIPES, settings=dict(settings or {}))
         # The deployment's own default is quick for tests; here it is what users have.
