@@ -19,6 +19,7 @@ from consumers.amqp import ANSWER_SECONDS, HEARTBEAT_SECONDS, REFUSED, UNFIT, Li
 from consumers.bounded import within
 from domain.broker_address import BrokerAddress
 from domain.errors import BrokerUnavailable, BrokerUnfit
+from domain.faultpoints import reached
 from domain.transport import Delivery
 
 FIRST_WINDOW: Final = 16
@@ -97,11 +98,13 @@ class DeadQueues:
             channel, tag = self._numbers.pop(id(delivery))
             by_channel.setdefault(channel, []).append(tag)
         try:
+            reached("acknowledge.before")
             for channel, tags in by_channel.items():
                 for tag in tags:
                     await within(ANSWER_SECONDS, channel.basic_ack(tag))
                 # An answer to this follows what the channel made of the acknowledgements before it.
                 await within(ANSWER_SECONDS, channel.basic_qos(prefetch_count=WINDOW))
+            reached("acknowledge.after")
         except Exception as error:
             said = str(error) or type(error).__name__
             raise BrokerUnavailable(

@@ -17,6 +17,7 @@ from typing import Any, Final, Self
 from consumers.dead_queues import DeadQueues
 from deploy.dead_acts import Act, Why, act_on, keep_acts
 from domain.errors import BrokerError, InputInvalid
+from domain.faultpoints import reached
 from domain.messages.faults import DeadLetter, outgoing_replay, read_dead_letter
 from domain.messages.names import Fault
 from domain.ports import Transactions
@@ -162,7 +163,9 @@ class DeadDesk:
                 done.append(Done(letter, None, str(error)))
                 continue
             sending.append((letter, message))
+        reached("publish.before")
         answers = await self._publisher.publish([message for _, message in sending])
+        reached("publish.after")
         confirmed: list[Letter] = []
         for (letter, message), answer in zip(sending, answers, strict=True):
             if answer is Published.CONFIRMED:
