@@ -17,12 +17,21 @@ class Guard:
 
 
 _POSTGRES: Final = "tests/integration/postgres/test_races.py::test_"
+_STORE: Final = "tests/contracts/test_store_postgres.py::TestPostgresStore::test_"
 _OUTBOUND: Final = "tests/integration/outbound/test_"
 
 GUARDS: Final = (
     Guard(
         "a decision on a stale cache",
-        f"{_POSTGRES}of_two_processes_with_a_workflow_in_memory_the_second_decides_on_the_newest",
+        f"{_STORE}a_decision_without_events_is_made_on_the_newest_version",
+        "domain/store/deciding.py",
+        "along.append(VersionsHeld(acknowledged))",
+        "pass",
+        "what only acknowledges holds the version that it was decided on; what writes is held by its events' versions",
+    ),
+    Guard(
+        "a cached workflow that others have moved on",
+        f"{_STORE}what_others_decide_while_it_is_read_is_not_missed",
         "domain/store/shelf.py",
         "if held.seen != seen:",
         "if held.seen < 0:",
