@@ -64,7 +64,7 @@ GUARDS: Final = (
     ),
     Guard(
         "a heartbeat against the sweep",
-        "tests/contracts/rooms/test_sweep.py::test_a_lease_that_ended_lapses_unless_it_is_renewed_meanwhile",
+        f"{_OUTBOUND}sweep_race.py::test_a_claim_that_is_renewed_while_the_sweep_decides_does_not_lapse",
         "consumers/inbox.py",
         "(state = 'claimed' AND lease_until <= ? OR state = 'handed_over')",
         "(state = 'claimed' AND ? > 0 OR state = 'handed_over')",
