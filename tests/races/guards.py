@@ -127,6 +127,14 @@ GUARDS: Final = (
         "trouble of the place is no message's fault: consuming stops, nothing is rejected",
     ),
     Guard(
+        "a database away under a whole deployment",
+        "tests/integration/serving/test_database_away.py::test_goals_that_come_while_the_database_is_away_wait_for_it",
+        "consumers/line.py",
+        "except (StoreUnavailable, BrokerUnavailable) as error:",
+        "except BrokerUnavailable as error:",
+        "the same, on a real database that is stopped",
+    ),
+    Guard(
         "the same message id from two senders",
         "tests/unit/consumers/test_intake.py::test_the_same_id_of_two_senders_is_two_goals",
         "domain/ids.py",
