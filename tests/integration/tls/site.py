@@ -139,8 +139,10 @@ class SecureDeployment(Deployment):
         self.set_up = [self.run("migrate"), self.run("topology", "apply", "--credentials", str(credentials))]
         self.vhost.logins += [self.runtime, self.goal_service]
         owner_url = self.store_address(GOOD).replace(f"{OWNER}@", f"{OWNER}:{owner.password}@", 1)
-        if all(one.returncode == 0 for one in self.set_up):
-            self.store = self.opened_at(owner_url)
+        for one in self.set_up:
+            if one.returncode != 0:
+                raise AssertionError(one.stdout + one.stderr)
+        self.store = self.opened_at(owner_url)
 
     def store_address(self, paths: Paths) -> str:
         """`postgresql://…`, as `paths` say."""
