@@ -12,10 +12,11 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, cast
+from typing import Final, Protocol, TypeVar, cast
 
 from consumers.claims import ClaimedRow, Claims, OpenRow, Scope
-from domain.errors import HandrailError, StoreUnavailable
+from domain.backoff import ceiling_seconds
+from domain.errors import FenceMissed, HandrailError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.ids import Kind, parse_message_id
 from domain.ports import Aside, Clock, Decider, Request
@@ -31,8 +32,15 @@ UNHEARD_SECONDS: Final = 10.0
 """How long a sweep rests at most where nothing is under way."""
 _SHARE_OF_LEASE: Final = 0.1
 """While commands are claimed and none is open, the share of a lease by which its end may be found late."""
+HELD_OFF_SECONDS: Final = 10.0
+"""How long a finding is left alone that could not be decided, its workflow being damaged; doubled every time."""
+LONGEST_HELD_OFF_SECONDS: Final = 3_600.0
+MOST_HELD_OFF: Final = 20 * ROWS_A_SWEEP
+"""So many findings are held off at most: a sweep reads past all of them."""
 ENGINE: Final = "engine"
 """The actor of what no person and no worker did."""
+
+_Row = TypeVar("_Row", ClaimedRow, OpenRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,14 @@ class Hearing:
                 await self._news.wait()
 
 
+@dataclass(slots=True)
+class _Held:
+    """A finding that is left alone until an instant of the loop's clock."""
+
+    until: float
+    failures: int = 0
+
+
 class Sweep:
     """Looks for what nobody reports, and decides on it. `scope` gives the workflows that this process drives."""
 
@@ -95,6 +111,7 @@ class Sweep:
         self._scope = scope
         self._reissue = reissue
         self._aside = aside
+        self._held_off: dict[str, _Held] = {}
 
     async def take_over(self, only: Scope) -> None:
         """Lapse the claims of former owners and issue what is open: for the holder, who knows that they are dead."""
@@ -123,20 +140,43 @@ class Sweep:
     async def once(self) -> None:
         """Sweep once."""
         running, only = set(self._running()), self._scope()
-        run_out, overdue, expired = await self._aside(lambda: self._look(only))
-        await self._lapse([row for row in run_out if row.message_id not in running], "its lease ended")
-        await self._lapse(overdue, "no outcome came in time")
-        await self.wake((row.workflow_id for row in expired), "expired")
+        held = self._held()
+        run_out, overdue, expired = await self._aside(lambda: self._look(only, len(held)))
+        await self._lapse([row for row in _besides(run_out, held) if row.message_id not in running], "its lease ended")
+        await self._lapse(_besides(overdue, held), "no outcome came in time")
+        await self._expire(_besides(expired, held))
         await self.issue_again()
 
-    def _look(self, only: Scope) -> tuple[list[ClaimedRow], list[ClaimedRow], list[OpenRow]]:
-        """Claims past their lease; commands past their time that were handed over, and that are open."""
-        now = self._clock().timestamp()
+    def _look(self, only: Scope, held: int) -> tuple[list[ClaimedRow], list[ClaimedRow], list[OpenRow]]:
+        """Claims past their lease; commands past their time that were handed over, and that are open.
+
+        A full page of each, however many of them are among the `held`.
+        """
+        now, limit = self._clock().timestamp(), ROWS_A_SWEEP + held
         return (
-            self._claims.run_out(ROWS_A_SWEEP, only),
-            self._claims.overdue(now, ROWS_A_SWEEP, only),
-            self._claims.expired(now, ROWS_A_SWEEP, only),
+            self._claims.run_out(limit, only),
+            self._claims.overdue(now, limit, only),
+            self._claims.expired(now, limit, only),
         )
+
+    def _held(self) -> frozenset[str]:
+        """The message ids that are left alone now."""
+        now = asyncio.get_running_loop().time()
+        # What has not failed again long after its time is over: it was decided, by whomever.
+        over = now - LONGEST_HELD_OFF_SECONDS
+        self._held_off = {name: held for name, held in self._held_off.items() if held.until > over}
+        return frozenset(name for name, held in self._held_off.items() if held.until > now)
+
+    def _hold_off(self, message_id: str) -> None:
+        """Leave a finding alone that could not be decided: it must not take the place of others for ever."""
+        if message_id not in self._held_off and len(self._held_off) >= MOST_HELD_OFF:
+            return
+        held = self._held_off.setdefault(message_id, _Held(0.0))
+        held.failures += 1
+        seconds = ceiling_seconds(
+            held.failures, first_seconds=HELD_OFF_SECONDS, longest_seconds=LONGEST_HELD_OFF_SECONDS
+        )
+        held.until = asyncio.get_running_loop().time() + seconds
 
     async def issue_again(self, *, horizon_seconds: float = 0.0) -> None:
         """Issue the open commands that nobody claimed in time, page by page, as many as the transport takes."""
@@ -180,18 +220,42 @@ class Sweep:
                     unless_renewed=unless_renewed,
                 )
             )
-        await self._decide(requests)
+        await self._decide(requests, [[row.message_id] for row in rows])
         reached("sweep.after")
+
+    async def _expire(self, rows: Sequence[OpenRow]) -> None:
+        """Have the workflows of commands past their time look where they stand."""
+        findings: dict[str, list[str]] = {}
+        for row in rows:
+            findings.setdefault(row.workflow_id, []).append(row.message_id)
+        await self._decide(self._wakes(findings, "expired"), list(findings.values()))
 
     async def wake(self, workflow_ids: Iterable[str], cause: str) -> None:
         """Have workflows look where they stand."""
-        at = self._clock()
-        await self._decide([Request(workflow, Wake(), at, cause, ENGINE) for workflow in dict.fromkeys(workflow_ids)])
+        wakes = self._wakes(dict.fromkeys(workflow_ids), cause)
+        await self._decide(wakes, [()] * len(wakes))
 
-    async def _decide(self, requests: Sequence[Request]) -> None:
+    def _wakes(self, workflow_ids: Iterable[str], cause: str) -> list[Request]:
+        at = self._clock()
+        return [Request(workflow_id, Wake(), at, cause, ENGINE) for workflow_id in workflow_ids]
+
+    async def _decide(self, requests: Sequence[Request], findings: Sequence[Sequence[str]]) -> None:
+        """Have each request decided, which stands for the findings of these message ids."""
         answers = await asyncio.gather(*map(self._decider.decide, requests), return_exceptions=True)
-        for request, answer in zip(requests, answers, strict=True):
+        for request, message_ids, answer in zip(requests, findings, answers, strict=True):
             if isinstance(answer, HandrailError) and not isinstance(answer, StoreUnavailable):
                 _log.warning("%s: %s", request.cause, answer)
             elif isinstance(answer, BaseException):
                 raise answer
+            # A fence that was missed says that somebody else has moved the row: it will not be found again.
+            undecided = isinstance(answer, HandrailError) and not isinstance(answer, FenceMissed)
+            for message_id in message_ids:
+                if undecided:
+                    self._hold_off(message_id)
+                else:
+                    self._held_off.pop(message_id, None)
+
+
+def _besides(rows: Sequence[_Row], held: Collection[str]) -> list[_Row]:
+    """Up to a page of the rows that are not held off."""
+    return [row for row in rows if row.message_id not in held][:ROWS_A_SWEEP]

@@ -15,7 +15,7 @@ from consumers.inbox import INBOX_SCHEMA
 from consumers.limits import LIMITS_SCHEMA
 from consumers.redaction import Redactor
 from domain.definitions import ActivityType, Definition, Step
-from domain.errors import HandrailError
+from domain.errors import HandrailError, StoreError
 from domain.events import Artifact
 from domain.ids import message_id
 from domain.ports import Command, Decided, Request
@@ -86,10 +86,11 @@ def rows(store: WorkflowStore) -> dict[str, tuple[str, str | None]]:
 
 @dataclass
 class Decisions:
-    """A decider that notes what it is asked; `errors` are raised first, one a request."""
+    """A decider that notes what it is asked; `errors` are raised first, one a request; nothing of the `damaged`."""
 
     requests: list[Request] = field(default_factory=list)
     errors: list[HandrailError] = field(default_factory=list)
+    damaged: set[str] = field(default_factory=set)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def decide(self, request: Request) -> Awaitable[Decided]:
@@ -98,6 +99,8 @@ class Decisions:
         answer: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         if self.errors:
             answer.set_exception(self.errors.pop(0))
+        elif request.workflow_id in self.damaged:
+            answer.set_exception(StoreError(f"workflow {request.workflow_id} cannot be read"))
         else:
             answer.set_result(Decided(request, State(request.workflow_id)))
         return answer

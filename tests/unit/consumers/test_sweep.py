@@ -160,6 +160,50 @@ async def test_what_one_workflow_refuses_holds_up_no_other(
     assert len(swept.decisions.requests) == 2
 
 
+def page_of_damaged(store: WorkflowStore, swept: Swept, kind: str) -> None:
+    """More than a page of findings whose workflows cannot be decided, and a good one behind them."""
+    states = {"run out": ("claimed", "there-2"), "overdue": ("handed_over", None), "expired": ("open", None)}
+    names = [f"wf_damaged{number}" for number in range(ROWS_A_SWEEP + 5)]
+    for instant, name in enumerate([*names, "wf_good"]):
+        put(store, name, *states[kind], lease_until=float(instant), expires_at=float(instant), issue_after=9e9)
+    swept.decisions.damaged = set(names)
+
+
+@pytest.mark.parametrize("kind", ["run out", "overdue", "expired"])
+async def test_what_cannot_be_decided_hides_nothing_behind_it(store: WorkflowStore, swept: Swept, kind: str) -> None:
+    page_of_damaged(store, swept, kind)
+    await swept.sweep.once()
+    assert len(swept.decisions.requests) == ROWS_A_SWEEP
+    await swept.sweep.once()
+    assert [one.workflow_id for one in swept.decisions.requests].count("wf_good") == 1
+    # Each was asked for once: the others are left alone.
+    assert len(swept.decisions.requests) == ROWS_A_SWEEP + 6
+
+
+async def test_what_was_left_alone_is_decided_when_its_time_is_over(
+    store: WorkflowStore, swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
+    swept.decisions.damaged = {"wf_1"}
+    monkeypatch.setattr(sweep, "HELD_OFF_SECONDS", 0.0)
+    await swept.sweep.once()
+    swept.decisions.damaged = set()
+    await swept.sweep.once()
+    assert len(swept.decisions.requests) == 2
+
+
+async def test_so_many_are_left_alone_at_most(
+    store: WorkflowStore, swept: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        put(store, f"wf_{number}", "claimed", "there-2", lease_until=0.0)
+    swept.decisions.damaged = {"wf_0", "wf_1", "wf_2"}
+    monkeypatch.setattr(sweep, "MOST_HELD_OFF", 2)
+    await swept.sweep.once()
+    await swept.sweep.once()
+    assert len(swept.decisions.requests) == 4
+
+
 async def test_trouble_with_the_store_ends_the_sweep(store: WorkflowStore, swept: Swept) -> None:
     put(store, "wf_1", "claimed", "there-2", lease_until=0.0)
     swept.decisions.errors = [StoreUnavailable("full")]
