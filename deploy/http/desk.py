@@ -27,7 +27,10 @@ class PendingApproval:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Pending approvals in the order of their workflows' ids; `after` leads to the next page, None behind the last."""
+    """Pending approvals in the order of their workflows' ids; `after` leads to the next page, None behind the last.
+
+    A page may have fewer than were asked for, or none, and still lead on: one page looks at so many workflows only.
+    """
 
     approvals: list[PendingApproval]
     after: str | None

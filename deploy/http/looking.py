@@ -28,6 +28,9 @@ PAGE_BYTES: Final = 4_000_000
 CANDIDATES: Final = 50
 """Workflows that are asked for at once."""
 
+MOST_LOOKED_AT: Final = 5 * CANDIDATES
+"""Workflows loaded for one page at most: a view that is far behind names many that wait for nobody any more."""
+
 
 class Look:
     """The store as the endpoint reads it."""
@@ -82,7 +85,7 @@ class Look:
         size = 0
         # A workflow of which some approvals were shown is looked at again.
         last, again = begun, bool(seen)
-        while True:
+        for _ in range(MOST_LOOKED_AT // CANDIDATES):
             ids = workflows_awaiting_approval(
                 self._store.query, definition=definition, after=last, inclusive=again, limit=CANDIDATES
             )
@@ -102,6 +105,7 @@ class Look:
             if len(ids) < CANDIDATES:
                 return Page(found, None, unreadable)
             last, again = ids[-1], False
+        return Page(found, last, unreadable)
 
 
 def answer_of(events: Sequence[RecordedEvent], state: State) -> Answer:
