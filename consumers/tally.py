@@ -58,6 +58,10 @@ class Held:
         self.tally.settle(self, Settled.GIVEN_BACK)
 
 
+def _settled(_: bool) -> None:  # noqa: FBT001 - the delivery's one switch
+    """It was settled before: this means nothing."""
+
+
 class Tally:
     """The deliveries of one channel. `moved` hears that there is something to tell the broker."""
 
@@ -83,6 +87,8 @@ class Tally:
         if self.held.pop(held.tag, None) is None:
             self.lost += not self._open
             return
+        # The two hold one another otherwise, and would wait for the collector, which hardly ever comes.
+        held.delivery.settle = _settled
         if not self._news:
             self._moved()
         self._news.append((held.tag, kind))

@@ -1,5 +1,6 @@
 """Acknowledging many at once: with as few frames as say exactly what was settled, and never a tag more."""
 
+import gc
 import random
 
 from consumers.tally import Held, Settled, Settlement, Tally
@@ -89,3 +90,17 @@ def test_a_broker_that_reads_the_frames_knows_exactly_what_was_settled() -> None
                 (acknowledged if told.kind is ACKNOWLEDGED else others).update(covered)
             assert acknowledged == meant, seed
         assert not outstanding
+
+
+def test_a_settled_delivery_is_gone_without_the_collector() -> None:
+    """Serving processes hardly ever collect: what waits for it would fill their memory."""
+    gc.collect()
+    gc.disable()
+    try:
+        tally, held = tally_of(2)
+        held[1].settle(True)
+        held[2].delivery.reject()
+        del held, tally
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
