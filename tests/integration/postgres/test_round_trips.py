@@ -1,11 +1,12 @@
 """How often a turn waits for the server, and that what it does not ask for is not missed."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
+from domain.ports import Cursor
 from domain.store import recorder_postgres, wire_postgres
+from domain.store.connection_postgres import StoreServer
 from domain.store.opening import open_postgres_store
 from domain.store.recorder_postgres import PostgresStoreRecorder
 from domain.triggers import PauseWorkflow
@@ -81,21 +82,34 @@ def test_what_was_decided_before_others_were_heard_is_decided_again(quiet: Stage
     assert names.index("StepSucceeded") < names.index("WorkflowPaused")
 
 
-def test_the_clock_that_was_seen_is_never_ahead_of_the_servers(quiet: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+class Looked:
+    """Runs along: what the time is, and what the server says that it is a moment later."""
+
+    def __init__(self, server: StoreServer) -> None:
+        self.server = server
+        self.seen = self.later = 0.0
+        self.asked = 0
+
+    def run(self, cursor: Cursor) -> None:
+        before = self.exchanges()
+        self.seen = cursor.now()
+        self.asked = self.exchanges() - before
+        ((self.later,),) = cursor.query("SELECT extract(epoch FROM clock_timestamp())::float8")
+
+    def exchanges(self) -> int:
+        """So far, over the connection that this thread is in a transaction on."""
+        wire = self.server._current
+        assert wire is not None
+        return wire.round_trips
+
+
+@pytest.mark.parametrize(("kept_seconds", "asked"), [(10.0, 0), (0.0, 1)])
+def test_the_clock_that_was_seen_is_never_ahead_of_the_servers(
+    quiet: Stage, kept_seconds: float, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     quiet.begin("wf_1")
-    server = recorder_of(quiet).datastore
-    for kept_seconds in (10.0, 0.0):
-        monkeypatch.setattr(wire_postgres, "CLOCK_KEPT_SECONDS", kept_seconds)
-        with quiet.store.transaction() as cursor:
-            before = round_trips(server)
-            seen = cursor.now()
-            ((later,),) = cursor.query("SELECT extract(epoch FROM clock_timestamp())::float8")
-            asked = round_trips(server) - before - 1
-            assert asked == (0 if kept_seconds else 1)
-            assert later - 10 < seen <= later
-
-
-def round_trips(server: Any) -> int:
-    """Exchanges so far over the connection that this thread is in a transaction on."""
-    count: int = server._current.round_trips
-    return count
+    monkeypatch.setattr(wire_postgres, "CLOCK_KEPT_SECONDS", kept_seconds)
+    looked = Looked(recorder_of(quiet).datastore)
+    quiet.store.recorder.insert_rows((), along=[looked])
+    assert looked.asked == asked
+    assert looked.later - 10 < looked.seen <= looked.later
