@@ -132,6 +132,10 @@ class StoreLookout:
         """From the workflow's state."""
         return WorkflowResult.of(await self._look.workflow(workflow_id))
 
+    async def state(self, workflow_id: str) -> State:
+        """The newest state of a workflow; raises WorkflowUnknown."""
+        return await self._look.workflow(workflow_id)
+
     async def events(self, workflow_id: str, after: int) -> list[RecordedEvent]:
         """A workflow's events behind a version."""
         return await self._look.events(workflow_id, after)

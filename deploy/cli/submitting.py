@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,16 +11,19 @@ from typing import Any, Final
 from deploy.cli.aside import tell_aside
 from deploy.cli.exits import ExitCode, exit_code_of_status
 from deploy.cli.lines import Earlier, tell
+from deploy.cli.pending import Place, pendings
 from deploy.cli.screen import Screen
 from deploy.client import Client, Submitted
 from deploy.lookout import StoreLookout
 from domain.chain import GENESIS
-from domain.errors import StoreUnavailable
+from domain.errors import StoreError, StoreUnavailable, WorkflowUnknown
 from domain.evolve import evolve
-from domain.state import PEOPLE_REASONS, State
+from domain.state import State
 
 _FIRST_LOOK_SECONDS: Final = 0.02
 _LONGEST_LOOK_SECONDS: Final = 1.0
+_FAMILY_SECONDS: Final = 10.0
+_MOST_OF_A_FAMILY: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ async def deliver(submission: Submission, broker_url: str, store_url: str | None
         async with asyncio.timeout_at(deadline):
             return await follower.follow()
     except TimeoutError:
-        return follower.given_up()
+        return await follower.given_up()
     finally:
         await lookout.close()
 
@@ -89,17 +93,34 @@ class Follower:
                 await asyncio.sleep(pause)
         return exit_code_of_status(self._state.ended)
 
-    def given_up(self) -> ExitCode:
-        """The time is over: say where the workflow stands, which goes on without us."""
-        waits = [wait for wait in self._state.waits.values() if wait.reason in PEOPLE_REASONS]
-        for wait in waits:
-            self._screen.note(f"{self._workflow_id} waits: {wait.step} {wait.reason}".rstrip(), "yellow")
-        if waits or self._state.paused:
+    async def given_up(self) -> ExitCode:
+        """The time is over: say where the workflow stands, which goes on without us.
+
+        What its children wait for counts as what it waits for itself, as on a home.
+        """
+        family = [self._state]
+        try:
+            async with asyncio.timeout(_FAMILY_SECONDS):
+                await self._gather(family)
+        except (StoreError, TimeoutError) as error:
+            self._screen.note(f"what its children wait for is not known: {str(error) or 'no answer in time'}", "yellow")
+        waits = [one for state in family for one in pendings(state, Place()) if one.needs_person]
+        for one in waits:
+            self._screen.note(f"{one.workflow_id} waits: {one.step} {one.reason}", "yellow")
+        if waits:
             return ExitCode.WAITING
         self._screen.note(
             f"{self._workflow_id} is {self._state.status}, and goes on; nobody waits for it here any more"
         )
         return ExitCode.INTERNAL
+
+    async def _gather(self, family: list[State]) -> None:
+        """Put the children that are waited for into the family, and theirs, as far as they have begun."""
+        for state in family:  # grows on the way
+            children = [wait.name for wait in state.waits.values() if wait.reason == "child" and wait.name]
+            for child in children[: _MOST_OF_A_FAMILY - len(family)]:
+                with contextlib.suppress(WorkflowUnknown):
+                    family.append(await self._lookout.state(child))
 
     async def _look(self) -> bool:
         """Print what is new; whether anything was."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 
 import httpx
 
+from domain.errors import WorkflowUnknown
 from tests.integration.clients.conftest import Served
-from tests.integration.command_line import CommandLine, Ended
+from tests.integration.command_line import LIMIT_SECONDS, CommandLine, Ended
 
 NOWHERE = "amqp://shop:hidden-word@127.0.0.1:9/handrail"
 
@@ -54,6 +56,30 @@ async def test_a_wait_that_is_given_up_at_a_block_says_so(served: Served, handra
     assert ended.code == 3, ended.errors
     assert ended.lines[1:] == ["[step] ask=blocked(manual approval)"]
     assert "ask approval" in ended.errors
+
+
+async def test_a_wait_that_is_given_up_at_a_childs_block_says_so(served: Served, handrail: CommandLine) -> None:
+    words = ("submit", "--goal", "asks through a child", "--message-id", "order-8")
+    first = await typed(handrail, *words, "--json", **places(served))
+    (child,) = await blocked_children(served, first.objects[0]["workflow"])
+    ended = await typed(handrail, *words, "--wait", "--timeout", "3", **places(served))
+    assert ended.code == 3, ended.errors
+    assert f"{child} waits: ask approval" in ended.errors
+
+
+async def blocked_children(served: Served, workflow_id: str) -> list[str]:
+    """The children of a workflow, as soon as each waits for a person."""
+
+    def look() -> list[str]:
+        waits = served.parts.store.load(workflow_id).waits.values()
+        children = [served.parts.store.load(wait.name) for wait in waits if wait.reason == "child" and wait.name]
+        return [child.workflow_id for child in children if child.people_waits()]
+
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while True:
+            with contextlib.suppress(WorkflowUnknown):  # a child is asked for before it begins
+                if found := await asyncio.to_thread(look):
+                    return found
 
 
 async def test_a_broker_that_is_not_there_is_told_without_its_password(handrail: CommandLine) -> None:
