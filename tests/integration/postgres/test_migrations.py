@@ -14,10 +14,10 @@ from deploy.opened import SCHEMA
 from domain.errors import StoreError, StoreNewer, StoreUnavailable
 from domain.store.migrations_postgres import MIGRATING, TABLE, Half, Migration, migrate
 from domain.store.opening import open_postgres_store
-from domain.store.schema import MIGRATED_TO
+from domain.store.schema import MIGRATED_TO, STORE_TABLES
 from tests.servers.postgres import Database
 
-FIRST = Migration(1, "first", ("CREATE TABLE pets (name TEXT PRIMARY KEY, colour TEXT)",))
+FIRST = Migration(1, "first", (*STORE_TABLES, "CREATE TABLE pets (name TEXT PRIMARY KEY, colour TEXT)"))
 SECOND = Migration(
     2,
     "second",
