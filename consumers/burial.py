@@ -7,7 +7,7 @@ published again is rejected instead: then the broker moves it itself, and cannot
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,8 @@ class Burial:
         self._publisher = publisher
         self._consumer = consumer
         self._clock = clock
+        self.buried: Callable[[Sequence[Delivery]], Awaitable[None]] = _nobody
+        """Hears of what lies in a dead queue now; raises nothing."""
 
     async def bury(self, faults: Sequence[Fault]) -> None:
         """Publish all of them, and acknowledge each that the broker has confirmed.
@@ -58,13 +60,16 @@ class Burial:
         reached("publish.before")
         answers = await self._publisher.publish(messages)
         reached("publish.after")
+        buried: list[Delivery] = []
         unconfirmed: list[tuple[Fault, Published]] = []
         for one, answer in zip(burying, answers, strict=True):
             if answer is Published.CONFIRMED:
                 _log.warning("to the dead queue (%s): %s", one.fault, one.reason, extra=_about(one.delivery))
                 one.delivery.acknowledge()
+                buried.append(one.delivery)
             else:
                 unconfirmed.append((one, answer))
+        await self.buried(buried)
         if unconfirmed:
             one, answer = unconfirmed[0]
             raise BrokerUnavailable(
@@ -75,3 +80,7 @@ class Burial:
 
 def _about(delivery: Delivery) -> dict[str, str]:
     return {"message_id": delivery.message_id, "queue": delivery.queue}
+
+
+async def _nobody(_: Sequence[Delivery]) -> None:
+    """Nobody keeps what may be dead."""

@@ -10,6 +10,7 @@ from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
 from consumers.limits import LIMITS_SCHEMA, LimitsCompanion
 from deploy.dead_acts import DEAD_ACTS_SCHEMA
 from deploy.following import PatientFollower
+from deploy.held_goals import GOALS_HELD_SCHEMA
 from deploy.loading import LoadedDefinitions
 from deploy.numbering import LocalNumbers
 from deploy.settings import Settings
@@ -37,6 +38,7 @@ SCHEMA: Final = (
     *REMINDERS_SCHEMA,
     *TOKENS_SCHEMA,
     *DEAD_ACTS_SCHEMA,
+    *GOALS_HELD_SCHEMA,
     *VIEWS_SCHEMA,
 )
 """The tables of all rooms: the store creates them with its own."""

@@ -1,7 +1,7 @@
 """The desk of a shared store: sends the same messages as any other service, and looks what became of them.
 
 It decides nothing itself. A message that has had no effect when the caller's patience is over is answered with 202;
-goals among them are sent on in the background, until the store has them.
+a goal among them is held in the store before, and sent on by whichever process serves HTTP, until it has begun.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
+from deploy.held_goals import HeldGoal, HeldGoals
 from deploy.http.desk import Accepted, Act, Answer, Goal, KeyReused, Page, workflow_id_for
 from deploy.http.looking import Look
 from deploy.sending import Sending
 from domain.chain import digest_of
-from domain.errors import HandrailError
 from domain.ids import receipt_id
 from domain.messages import bodies
 from domain.messages.writing import outgoing_approval, outgoing_control, outgoing_goal
@@ -28,14 +26,11 @@ from domain.store.application import WorkflowStore
 from domain.transport import Outgoing, Publisher
 from domain.triggers import RecordDecision
 
-_log: Final = logging.getLogger("handrail.http")
-
 PATIENCE_SECONDS: Final = 5.0
 """How long a caller waits for the effect of a message before it is told that there is none yet."""
 CONFIRM_SECONDS: Final = 10.0
-GOAL_SECONDS: Final = 600.0
-"""How long a goal is sent again when its caller has been answered; then its message is the broker's alone."""
-GOALS_SENT_ON: Final = 1_000
+
+_REUSED: Final = "this Idempotency-Key was used with another body: take a new one for a new request"
 
 
 class Beginning(Protocol):
@@ -69,7 +64,8 @@ class RemoteDesk:
         self._beginning = beginning
         self._login = login
         self._patience_seconds = patience_seconds
-        self._sent_on: dict[str, asyncio.Task[None]] = {}
+        self._held = HeldGoals(store)
+        self._aside = aside
 
     async def pending(self, *, definition: str | None, after: str, limit: int) -> Page:
         """A page of pending approvals."""
@@ -106,7 +102,9 @@ class RemoteDesk:
             async with asyncio.timeout(self._patience_seconds):
                 await self._sending.watch(look)
                 return Accepted(workflow_id, stored=True)
-        self._send_on(message, look)
+        held = HeldGoal.of(message, sender=self._login, digest=digest)
+        if await self._aside(lambda: self._held.hold(held)) != digest:
+            raise KeyReused(_REUSED)
         return Accepted(workflow_id, stored=False)
 
     async def act(self, act: Act) -> Answer:
@@ -127,13 +125,6 @@ class RemoteDesk:
                 return await self._sending.watch(look)
         return Answer("sent", act.workflow_id, reason="it is on its way: look at the workflow for what becomes of it")
 
-    async def close(self) -> None:
-        """Send nothing on any more. What the broker has confirmed it has."""
-        tasks = list(self._sent_on.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _answer(self, act: Act, receipt: str, *, after: int) -> Answer:
         """What became of an act whose message was received: what it caused, or that it changed nothing."""
         answer = await self._look.answer(act.workflow_id, receipt, after=after)
@@ -145,31 +136,8 @@ class RemoteDesk:
     async def _received(self, receipt: str, digest: str) -> bool:
         known = await self._look.receipt(receipt)
         if known is not None and known != digest:
-            raise KeyReused("this Idempotency-Key was used with another body: take a new one for a new request")
+            raise KeyReused(_REUSED)
         return known is not None
-
-    def _send_on(self, message: Outgoing, look: Callable[[], Awaitable[bool | None]]) -> None:
-        """Go on sending without the caller; a caller who asks again finds the same task at work."""
-        message_id = message.message_id
-        if message_id in self._sent_on or len(self._sent_on) >= GOALS_SENT_ON:
-            return
-        task = asyncio.create_task(self._quietly(message, look), name=f"goal {message_id}")
-        self._sent_on[message_id] = task
-        task.add_done_callback(lambda _: self._sent_on.pop(message_id, None))
-
-    async def _quietly(self, message: Outgoing, look: Callable[[], Awaitable[bool | None]]) -> None:
-        about = {"message_id": message.message_id}
-        try:
-            sent = await self._sending.until(message, look, timeout_seconds=GOAL_SECONDS)
-        except (HandrailError, KeyReused) as error:
-            _log.warning("goal %s is sent no more: %s", message.message_id, error, extra=about)
-            return
-        if sent.found is None:
-            _log.warning(
-                "goal %s is sent no more, and the store does not have it: look at the dead letters",
-                message.message_id,
-                extra=about,
-            )
 
 
 def _message_of(act: Act) -> tuple[Outgoing, str]:

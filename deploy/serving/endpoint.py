@@ -42,7 +42,4 @@ async def application(parts: Parts, *, begins_goals: bool) -> AsyncIterator[ASGI
         aside=parts.aside,
         beginning=GoalBeginning(parts.definitions) if begins_goals else None,
     )
-    try:
-        yield make_app(desk, find, parts.health)
-    finally:
-        await desk.close()
+    yield make_app(desk, find, parts.health)

@@ -15,13 +15,14 @@ from consumers.limits import LimitsCompanion
 from consumers.receipts import Receipts
 from consumers.redaction import Redactor
 from deploy.addresses import Address, broker_address, needed, store_address
+from deploy.held_goals import HeldGoals, forgetting
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
 from deploy.serving.awaited import AwaitedDefinitions
 from deploy.serving.health import Health
 from deploy.serving.outbound import Outbound
 from deploy.settings import Settings
-from domain.authority import ALL, OperatingGrants, VouchingGrants
+from domain.authority import ALL, AnsweringGrants, OperatingGrants, VouchingGrants
 from domain.ports import Clock
 from domain.store.application import WorkflowStore
 from domain.store.aside import StoreThreads
@@ -69,6 +70,7 @@ class Parts:
         self.claims = Claims(store, self.owner, lease_seconds=settings.lease_seconds)
         self.publisher = AmqpPublisher(self.broker.url, name=f"handrail publisher {self.owner}")
         self.burial = Burial(self.publisher, consumer=self.owner, clock=clock)
+        self.burial.buried = forgetting(HeldGoals(store), self.aside)
         self.receipts = Receipts(store, self.aside)
         self.outbound = Outbound(
             store=store,
@@ -92,6 +94,7 @@ class Parts:
         )
         self.outbound.missing = self.awaited.missing
         self.counts = IntakeCounts()
+        self.answering = AnsweringGrants(settings.answering)
         self.vouching, self.operating = grants(settings, self.publisher.address.login)
         self.health = Health({"store": self._store_answers, "broker": self._broker_answers})
 

@@ -26,7 +26,7 @@ from deploy.serving.activities import ActivitiesRole, Served, all_queues, dead_c
 from deploy.serving.endpoint import application, health_only
 from deploy.serving.health import Lately
 from deploy.serving.parts import Parts
-from deploy.serving.roles import MESSAGES, Role, Running
+from deploy.serving.roles import MESSAGES, Role, Running, http
 from domain.errors import FenceMissed, HandrailError, InputInvalid
 from domain.store.leading_postgres import PostgresLocks
 from domain.transport import QueueState
@@ -70,6 +70,8 @@ class ServedProcess:
             self._roles.append(self.activities.role())
         if "outcomes" in names:
             self._roles.append(Role(queues=dead_commands(parts, all_queues(parts.definitions))))
+        if "http" in names:
+            self._roles.append(http(parts))
         self._listening = listen(host, port) if port is not None else None
         self._asked_to_end = asyncio.Event()
         self._hurry = asyncio.Event()

@@ -16,6 +16,7 @@ from consumers.intake import MessageIntake
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
+from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
 from deploy.serving.parts import Parts
 from deploy.viewing import ViewsRole
@@ -89,6 +90,7 @@ def outcomes(parts: Parts) -> Role:
         claims=parts.claims,
         commands_of=parts.outbound.outside.commands_of,
         activities=Activities(parts.definitions),
+        answering=parts.answering,
         aside=parts.aside,
     )
     return _taking(parts, OUTCOMES_QUEUE, source)
@@ -145,6 +147,13 @@ def projector(parts: Parts) -> Role:
     """Keeps the views."""
     views = ViewsRole(parts.store, busy=lambda: False, aside=parts.aside)
     return Role(led={"projector": views.run})
+
+
+def http(parts: Parts) -> Role:
+    """Sends goals on that were answered before they began; the endpoint itself is the process's."""
+    login = parts.publisher.address.login
+    sending = SendingOn(parts.store, parts.publisher, login=login, aside=parts.aside)
+    return Role(loops={"held goals": sending.run})
 
 
 MESSAGES: Final[Mapping[str, Callable[[Parts], Role]]] = {

@@ -91,9 +91,9 @@ async def loopback(runtime: Runtime) -> Loopback:
 
 
 @pytest.fixture
-async def desk(runtime: Runtime, loopback: Loopback) -> AsyncIterator[RemoteDesk]:
+def desk(runtime: Runtime, loopback: Loopback) -> RemoteDesk:
     """A desk that sends messages."""
-    opened = RemoteDesk(
+    return RemoteDesk(
         runtime.store,
         loopback,
         login=LOGIN,
@@ -101,8 +101,6 @@ async def desk(runtime: Runtime, loopback: Loopback) -> AsyncIterator[RemoteDesk
         beginning=GoalBeginning(runtime.definitions),
         sending=Sending(loopback, chance=lambda: 0.0, again_after_seconds=0.01),
     )
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture(params=["decides", "sends"])

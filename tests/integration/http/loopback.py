@@ -10,11 +10,12 @@ from consumers.intake import MessageIntake
 from consumers.receipts import Receipts
 from consumers.sources import ApprovalSource, ControlSource, GoalSource
 from deploy.beginning import GoalBeginning
+from deploy.held_goals import HeldGoals, forgetting
 from deploy.runtime import Runtime, utc_now
 from domain.authority import OperatingGrants, VouchingGrants
 from domain.errors import BrokerUnavailable
 from domain.store.aside import inline
-from domain.topology import APPROVALS_EXCHANGE, CONTROL_EXCHANGE, DEAD_EXCHANGE, GOALS_EXCHANGE
+from domain.topology import APPROVALS_EXCHANGE, CONTROL_EXCHANGE, DEAD_EXCHANGE, GOALS_EXCHANGE, GOALS_QUEUE
 from domain.transport import Delivery, Outgoing, Published
 from domain.triggers import Intervention
 
@@ -58,6 +59,7 @@ class Loopback:
         }
         receipts = Receipts(runtime.store, inline)
         burial = Burial(self, consumer="test", clock=utc_now)
+        burial.buried = forgetting(HeldGoals(runtime.store), inline)
         self._intakes = {
             name: MessageIntake(source, receipts=receipts, burial=burial) for name, source in sources.items()
         }
@@ -79,7 +81,7 @@ class Loopback:
             self.losing -= 1
             return Published.CONFIRMED
         delivery = Delivery(
-            "queue",
+            GOALS_QUEUE if message.exchange == GOALS_EXCHANGE else "queue",
             message.body,
             message.message_id,
             message.type,

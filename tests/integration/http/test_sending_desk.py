@@ -1,14 +1,17 @@
 """The desk that sends messages: what the broker loses is sent again, what has no effect yet is answered with 202."""
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
 
+from deploy import held_goals
 from deploy.http.app import make_app
-from deploy.http.desk import Goal
+from deploy.http.desk import Goal, KeyReused
 from deploy.http.desk_remote import RemoteDesk
 from deploy.http.home import HomeHealth
+from deploy.http.sending_on import SendingOn
 from deploy.sending import Sending
 from deploy.tokens import Bearer, find_bearer
 from domain.errors import BrokerUnavailable
@@ -16,7 +19,7 @@ from domain.ids import workflow_id_from_message
 from domain.store.aside import inline
 from domain.transport import Published
 from handrail import Runtime
-from tests.integration.flows import ASKING, run, until
+from tests.integration.flows import ASKING, run
 from tests.integration.http.conftest import Endpoint, decision, problem
 from tests.integration.http.loopback import LOGIN, Loopback
 
@@ -28,6 +31,21 @@ async def hasty(runtime: Runtime, loopback: Loopback) -> RemoteDesk:
     """A desk without patience."""
     sending = Sending(loopback, chance=lambda: 0.0, again_after_seconds=0.01)
     return RemoteDesk(runtime.store, loopback, login=LOGIN, aside=inline, patience_seconds=0.001, sending=sending)
+
+
+@pytest.fixture
+def sending_on(runtime: Runtime, loopback: Loopback) -> SendingOn:
+    """Another process's: it has nothing but the store."""
+    return SendingOn(runtime.store, loopback, login=LOGIN, aside=inline)
+
+
+def held(runtime: Runtime) -> list[str]:
+    return [row[0] for row in runtime.store.query("SELECT message_id FROM goals_held")]
+
+
+def make_due(runtime: Runtime) -> None:
+    with runtime.store.transaction() as cursor:
+        cursor.execute("UPDATE goals_held SET next_try = 0")
 
 
 @pytest.fixture
@@ -48,25 +66,38 @@ async def test_a_goal_that_the_broker_lost_is_sent_again(desk: RemoteDesk, loopb
 
 
 async def test_a_goal_without_effect_is_answered_and_sent_on(
-    runtime: Runtime, hasty: RemoteDesk, loopback: Loopback
+    runtime: Runtime, hasty: RemoteDesk, sending_on: SendingOn, loopback: Loopback
 ) -> None:
     loopback.losing = 3
     accepted = await hasty.submit(GOAL)
     assert not accepted.stored
-    await until(lambda: runtime.store.exists(accepted.workflow_id))
+    for _ in range(3):
+        make_due(runtime)
+        assert await sending_on.once() == 1
+    assert runtime.store.exists(accepted.workflow_id)
     assert [message.message_id for message in loopback.sent] == ["order-7"] * 4
-    await until(lambda: not hasty._sent_on)
+    assert len(set(map(repr, loopback.sent))) == 1
+    make_due(runtime)
+    await sending_on.once()
+    assert held(runtime) == []
     again = await hasty.submit(GOAL)
     assert (again.stored, again.repeated) == (True, True)
     assert len(loopback.sent) == 4
 
 
-async def test_closing_ends_what_is_sent_on(hasty: RemoteDesk, loopback: Loopback) -> None:
-    loopback.losing = 1_000_000
+async def test_a_goal_that_cannot_be_held_is_a_503(
+    remote: Endpoint, loopback: Loopback, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held_goals, "MOST_HELD", 0)
+    loopback.losing = 1
+    problem(await remote.post("/goals", {"goal": "chain"}, "rita", "requester"), 503, "store-unavailable")
+
+
+async def test_a_key_that_is_held_for_another_goal_is_refused(hasty: RemoteDesk, loopback: Loopback) -> None:
+    loopback.losing = 2
     await hasty.submit(GOAL)
-    assert hasty._sent_on
-    await hasty.close()
-    assert not hasty._sent_on
+    with pytest.raises(KeyReused):
+        await hasty.submit(replace(GOAL, goal="another"))
 
 
 async def test_a_decision_without_effect_yet_is_a_202(remote: Endpoint, loopback: Loopback) -> None:
@@ -95,13 +126,15 @@ async def test_the_message_names_the_person_and_the_broker_the_service(
         assert actors == {LOGIN}
 
 
-async def test_a_goal_that_cannot_be_begun_is_in_its_dead_queue(
-    remote: Endpoint, loopback: Loopback, hasty: RemoteDesk
+async def test_a_goal_that_cannot_be_begun_is_in_its_dead_queue_and_sent_no_more(
+    remote: Endpoint, loopback: Loopback, sending_on: SendingOn
 ) -> None:
     answer = await remote.post("/goals", {"goal": "nobody knows this"}, "rita", "requester")
     assert (answer.status_code, answer.json()["outcome"]) == (202, "sent")
     assert loopback.dead[0].headers["handrail-fault-type"] == "definition_unknown"
-    await hasty.close()
+    make_due(remote.runtime)
+    await sending_on.once()
+    assert held(remote.runtime) == []
 
 
 async def test_a_broker_that_is_away_is_a_503(
@@ -123,8 +156,7 @@ async def test_a_broker_without_the_queues_is_a_503(remote: Endpoint, loopback: 
     problem(await remote.post("/goals", {"goal": "chain"}, "rita", "requester"), 503, "broker-unavailable")
 
 
-async def test_the_same_key_twice_at_once_is_sent_on_once(hasty: RemoteDesk, loopback: Loopback) -> None:
+async def test_the_same_key_twice_at_once_is_held_once(runtime: Runtime, hasty: RemoteDesk, loopback: Loopback) -> None:
     loopback.losing = 1_000_000
     await asyncio.gather(*(hasty.submit(GOAL) for _ in range(5)))
-    assert len(hasty._sent_on) == 1
-    await hasty.close()
+    assert held(runtime) == ["order-7"]
