@@ -20,8 +20,9 @@ from consumers.claims import Claims, OpenRow, ScheduledRow
 from consumers.intake import Answer, Message, gathered
 from consumers.outcomes import Ending, returned
 from consumers.redaction import Redactor
-from consumers.sources import became, sender_of
+from consumers.sources import UNNAMED, became, sender_of
 from domain.activity_types import ActivityType
+from domain.authority import Answering
 from domain.chain import digest_of
 from domain.errors import Denied, HandrailError, InputInvalid, MessageUnfit, NeedsApproval
 from domain.failures import make_failure
@@ -52,14 +53,19 @@ class OutcomeSource:
         claims: Claims,
         commands_of: CommandsOf,
         activities: Activities,
+        answering: Answering,
         aside: Aside,
     ) -> None:
-        """`commands_of` reads what was scheduled, `activities` knows what an output has to be."""
+        """`commands_of` reads what was scheduled, `activities` knows what an output has to be.
+
+        `answering` says which services answer for which queue.
+        """
         self._decider = decider
         self._clock = clock
         self._claims = claims
         self._commands_of = commands_of
         self._activities = activities
+        self._answering = answering
         self._aside = aside
         self._redactor = Redactor()  # what is foreign opens no secret of ours
 
@@ -80,7 +86,8 @@ class OutcomeSource:
             [OpenRow(name, row.workflow_id, row.version) for name, row in rows.items()]
         )
         scheduled = {command.message_id: command for command in commands}
-        early = [name for name, row in rows.items() if row.state == "open" and self._is_foreign(scheduled.get(name))]
+        believed = {one.body.message_id for one in messages if self._may_answer(one, scheduled)}
+        early = [name for name, row in rows.items() if row.state == "open" and name in believed]
         if early:
             rows = await self._aside(lambda: self._hand_over(early, names))
         over = any(name not in rows or rows[name].state != HANDED_OVER for name in names)
@@ -92,9 +99,16 @@ class OutcomeSource:
         self._claims.hand_over(early)
         return self._claims.scheduled(names)
 
-    def _is_foreign(self, command: Command | None) -> bool:
+    def _may_answer(self, message: Message[Outcome], scheduled: Mapping[str, Command]) -> bool:
+        """Whether the message is about a foreign command, from a service that answers for its queue."""
+        command = scheduled.get(message.body.message_id)
         declared = self._declared(command) if command is not None else None
-        return declared is not None and declared.foreign
+        return (
+            command is not None
+            and declared is not None
+            and declared.foreign
+            and self._answering.may(message.read.sender, command.queue)
+        )
 
     def _declared(self, command: Command) -> ActivityType | None:
         prepared = self._activities.find(command.definition, command.definition_version, command.activity)
@@ -125,6 +139,12 @@ class OutcomeSource:
         if not declared.foreign:
             raise MessageUnfit(
                 f"activity {declared.name!r} is not foreign: processes of Handrail run it, and nobody else answers",
+                fault=Fault.SENDER_NOT_ALLOWED.value,
+            )
+        if not self._answering.may(message.read.sender, command.queue):
+            raise MessageUnfit(
+                f"{message.read.sender or UNNAMED!r} may not answer for queue {command.queue!r}: grant it in the "
+                "settings",
                 fault=Fault.SENDER_NOT_ALLOWED.value,
             )
         request = Request(

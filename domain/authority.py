@@ -30,6 +30,30 @@ class Operating(Protocol):
         ...
 
 
+class Answering(Protocol):
+    """Which services may say how the attempts of foreign activities ended."""
+
+    def may(self, user_id: str, queue: str) -> bool:
+        """Whether the login may answer for the commands of a queue (as activity types declare it)."""
+        ...
+
+
+class AnsweringGrants:
+    """`Answering` as data: for each login the names of queues, `*` being all.
+
+    Without any grant at all whoever the broker lets write outcomes may answer: its rights are then the only bound.
+    """
+
+    def __init__(self, grants: Mapping[str, Collection[str]]) -> None:
+        """`grants` maps a login to queues."""
+        self._grants = {login: frozenset(queues) for login, queues in grants.items()}
+
+    def may(self, user_id: str, queue: str) -> bool:
+        """As the port."""
+        granted = self._grants.get(user_id, frozenset())
+        return not self._grants or queue in granted or ALL in granted
+
+
 class VouchingGrants:
     """`Vouching` as data: for each login the names of definitions, compared by their words; `*` is all of them."""
 

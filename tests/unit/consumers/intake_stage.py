@@ -22,7 +22,7 @@ from consumers.receipts import Receipts
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from deploy.beginning import GoalBeginning
 from deploy.loading import LoadedDefinitions, check_output
-from domain.authority import OperatingGrants, VouchingGrants
+from domain.authority import AnsweringGrants, OperatingGrants, VouchingGrants
 from domain.definitions import Definition, Step, activity
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.events import ApprovalRequested
@@ -129,6 +129,16 @@ class Between:
         return decided
 
 
+class _Answering:
+    """The port `Answering` by grants that a test may still change."""
+
+    def __init__(self, grants: dict[str, list[str]]) -> None:
+        self._grants = grants
+
+    def may(self, user_id: str, queue: str) -> bool:
+        return AnsweringGrants(self._grants).may(user_id, queue)
+
+
 @dataclass
 class Settled:
     """How deliveries were settled: each at most once."""
@@ -164,6 +174,7 @@ class Process:
         self.publisher = publisher
         self.settled = settled
         self.counts = IntakeCounts()
+        self.answering: dict[str, list[str]] = {}
         self.now = BEGINNING
         signals = Signals(self.store, self.decider, self.clock, receive)
         self.beginning = GoalBeginning(self.definitions)
@@ -207,6 +218,7 @@ class Process:
             claims=self.claims,
             commands_of=commands_of,
             activities=Activities(self.definitions),
+            answering=_Answering(self.answering),
             aside=inline,
         )
 

@@ -175,6 +175,19 @@ async def test_an_outcome_of_nothing_is_buried(process: Process) -> None:
     assert f"there is no command '{workflow_id}/scan/run/9'" in process.reasons[0]
 
 
+@pytest.mark.parametrize("state", ["open", "handed_over"])
+async def test_a_service_answers_for_its_own_queues_only(process: Process, state: str) -> None:
+    process.answering.update(worker=["printer"], other=["scanner"])
+    command = await begun(process, state=state)
+    await process.send(outcome(command))
+    assert process.dead == [(QUEUE, Fault.SENDER_NOT_ALLOWED, "o-1")]
+    assert "'worker' may not answer for queue 'scanner'" in process.reasons[0]
+    assert (ended(process, command), state_of(process, command)) == ([], state), "not even handed over by it"
+    process.answering.update(worker=["*"])
+    await process.send(outcome(command, "o-2"))
+    assert state_of(process, command) == "done"
+
+
 @pytest.mark.parametrize("state", ["open", "claimed", "handed_over"])
 async def test_nobody_answers_for_a_process_of_handrail(process: Process, state: str) -> None:
     workflow_id = await process.goal(goal="plain")
