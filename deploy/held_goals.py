@@ -145,9 +145,10 @@ class HeldGoals:
     def put_back(self, goals: Iterable[HeldGoal], *, seconds: float) -> None:
         """Have goals that were taken, and could not be sent, taken again in so many seconds."""
         with self._store.transaction() as cursor:
+            until = cursor.now() + seconds
             cursor.executemany(
                 "UPDATE goals_held SET times = ?, next_try = ? WHERE receipt = ?",
-                [(goal.times, cursor.now() + seconds, goal.receipt) for goal in goals],
+                [(goal.times, until, goal.receipt) for goal in goals],
             )
 
     def forget(self, goals: Iterable[HeldGoal]) -> None:
