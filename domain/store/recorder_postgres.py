@@ -81,6 +81,7 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
         self._known = 0
         self._changes = 0
         self._others_heard_at: float | None = None
+        self._asked_at = 0.0
 
     @property
     def commits_begun(self) -> int:
@@ -166,10 +167,16 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
             return self._changes
 
     def version_to_decide_on(self) -> int:
-        """As the port; while others are listened to and say nothing, nobody is asked."""
-        heard_at = self._others_heard_at
-        if heard_at is None or time.monotonic() - heard_at < QUIET_SECONDS:
-            return self.data_version()
+        """As the port; while others are listened to and say nothing, nobody is asked.
+
+        What was heard is asked about once at least, however late the next turn comes: a stale workflow whose decision
+        writes nothing would never be found out.
+        """
+        heard_at, now = self._others_heard_at, time.monotonic()
+        if heard_at is None or now - heard_at < QUIET_SECONDS or self._asked_at <= heard_at:
+            version = self.data_version()
+            self._asked_at = now
+            return version
         with self._guard:
             return self._changes
 

@@ -72,6 +72,16 @@ def test_whoever_has_just_heard_of_others_asks(opened: Opened) -> None:
     assert recorder.version_to_decide_on() != before
 
 
+def test_what_was_heard_long_ago_is_asked_about_by_the_next_turn(quiet: Stage, opened: Opened) -> None:
+    """A workflow that somebody else moved is not decided on as it was, also where the decision writes nothing."""
+    recorder = recorder_of(quiet)
+    before = recorder.version_to_decide_on()
+    assert recorder.version_to_decide_on() == before
+    opened().begin("wf_1")
+    recorder.hear_others(listening=True)
+    assert recorder.version_to_decide_on() != before
+
+
 def test_what_was_decided_before_others_were_heard_is_decided_again(quiet: Stage, opened: Opened) -> None:
     other = opened()
     commands = quiet.begin("wf_1")
