@@ -135,13 +135,17 @@ async def count(url: str, name: str) -> int:
         return (await opened.queue_declare(name, passive=True)).message_count or 0
 
 
-async def holds(url: str, name: str, expected: int) -> None:
-    """Wait until a queue has this many messages."""
+async def holds(url: str, name: str, expected: int | Callable[[], int]) -> None:
+    """Wait until a queue has this many messages, or as many as `expected` gives by then."""
     async with channel(url) as opened:
         loop = asyncio.get_running_loop()
         limit = loop.time() + LIMIT_SECONDS
-        while (found := (await opened.queue_declare(name, passive=True)).message_count) != expected:
-            assert loop.time() < limit, f"{name} has {found} messages, not {expected}"
+        while True:
+            found = (await opened.queue_declare(name, passive=True)).message_count
+            wanted = expected() if callable(expected) else expected
+            if found == wanted:
+                return
+            assert loop.time() < limit, f"{name} has {found} messages, not {wanted}"
 
 
 class Books:

@@ -108,7 +108,7 @@ class Place:
 
     def start(self, *arguments: str, armed: Hit | None = None) -> Running:
         """Start a command and leave it running; the caller kills it or waits for its end."""
-        for file in (self.log, self.count):
+        for file in (self.log, self.count, self.out, self.errors):
             file.unlink(missing_ok=True)
         given = Given(self.arguments(*arguments), self.environment(armed), self.out, self.errors)
         return Running(self, arguments, self.starter.start(given))
@@ -116,4 +116,4 @@ class Place:
 
 def said(file: Path) -> str:
     """What a process has written so far."""
-    return file.read_text(encoding="utf-8")
+    return file.read_text(encoding="utf-8") if file.exists() else ""

@@ -160,7 +160,7 @@ async def test_a_broker_killed_and_a_connection_cut_are_waited_for(
             names += await process.start(CHAIN, 20, "cut")
             await asyncio.to_thread(own_rabbitmq.kill9)
             names += await process.start(CHAIN, 20, "down")
-            await asyncio.to_thread(own_rabbitmq.ensure)
+            await asyncio.to_thread(own_rabbitmq.start)
             async with working(process, own_vhost.url, COMMON_QUEUE):
                 await _until_swept(process, names)
     assert set(process.ran.values()) == {1}
