@@ -27,7 +27,7 @@ from deploy.http.desk import Answer
 from deploy.lookout import Expected, HttpLookout, Lookout, StoreLookout, WorkflowResult
 from deploy.sending import AGAIN_AFTER_SECONDS, Sending
 from domain.chain import digest_of
-from domain.errors import InputInvalid, NotAccepted, StoreUnavailable
+from domain.errors import InputInvalid, NotAccepted, StoreUnavailable, WorkflowUnknown
 from domain.ids import receipt_id, workflow_id_from_message
 from domain.messages import bodies
 from domain.messages.bodies import Body
@@ -194,17 +194,34 @@ class Client:
     async def result(self, workflow_id: str, timeout: float | None = None) -> WorkflowResult:  # noqa: ASYNC109 - the same
         """The workflow's result, once it is over. Trouble with the store on the way is waited out.
 
-        Raises TimeoutError after `timeout` seconds, WorkflowUnknown where the store does not have it (yet: a goal that
-        was not `accepted` may still be with the broker), and InputInvalid where this client cannot look.
+        A workflow that the store does not have is waited for too: a goal that was not `accepted` may still be with the
+        broker. Raises TimeoutError after `timeout` seconds; WorkflowUnknown where the store has not had it by then (by
+        SUBMIT_SECONDS, where there is no `timeout`); and InputInvalid where this client cannot look.
         """
         lookout = self._needed()
+        unknown: WorkflowUnknown | None = None
 
         async def look() -> WorkflowResult | None:
-            found = await lookout.result(workflow_id)
+            nonlocal unknown
+            try:
+                found = await lookout.result(workflow_id)
+            except WorkflowUnknown as error:
+                unknown = error
+                return None
+            unknown = None
+            # Once it is there, only the caller's own limit counts.
+            limit.reschedule(ends_at)
             return found if found.ended else None
 
-        async with asyncio.timeout(timeout):
-            return await _patiently(look)
+        now = asyncio.get_running_loop().time()
+        ends_at = None if timeout is None else now + timeout
+        try:
+            async with asyncio.timeout_at(now + SUBMIT_SECONDS if ends_at is None else ends_at) as limit:
+                return await _patiently(look)
+        except TimeoutError:
+            if unknown is not None:
+                raise unknown from None
+            raise
 
     async def status(self, workflow_id: str) -> WorkflowResult:
         """Where the workflow stands now. Raises WorkflowUnknown, StoreUnavailable, InputInvalid."""

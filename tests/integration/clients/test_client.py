@@ -90,14 +90,34 @@ async def test_without_a_lookout_it_says_that_the_broker_alone_has_it(served: Se
         with pytest.raises(InputInvalid, match="cannot look"):
             await client.result(submitted)
     async with Client(served.shop, served.store) as client:
-
-        async def stored() -> WorkflowResult | None:
-            with contextlib.suppress(WorkflowUnknown):  # the broker has it, and nothing more was promised
-                return await client.status(submitted)
-            return None
-
-        await found(stored)
         assert (await client.result(submitted, timeout=LIMIT_SECONDS)).status == "completed"
+
+
+async def test_the_result_of_a_goal_that_was_not_taken_in_yet_is_waited_for(place: Place) -> None:
+    async with Client(place.shop) as sender, Client(place.shop, place.store) as client:
+        submitted = await sender.submit("chain", message_id="order-11")
+        with pytest.raises(WorkflowUnknown, match=submitted):
+            await client.result(submitted, timeout=0.2)
+        waiting = asyncio.create_task(client.result(submitted, timeout=LIMIT_SECONDS))
+        async with place.serving():
+            assert (await waiting).status == "completed"
+
+
+async def test_an_id_that_never_comes_to_be_is_not_waited_for_for_ever(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.client.SUBMIT_SECONDS", 0.2)
+    async with Client(served.shop, served.store) as client:
+        with pytest.raises(WorkflowUnknown, match="wf_nothing"):
+            await client.result("wf_nothing")
+        # A workflow that is there is waited for without a limit all the same.
+        asked = await client.submit("gated", timeout=LIMIT_SECONDS)
+        waiting = asyncio.create_task(client.result(asked))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(waiting), 0.5)
+        assert not waiting.done()
+        World.current.open(asked)
+        assert (await waiting).ended
 
 
 async def test_a_decision_of_a_person_is_passed_on(served: Served) -> None:
