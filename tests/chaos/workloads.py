@@ -12,24 +12,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
 from domain.definitions import ActivityType, CompensationInput, Finalization, ProbeInput
 from domain.plan import ChildSpec, SignalWait, TimeWait, ref
-from handrail import (
-    Context,
-    Definition,
-    NeedsApproval,
-    NotApplied,
-    Permanent,
-    RetryPolicy,
-    Step,
-    Transient,
-    activity,
-)
+from handrail import Context, Definition, NeedsApproval, RetryPolicy, Step, activity
 from tests.chaos.expected import world_of
 from tests.chaos.plan import LONGEST_STOP_SECONDS
-from tests.crash.books import Act, Call
+from tests.crash import orders
+from tests.crash.orders import Receipt, applying, asking, understood, undoing
 from tests.crash.outside import call, call_blocking
 
 FIRST_QUEUE = "chaos.first"
@@ -38,75 +27,32 @@ SIGNAL = "chaos.paid"
 
 SOON = timedelta(milliseconds=50)
 QUICK = RetryPolicy(max_attempts=8, initial_delay=SOON, maximum_delay=timedelta(seconds=1))
+BRIEFLY_SECONDS = 0.02
 SETTLE_AFTER = timedelta(seconds=LONGEST_STOP_SECONDS)
 
 
-class Order(BaseModel):
-    """What a step asks of the outside; see `Call`."""
+class Order(orders.Order):
+    """What a step asks of an outside that takes its time."""
 
-    busy: int = 0
-    never: bool = False
-    refuse: int = 0
-    lose: int = 0
-    undo_busy: int = 0
-    takes_seconds: float = 0.02
-
-
-class Receipt(BaseModel):
-    """What the outside answered."""
-
-    receipt: str
-
-
-def _asked(act: Act, order: Order, context: Context) -> Call:
-    return Call(
-        act=act,
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        attempt=context.attempt,
-        **order.model_dump(exclude={"undo_busy"}),
-    )
-
-
-def _read(answer: dict[str, Any]) -> Receipt:
-    if answer["word"] == "busy":
-        raise Transient("the outside is busy")
-    if answer["word"] == "lost":
-        raise Transient("the outside did not answer")
-    if answer["word"] == "never":
-        raise Permanent("the outside will never do that")
-    if answer["word"] == "absent":
-        raise NotApplied("the outside did nothing")
-    return Receipt(receipt=answer["receipt"])
+    takes_seconds: float = BRIEFLY_SECONDS
 
 
 @activity(retry=QUICK, queue=SECOND_QUEUE)
 async def release(given: CompensationInput, context: Context) -> Receipt:
     """Undo what `reserve`, `notify` or `charge` did."""
-    undo = Call(
-        act="undo",
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        of=given.idempotency_key,
-        attempt=context.attempt,
-        busy=Order(**given.input).undo_busy,
-        takes_seconds=0.02,
-    )
-    return _read(await call(undo, world_of(context.workflow_id)))
+    return understood(await call(undoing(given, context, BRIEFLY_SECONDS), world_of(context.workflow_id)))
 
 
 @activity(retry=QUICK, compensation=release, queue=FIRST_QUEUE)
 async def reserve(order: Order, context: Context) -> Receipt:
     """Have an effect, under a key that the outside honours."""
-    return _read(await call(_asked("apply", order, context), world_of(context.workflow_id)))
+    return understood(await call(applying("apply", order, context), world_of(context.workflow_id)))
 
 
 @activity(retry=QUICK, compensation=release, queue=SECOND_QUEUE)
 def notify(order: Order, context: Context) -> Receipt:
     """The same from a plain function, which runs in a thread."""
-    return _read(call_blocking(_asked("apply", order, context), world_of(context.workflow_id)))
+    return understood(call_blocking(applying("apply", order, context), world_of(context.workflow_id)))
 
 
 @activity(effect="pure", queue=SECOND_QUEUE)
@@ -124,15 +70,7 @@ async def screen(_order: Order) -> Receipt | NeedsApproval:
 @activity(effect="pure", retry=QUICK, queue=SECOND_QUEUE)
 async def charged(given: ProbeInput, context: Context) -> Receipt:
     """Ask the outside whether the charge was applied."""
-    asked = Call(
-        act="ask",
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        of=given.idempotency_key,
-        attempt=context.attempt,
-    )
-    return _read(await call(asked, world_of(context.workflow_id)))
+    return understood(await call(asking(given, context), world_of(context.workflow_id)))
 
 
 @activity(
@@ -140,13 +78,13 @@ async def charged(given: ProbeInput, context: Context) -> Receipt:
 )
 async def charge(order: Order, context: Context) -> Receipt:
     """Have an effect that must not be repeated, of an outside that can be asked."""
-    return _read(await call(_asked("apply_once", order, context), world_of(context.workflow_id)))
+    return understood(await call(applying("apply_once", order, context), world_of(context.workflow_id)))
 
 
 @activity(effect="once", retry=QUICK, pivot=True, queue=FIRST_QUEUE)
 async def wire(order: Order, context: Context) -> Receipt:
     """Have an effect that must not be repeated, of an outside that nobody can ask."""
-    return _read(await call(_asked("apply_once", order, context), world_of(context.workflow_id)))
+    return understood(await call(applying("apply_once", order, context), world_of(context.workflow_id)))
 
 
 @activity(retry=QUICK, pivot=True, queue=SECOND_QUEUE)

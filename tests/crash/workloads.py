@@ -9,97 +9,32 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
 from domain.definitions import CompensationInput, Finalization, ProbeInput
 from domain.plan import ChildSpec, SignalWait, TimeWait, ref
-from handrail import (
-    ApprovalPolicy,
-    Context,
-    Definition,
-    NeedsApproval,
-    NotApplied,
-    Permanent,
-    RetryPolicy,
-    Step,
-    Transient,
-    activity,
-)
-from tests.crash.books import Act, Call
+from handrail import ApprovalPolicy, Context, Definition, NeedsApproval, RetryPolicy, Step, activity
+from tests.crash.orders import Order, Receipt, applying, asking, understood, undoing
 from tests.crash.outside import call, call_blocking
 
 SOON = timedelta(milliseconds=20)
 QUICK = RetryPolicy(max_attempts=4, initial_delay=SOON, maximum_delay=SOON)
 
 
-class Order(BaseModel):
-    """What a step asks of the outside; see `Call` for how the outside is told to behave."""
-
-    busy: int = 0
-    never: bool = False
-    refuse: int = 0
-    lose: int = 0
-    undo_busy: int = 0
-
-
-class Receipt(BaseModel):
-    """What the outside answered."""
-
-    receipt: str
-
-
-def _asked(act: Act, order: Order, context: Context) -> Call:
-    return Call(
-        act=act,
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        attempt=context.attempt,
-        busy=order.busy,
-        never=order.never,
-        refuse=order.refuse,
-        lose=order.lose,
-    )
-
-
-def _read(answer: dict[str, Any]) -> Receipt:
-    if answer["word"] == "busy":
-        raise Transient("the outside is busy")
-    if answer["word"] == "lost":
-        raise Transient("the outside did not answer")
-    if answer["word"] == "never":
-        raise Permanent("the outside will never do that")
-    if answer["word"] == "absent":
-        raise NotApplied("the outside did nothing")
-    return Receipt(receipt=answer["receipt"])
-
-
 @activity(retry=QUICK)
 async def release(given: CompensationInput, context: Context) -> Receipt:
     """Undo what `reserve`, `notify` or `charge` did."""
-    order = Order(**given.input)
-    undo = Call(
-        act="undo",
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        of=given.idempotency_key,
-        attempt=context.attempt,
-        busy=order.undo_busy,
-    )
-    return _read(await call(undo))
+    return understood(await call(undoing(given, context)))
 
 
 @activity(retry=QUICK, compensation=release)
 async def reserve(order: Order, context: Context) -> Receipt:
     """Have an effect, under a key that the outside honours."""
-    return _read(await call(_asked("apply", order, context)))
+    return understood(await call(applying("apply", order, context)))
 
 
 @activity(retry=QUICK, compensation=release)
 def notify(order: Order, context: Context) -> Receipt:
     """The same from a plain function, which runs in a thread."""
-    return _read(call_blocking(_asked("apply", order, context)))
+    return understood(call_blocking(applying("apply", order, context)))
 
 
 @activity(effect="pure")
@@ -117,27 +52,19 @@ async def screen(_order: Order) -> Receipt | NeedsApproval:
 @activity(effect="pure", retry=QUICK)
 async def charged(given: ProbeInput, context: Context) -> Receipt:
     """Ask the outside whether the charge was applied."""
-    asked = Call(
-        act="ask",
-        workflow=context.workflow_id,
-        name=context.step,
-        key=context.idempotency_key,
-        of=given.idempotency_key,
-        attempt=context.attempt,
-    )
-    return _read(await call(asked))
+    return understood(await call(asking(given, context)))
 
 
 @activity(effect="once", retry=QUICK, reconcile=charged, compensation=release, settle_after=SOON)
 async def charge(order: Order, context: Context) -> Receipt:
     """Have an effect that must not be repeated, of an outside that can be asked."""
-    return _read(await call(_asked("apply_once", order, context)))
+    return understood(await call(applying("apply_once", order, context)))
 
 
 @activity(effect="once", retry=QUICK, pivot=True)
 async def wire(order: Order, context: Context) -> Receipt:
     """Have an effect that must not be repeated, of an outside that nobody can ask."""
-    return _read(await call(_asked("apply_once", order, context)))
+    return understood(await call(applying("apply_once", order, context)))
 
 
 @activity(retry=QUICK, pivot=True)
