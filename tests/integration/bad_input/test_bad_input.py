@@ -48,6 +48,7 @@ class Site:
             "HANDRAIL_MODULES": f"{RECIPES},{OTHERS}",
             "HANDRAIL_VOUCHING": json.dumps({self.senders["desk"].name: ["*"]}),
             "HANDRAIL_OPERATING": json.dumps({self.senders["operator"].name: {"pause": ["*"]}}),
+            "HANDRAIL_ANSWERING": json.dumps({self.senders["worker"].name: ["papers"]}),
             "HANDRAIL_DEFINITION_PATIENCE_SECONDS": "0.5",
         }
 

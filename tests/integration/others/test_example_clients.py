@@ -218,7 +218,12 @@ async def test_a_command_again_gets_the_answer_that_it_had(handrail: Handrail, w
         await handrail.send(outgoing_command(command()))
         assert (await outcomes.next_kept()).body == first.body
         await handrail.send(outgoing_command(command(2)))
-        assert read_outcome(await outcomes.next_kept()).body.message_id == "wf_1/count/run/2"
+        # Killed between answer and acknowledgement, it is given each of the two commands of before once more.
+        for _ in range(3):
+            answer = await outcomes.next_kept()
+            if answer.body != first.body:
+                break
+        assert read_outcome(answer).body.message_id == "wf_1/count/run/2"
         assert await consumer.end(signal.SIGTERM) == 0
     lines = [json.loads(line)["messageId"] for line in worker.table.read_text().splitlines()]
     assert lines == ["wf_1/count/run/1", "wf_1/count/run/2"]
