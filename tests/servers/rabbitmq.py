@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from deploy.broker_definitions import version_parameter
 from tests.servers.processes import (
     Ground,
     ServerBroken,
@@ -168,8 +169,9 @@ class Vhost:
         return sorted(one["name"] for one in self.broker.ask("GET", "queues", self.name))
 
     def drop(self) -> None:
-        """Remove it and its users."""
+        """Remove it, its users, and what the broker keeps beside it about its topology."""
         self.broker.ask("DELETE", "vhosts", self.name, absent=True)
+        self.broker.ask("DELETE", "global-parameters", version_parameter(self.name), absent=True)
         for user in self.logins:
             self.broker.ask("DELETE", "users", user.name, absent=True)
 

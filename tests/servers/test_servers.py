@@ -17,12 +17,13 @@ import aio_pika
 import psycopg
 import pytest
 
+from deploy.broker_definitions import version_parameter
 from tests.servers import postgres as postgres_server
 from tests.servers import rabbitmq as rabbitmq_server
 from tests.servers.postgres import Database, OwnCluster
 from tests.servers.processes import ServerMissing, until
 from tests.servers.proxy import Proxy
-from tests.servers.rabbitmq import OwnBroker, Vhost
+from tests.servers.rabbitmq import Broker, OwnBroker, Vhost
 
 ROOT = Path(__file__).resolve().parents[2]
 LISTENING = "0A"
@@ -222,6 +223,16 @@ async def test_a_login_may_do_what_it_was_given(vhost: Vhost) -> None:
         assert await queue.get(fail=False, timeout=10) is None
         with pytest.raises(aio_pika.exceptions.ChannelClosed, match="ACCESS_REFUSED"):
             await (await connection.channel()).declare_queue("other", durable=True)
+
+
+def test_a_virtual_host_leaves_nothing_on_a_broker_that_goes_on(rabbitmq: Broker) -> None:
+    made = rabbitmq.new_vhost()
+    user = made.login("reader")
+    parameter = version_parameter(made.name)
+    rabbitmq.ask("PUT", "global-parameters", parameter, body={"name": parameter, "value": 1})
+    made.drop()
+    kept = [rabbitmq.ask("GET", kind) for kind in ("vhosts", "users", "permissions", "global-parameters")]
+    assert [name for name in (made.name, user.name, parameter) if name in json.dumps(kept)] == []
 
 
 # ---------------------------------------------------------------------------------------------- the proxy
