@@ -143,8 +143,8 @@ class OutcomeSource:
             )
         if not self._answering.may(message.read.sender, command.queue):
             raise MessageUnfit(
-                f"{message.read.sender or UNNAMED!r} may not answer for queue {command.queue!r}: grant it in the "
-                "settings",
+                f"{message.read.sender or UNNAMED!r} may not answer for queue {command.queue!r}: name the "
+                "login in HANDRAIL_ANSWERING",
                 fault=Fault.SENDER_NOT_ALLOWED.value,
             )
         request = Request(

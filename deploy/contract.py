@@ -154,7 +154,7 @@ _CHANNELS: Final = (
         OUTCOMES_EXCHANGE,
         OUTCOME_KEY,
         "Answer a step command.",
-        (_Kind(Outcome),),
+        (_Kind(Outcome, vouched=True),),
     ),
     *(
         _Channel(

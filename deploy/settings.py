@@ -53,7 +53,7 @@ class Settings(BaseSettings):
     operating: dict[str, dict[str, list[str]]] = Field(default_factory=dict)
     """Which services may pass on operators' acts: definitions by login and verb, `*` being all of either."""
     answering: dict[str, list[str]] = Field(default_factory=dict)
-    """Which services answer for foreign activities: queues by login, `*` being all; without any, whoever may write."""
+    """Which services answer for foreign activities: queues by login, `*` being all. Nobody else does."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on a serving process logs."""
     lease_seconds: float = Field(default=30.0, ge=1.0, le=3_600.0)

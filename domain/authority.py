@@ -41,7 +41,8 @@ class Answering(Protocol):
 class AnsweringGrants:
     """`Answering` as data: for each login the names of queues, `*` being all.
 
-    Without any grant at all whoever the broker lets write outcomes may answer: its rights are then the only bound.
+    Without any grant nobody may answer. The broker's rights are no bound here: all consumers in other languages write
+    to the same exchange, so one that was taken over could end the steps of every other's queue.
     """
 
     def __init__(self, grants: Mapping[str, Collection[str]]) -> None:
@@ -51,7 +52,12 @@ class AnsweringGrants:
     def may(self, user_id: str, queue: str) -> bool:
         """As the port."""
         granted = self._grants.get(user_id, frozenset())
-        return not self._grants or queue in granted or ALL in granted
+        return queue in granted or ALL in granted
+
+    def unanswered(self, queues: Collection[str]) -> list[str]:
+        """Those of the queues that no login may answer for."""
+        granted = frozenset[str]().union(*self._grants.values())
+        return [] if ALL in granted else sorted(set(queues) - granted)
 
 
 class VouchingGrants:

@@ -57,6 +57,7 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
     wanted, trouble = _wanted(modules)
     if trouble is not None:
         checks["modules"] = lambda: [trouble]
+    checks["rights: answering"] = lambda: broker.answering(settings.answering, wanted.foreign)
     return {**checks, **_broker_checks(settings, address, wanted)}
 
 

@@ -14,6 +14,7 @@ from deploy.declaring import Declared
 from deploy.doctor.findings import Finding, Level
 from deploy.doctor.place import clock, offset_of
 from deploy.management import Management
+from domain.authority import AnsweringGrants
 from domain.rights import may_write_anywhere, runtime
 from domain.topology import (
     ACTIVITY_PREFIX,
@@ -219,6 +220,13 @@ def rights(management: Management, vhost: str, login: str, wanted: Wanted) -> It
         yield Finding("rights", Level.MEND, words)
     if not problems:
         yield Finding("rights", Level.OK, f"{login} may do what serving processes need, and declares nothing")
+
+
+def answering(grants: Mapping[str, Collection[str]], foreign: Collection[str]) -> Iterator[Finding]:
+    """Foreign queues that no login answers for: whatever their consumers say is refused."""
+    for queue in AnsweringGrants(grants).unanswered(foreign):
+        words = f"nobody may answer for foreign queue {queue}: name its consumer's login in HANDRAIL_ANSWERING"
+        yield Finding("rights", Level.MEND, words)
 
 
 def _lacking(given: Mapping[str, Any], needed: Any, wanted: Wanted) -> Iterator[tuple[str, str]]:

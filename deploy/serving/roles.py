@@ -6,6 +6,7 @@ A role is data and a few coroutines; `ServedProcess` puts those of one process t
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -18,6 +19,7 @@ from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
+from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.viewing import ViewsRole
 from domain.messages.bodies import Signal as SignalBody
@@ -26,6 +28,8 @@ from domain.transport import Intake
 from domain.triggers import Intervention, SettleOutcome, SupplyOutput
 from producers.signals import Signal
 from producers.timers import Timer
+
+_log: Final = logging.getLogger("handrail.deploy")
 
 MESSAGES_AT_ONCE: Final = 256
 """Deliveries of one queue that are unsettled at most: about one turn."""
@@ -84,6 +88,12 @@ def control(parts: Parts) -> Role:
 
 def outcomes(parts: Parts) -> Role:
     """Outcomes of consumers in other languages."""
+    for queue in parts.answering.unanswered(foreign_queues(parts.definitions)):
+        _log.warning(
+            "nobody may answer for foreign queue %s: name its consumer's login in HANDRAIL_ANSWERING, or what it "
+            "answers goes to the dead queue",
+            queue,
+        )
     source = OutcomeSource(
         parts.turns,
         parts.clock,

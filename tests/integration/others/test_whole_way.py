@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domain.events import ApprovalRecorded, StepSucceeded
 from domain.rights import approval_service, foreign_worker, goal_service, listener
-from domain.topology import Listener, listener_queue
+from domain.topology import OUTCOMES_QUEUE, Listener, dead_queue, listener_queue
 from tests.integration.others.programs import run, running
 from tests.integration.serving.conftest import deploy
 from tests.integration.serving.deployment import Deployment, until
@@ -25,6 +25,7 @@ async def test_a_goal_goes_its_whole_way_through_other_languages(deploy: type[De
     desk, sender = deployment.login(listener("desk")), deployment.login(approval_service("sender", [GOAL]))
     worker = deployment.login(foreign_worker("worker-papers", "papers"))
     deployment.settings["HANDRAIL_VOUCHING"] = json.dumps({sender.name: [GOAL]})
+    deployment.settings["HANDRAIL_ANSWERING"] = json.dumps({worker.name: ["papers"]})
     serving = deployment.serve("all")
     table = str(tmp_path / "answered.jsonl")
     async with (
@@ -50,4 +51,25 @@ async def test_a_goal_goes_its_whole_way_through_other_languages(deploy: type[De
     assert (voted.event.decided_by, voted.actor) == ("bea", sender.name)  # type: ignore[attr-defined]
     counted = next(one for one in recorded if isinstance(one.event, StepSucceeded))
     assert (counted.event.output, counted.actor) == ({"words": 4}, worker.name)  # type: ignore[attr-defined]
+    assert serving.terminate() == 0
+
+
+async def test_who_was_not_named_does_not_answer_and_the_operator_is_told(
+    deploy: type[Deployment], tmp_path: Path
+) -> None:
+    deployment = deploy(modules="tests.integration.others.recipes")  # type: ignore[call-arg]  # as above
+    shop = deployment.login(goal_service("shop"))
+    worker = deployment.login(foreign_worker("worker-papers", "papers"))
+    serving = deployment.serve("all")
+    assert "name its consumer's login in HANDRAIL_ANSWERING" in serving.log.read_text()
+    url = deployment.vhost.url_of
+    async with running("activity_consumer.js", "papers", str(tmp_path / "answered.jsonl"), url=url(worker)) as consumer:
+        code, out, errors = await run("goal_publisher.js", "order-8", GOAL, '{"text": "two words"}', url=url(shop))
+        assert code == 0, errors
+        dead = dead_queue(OUTCOMES_QUEUE)
+        until(lambda: (deployment.vhost.queue(dead) or {}).get("messages"), serving.log.read_text)
+        assert await consumer.end(signal.SIGTERM) == 0
+    assert deployment.statuses([out.strip()]) == {out.strip(): "executing"}
+    said = deployment.run("doctor").stdout
+    assert "mend  rights    nobody may answer for foreign queue papers" in said, said
     assert serving.terminate() == 0

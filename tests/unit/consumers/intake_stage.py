@@ -174,7 +174,7 @@ class Process:
         self.publisher = publisher
         self.settled = settled
         self.counts = IntakeCounts()
-        self.answering: dict[str, list[str]] = {}
+        self.answering: dict[str, list[str]] = {"worker": ["*"]}
         self.now = BEGINNING
         signals = Signals(self.store, self.decider, self.clock, receive)
         self.beginning = GoalBeginning(self.definitions)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from domain.authority import AnsweringGrants
 from domain.errors import StoreUnavailable
 from domain.events import ApprovalRequested, AttemptFailed, LateOutcomeRecorded, StepScheduled, StepSucceeded
 from domain.failures import FailureClass
@@ -188,6 +189,23 @@ async def test_a_service_answers_for_its_own_queues_only(process: Process, state
     assert state_of(process, command) == "done"
 
 
+@pytest.mark.parametrize("state", ["open", "handed_over"])
+async def test_without_a_grant_nobody_answers(process: Process, state: str) -> None:
+    process.answering.clear()
+    command = await begun(process, state=state)
+    await process.send(outcome(command))
+    assert process.dead == [(QUEUE, Fault.SENDER_NOT_ALLOWED, "o-1")]
+    assert "'worker' may not answer for queue 'scanner': name the login in HANDRAIL_ANSWERING" in process.reasons[0]
+    assert (ended(process, command), state_of(process, command)) == ([], state)
+
+
+def test_queues_that_nobody_answers_for_are_told() -> None:
+    grants = AnsweringGrants({"worker": ["printer"], "other": ["scanner", "printer"]})
+    assert grants.unanswered(["scanner", "papers", "mail"]) == ["mail", "papers"]
+    assert AnsweringGrants({"worker": ["*"]}).unanswered(["papers"]) == []
+    assert AnsweringGrants({}).unanswered(["papers"]) == ["papers"]
+
+
 @pytest.mark.parametrize("state", ["open", "claimed", "handed_over"])
 async def test_nobody_answers_for_a_process_of_handrail(process: Process, state: str) -> None:
     workflow_id = await process.goal(goal="plain")
@@ -215,12 +233,14 @@ async def test_bad_input_is_buried_and_the_consumer_goes_on(process: Process, ca
     assert len(ended(process, command)) == 1
 
 
-async def test_an_outcome_needs_no_sender_that_the_broker_knows(process: Process) -> None:
+async def test_nobody_answers_without_a_login_that_the_broker_knows(process: Process) -> None:
     command = await begun(process)
     anonymous = outcome(command)
     anonymous.user_id = ""
     await process.send(anonymous)
-    assert len(ended(process, command)) == 1
+    assert process.dead == [(QUEUE, Fault.SENDER_NOT_ALLOWED, "o-1")]
+    assert "'unnamed service' may not answer" in process.reasons[0]
+    assert ended(process, command) == []
 
 
 # --- trouble --------------------------------------------------------------------------------------------------------

@@ -99,6 +99,13 @@ def test_a_pooler_that_drops_time_outs_is_told() -> None:
     assert line.startswith("lock_timeout do not hold")
 
 
+def test_foreign_queues_that_no_login_answers_for_are_told() -> None:
+    (line,) = said(broker.answering({"worker": ["printer"]}, ["papers", "printer"]), Level.MEND)
+    assert line == "nobody may answer for foreign queue papers: name its consumer's login in HANDRAIL_ANSWERING"
+    assert list(broker.answering({"worker": ["*"]}, ["papers"])) == []
+    assert list(broker.answering({}, [])) == []
+
+
 def test_queues_are_judged_by_who_consumes_them() -> None:
     found = list(
         broker.queues(
