@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 
-from eventsourcing.persistence import ApplicationRecorder
+from eventsourcing.persistence import ApplicationRecorder, Notification
 
 from domain.errors import VersionConflict
 from domain.ports import Along, Cursor
@@ -27,6 +27,8 @@ Item = TypeVar("Item")
 
 EVENTS: Final = "stored_events"
 SNAPSHOTS: Final = "stored_snapshots"
+EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
+"""What an `EventRow` is read from and written to."""
 
 # How many ids one query asks for. A few sizes, filled up with ids that match nothing, keep the number of different
 # statements small, so that each stays prepared; the largest stays under SQLite's oldest limit of 999 variables.
@@ -44,7 +46,10 @@ class Shelved(NamedTuple):
 
 
 class StoreRecorder(ApplicationRecorder):
-    """What the store asks of its recorder. Errors are those of `domain.errors`, whatever the database."""
+    """What the store asks of its recorder. Errors are those of `domain.errors`, whatever the database.
+
+    Of a recorder's bases it is the first: the library's class reads the log through its own connections.
+    """
 
     place: str
     """Where the store is, as errors name it."""
@@ -85,9 +90,42 @@ class StoreRecorder(ApplicationRecorder):
         """
         return self.data_version()
 
-    @abstractmethod
     def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
         """Up to `limit` events behind the position `after`, in the order of the log."""
+        rows = self.query(f"SELECT id, {EVENT_COLUMNS} FROM {EVENTS} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
+        return [(row[0], EventRow(*row[1:])) for row in rows]
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        """The library's way of reading the log, for what the library offers on top of it."""
+        conditions, parameters = list[str](), list[int | str]()
+        if start is not None:
+            conditions.append("id >= ?" if inclusive_of_start else "id > ?")
+            parameters.append(start)
+        if stop is not None:
+            conditions.append("id <= ?")
+            parameters.append(stop)
+        if topics:
+            conditions.append(f"topic IN ({', '.join('?' * len(topics))})")
+            parameters.extend(topics)
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        rows = self.query(f"SELECT id, {EVENT_COLUMNS} FROM {EVENTS} {where} ORDER BY id LIMIT ?", (*parameters, limit))
+        return [
+            Notification(id=position, originator_id=name, originator_version=version, topic=topic, state=state)
+            for position, name, version, topic, state in rows
+        ]
+
+    def max_notification_id(self) -> int:
+        """The newest position, or 0."""
+        ((newest,),) = self.query(f"SELECT max(id) FROM {EVENTS}")
+        return newest or 0
 
     @abstractmethod
     def backup(self, target: Path) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 
@@ -26,7 +26,7 @@ from domain.store.batches_postgres import several
 from domain.store.connection_postgres import Statements, StoreServer
 from domain.store.mapper import EventRow
 from domain.store.migrations_postgres import check_migrated
-from domain.store.recorder import EVENTS, SNAPSHOTS, StoreRecorder
+from domain.store.recorder import EVENT_COLUMNS, EVENTS, SNAPSHOTS, StoreRecorder
 from domain.store.schema import SCHEMA_FACT, STORE_TABLES, schema_digest
 
 STORE_URL: Final = "STORE_URL"
@@ -56,13 +56,12 @@ EVENT_TABLES: Final[tuple[str, ...]] = (
         PRIMARY KEY (originator_id, originator_version))""",
 )
 
-_EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
-_INSERT: Final = f"INSERT INTO {EVENTS} ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?) RETURNING id"
+_INSERT: Final = f"INSERT INTO {EVENTS} ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?) RETURNING id"
 _LOCK: Final = f"SELECT extract(epoch FROM clock_timestamp())::float8, pg_advisory_xact_lock({INSERTS})::text"
 _LOCK_AND_TELL: Final = f"{_LOCK}, pg_notify('{CHANNEL}', '')::text"
 
 
-class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
+class PostgresStoreRecorder(StoreRecorder, PostgresApplicationRecorder):
     """Events, snapshots and every table of the rooms in one PostgreSQL database."""
 
     datastore: StoreServer
@@ -190,11 +189,6 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
             if positions[0] == self._known + 1 and positions[-1] - positions[0] + 1 == len(positions):
                 self._known = positions[-1]
 
-    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
-        """Up to `limit` events behind the position `after`, in the order of the log."""
-        rows = self.query(f"SELECT id, {_EVENT_COLUMNS} FROM {EVENTS} WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-        return [(row[0], EventRow(*row[1:])) for row in rows]
-
     def select_events(
         self,
         originator_id: Any,
@@ -214,45 +208,11 @@ class PostgresStoreRecorder(PostgresApplicationRecorder, StoreRecorder):
             parameters.append(lte)
         bound = "LIMIT ?" if limit is not None else ""
         rows = self.query(
-            f"SELECT {_EVENT_COLUMNS} FROM {EVENTS} WHERE {' AND '.join(conditions)} "
+            f"SELECT {EVENT_COLUMNS} FROM {EVENTS} WHERE {' AND '.join(conditions)} "
             f"ORDER BY originator_version {'DESC' if desc else 'ASC'} {bound}",
             parameters if limit is None else [*parameters, limit],
         )
         return [StoredEvent(*row) for row in rows]
-
-    def select_notifications(
-        self,
-        start: int | None,
-        limit: int,
-        stop: int | None = None,
-        topics: Sequence[str] = (),
-        *,
-        inclusive_of_start: bool = True,
-    ) -> Sequence[Notification]:
-        """The library's way of reading the log, for what the library offers on top of it."""
-        conditions, parameters = ["true"], list[int | str]()
-        if start is not None:
-            conditions.append("id >= ?" if inclusive_of_start else "id > ?")
-            parameters.append(start)
-        if stop is not None:
-            conditions.append("id <= ?")
-            parameters.append(stop)
-        if topics:
-            conditions.append(f"topic IN ({', '.join('?' * len(topics))})")
-            parameters.extend(topics)
-        rows = self.query(
-            f"SELECT id, {_EVENT_COLUMNS} FROM {EVENTS} WHERE {' AND '.join(conditions)} ORDER BY id LIMIT ?",
-            (*parameters, limit),
-        )
-        return [
-            Notification(id=position, originator_id=name, originator_version=version, topic=topic, state=state)
-            for position, name, version, topic, state in rows
-        ]
-
-    def max_notification_id(self) -> int:
-        """The newest position, or 0."""
-        ((newest,),) = self.query(f"SELECT max(id) FROM {EVENTS}")
-        return newest or 0
 
     # --- else -------------------------------------------------------------------------------------------------------
 

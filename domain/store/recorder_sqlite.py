@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
-from eventsourcing.persistence import Notification, StoredEvent
+from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteFactory
 from eventsourcing.utils import Environment, EnvType
 
@@ -23,19 +23,18 @@ from domain.ports import Along, Cursor
 from domain.store import backup_sqlite
 from domain.store.connection_sqlite import APPLICATION_ID, Statements, StoreFile, check_header
 from domain.store.mapper import EventRow
-from domain.store.recorder import EVENTS, SNAPSHOTS, StoreRecorder
+from domain.store.recorder import EVENT_COLUMNS, EVENTS, SNAPSHOTS, StoreRecorder
 from domain.store.schema import SCHEMA_FACT, SCHEMA_VERSION, STORE_TABLES, schema_digest
 
 STORE_READ_ONLY: Final = "STORE_READ_ONLY"
 """Name of the setting that opens a store for reading only; its value is `y`."""
 
-_EVENT_COLUMNS: Final = "originator_id, originator_version, topic, state"
 
 _ROWS_A_STATEMENT: Final = 16
 """Rows that one statement inserts where there are many: a third cheaper a row than one at a time."""
 
 
-class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
+class SQLiteStoreRecorder(StoreRecorder, SQLiteApplicationRecorder):
     """Events, snapshots and every table of the rooms in one SQLite file."""
 
     datastore: StoreFile
@@ -45,7 +44,7 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
         if not isinstance(datastore, StoreFile):
             raise StoreUnavailable("the store's recorder needs a store's file; take both from SQLiteStoreFactory")
         super().__init__(datastore, events_table_name)
-        into = f"INSERT INTO {events_table_name} ({_EVENT_COLUMNS}) VALUES "
+        into = f"INSERT INTO {events_table_name} ({EVENT_COLUMNS}) VALUES "
         self.insert_events_statement = f"{into}(?, ?, ?, ?)"
         self._insert_many_statement = into + ", ".join(["(?, ?, ?, ?)"] * _ROWS_A_STATEMENT)
         self.place = datastore.path
@@ -142,52 +141,6 @@ class SQLiteStoreRecorder(SQLiteApplicationRecorder, StoreRecorder):
     def data_version(self) -> int:
         """Changes whenever another connection has committed."""
         return self.datastore.data_version()
-
-    def select_log(self, after: int, limit: int) -> list[tuple[int, EventRow]]:
-        """Up to `limit` events behind the position `after`, in the order of the log."""
-        with self.reading() as cursor:
-            rows = cursor.query(
-                f"SELECT id, {_EVENT_COLUMNS} FROM {self.events_table_name} WHERE id > ? ORDER BY id LIMIT ?",
-                (after, limit),
-            )
-        return [(row[0], EventRow(*row[1:])) for row in rows]
-
-    def select_notifications(
-        self,
-        start: int | None,
-        limit: int,
-        stop: int | None = None,
-        topics: Sequence[str] = (),
-        *,
-        inclusive_of_start: bool = True,
-    ) -> Sequence[Notification]:
-        """The library's way of reading the log, for what the library offers on top of it."""
-        conditions, parameters = [], list[int | str]()
-        if start is not None:
-            conditions.append("id >= ?" if inclusive_of_start else "id > ?")
-            parameters.append(start)
-        if stop is not None:
-            conditions.append("id <= ?")
-            parameters.append(stop)
-        if topics:
-            conditions.append(f"topic IN ({', '.join('?' * len(topics))})")
-            parameters.extend(topics)
-        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-        with self.reading() as cursor:
-            rows = cursor.query(
-                f"SELECT id, {_EVENT_COLUMNS} FROM {self.events_table_name} {where} ORDER BY id LIMIT ?",
-                (*parameters, limit),
-            )
-        return [
-            Notification(id=position, originator_id=name, originator_version=version, topic=topic, state=state)
-            for position, name, version, topic, state in rows
-        ]
-
-    def max_notification_id(self) -> int:
-        """The newest position, or 0."""
-        with self.reading() as cursor:
-            ((newest,),) = cursor.query(f"SELECT max(id) FROM {self.events_table_name}")
-        return newest or 0
 
     def backup(self, target: Path) -> None:
         """Write a consistent copy while others write."""
