@@ -270,7 +270,7 @@ class Claims:
         return found
 
     def give_back(self, message_ids: Collection[str]) -> None:
-        """Have these open commands issued at the next sweep: whoever promised to send them could not."""
+        """Have these open commands issued at the next sweep: whoever was to send or to run them could not."""
         with self._store.transaction("sweep") as cursor:
             now = cursor.now()
             for chunk, places in in_chunks(message_ids):
@@ -301,29 +301,6 @@ class Claims:
                 )
                 found.update(row[0] for row in rows)
         return frozenset(found)
-
-    def with_open(self, workflow_ids: Iterable[str]) -> frozenset[str]:
-        """Those of the workflows that have a command which nobody has claimed yet."""
-        found: set[str] = set()
-        with self._store.reading() as cursor:
-            for chunk, places in in_chunks(workflow_ids):
-                rows = cursor.query(
-                    f"SELECT DISTINCT workflow_id FROM inbox WHERE workflow_id IN ({places}) AND state = 'open'",  # noqa: S608
-                    chunk,
-                )
-                found.update(row[0] for row in rows)
-        return frozenset(found)
-
-    def offer(self, workflow_ids: Iterable[str]) -> None:
-        """Have the open commands of these workflows issued at the next sweep: who had them cannot run them."""
-        with self._store.transaction("sweep") as cursor:
-            now = cursor.now()
-            for chunk, places in in_chunks(workflow_ids):
-                cursor.execute(
-                    "UPDATE inbox SET issued_at = NULL, issue_after = ? "  # noqa: S608 - fixed parts
-                    f"WHERE workflow_id IN ({places}) AND state = 'open'",
-                    (now, *chunk),
-                )
 
     def make_due(self, only: Scope = None) -> int:
         """Have every open command issued at the next sweep, whenever it was issued; how many there are."""

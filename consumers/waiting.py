@@ -52,7 +52,7 @@ Rows = Mapping[str, tuple[str, str | None]]
 class WaitingRoom:
     """Takes step commands in, claims their rows, has their attempts run. `drained` hears when there is room again.
 
-    `missing` hears of workflows whose commands nobody here can run, since their definition is not loaded. `claimed`
+    `missing` hears of commands, by their ids, that nobody here can run, since their definition is not loaded. `claimed`
     hears of commands whose claim is durable, `settled` what became of each command; both are for the transport that
     holds their deliveries. With `digests`, only what is as it was scheduled is claimed.
     """
@@ -245,7 +245,7 @@ class WaitingRoom:
         for command in commands:
             self._settle(command, Delivered.DEFINITION_MISSING if prepared is None else Delivered.FOREIGN)
         if prepared is None:
-            self.missing({command.workflow_id for command in commands})
+            self.missing([command.message_id for command in commands])
         else:
             _log.warning(
                 "activity %s is foreign: a consumer in another language has to serve queue %s",

@@ -11,14 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from math import inf
 from time import monotonic
 from typing import Final
 
 from consumers.claims import Claims
 from deploy.loading import LoadedDefinitions
+from domain.ids import parse_message_id
 from domain.ports import Aside
 from domain.store.aside import inline
 from producers.timers import Timer
@@ -30,22 +31,26 @@ LOOK_SECONDS: Final = 5.0
 OFFERS_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0)
 """When a command that came to a process without its definition is issued again, each time that it comes."""
 MOST_REMEMBERED: Final = 20_000
-"""Workflows whose commands it could not run that a process remembers; others speak up when those come again."""
+"""Commands that it could not run that a process remembers; others it hears of when those come again."""
 _LONGEST_PATIENCE_SECONDS: Final = 3_600.0
 
 
 @dataclass(slots=True)
 class _Lacking:
-    """What is known of a workflow whose commands this process cannot run; instants are of the monotonic clock."""
+    """What is known of a workflow whose commands this process cannot run; instants are of the monotonic clock.
+
+    The store is asked about the commands by their ids: by their workflow it would look at all that are open.
+    """
 
     patience_seconds: float
+    message_ids: set[str] = field(default_factory=set)
     say_at: float = inf
     offer_at: float = inf
     offers: int = 0
 
 
 class AwaitedDefinitions:
-    """One process's part in it. `missing` hears of workflows whose commands it cannot run; `run` runs beside it."""
+    """One process's part in it. `missing` hears of commands that it cannot run; `run` runs beside it."""
 
     def __init__(
         self,
@@ -65,20 +70,31 @@ class AwaitedDefinitions:
         self._time = time
         self._aside = aside
         self._lacking: dict[str, _Lacking] = {}
+        self._remembered = 0
         self._heard = asyncio.Event()
 
-    def missing(self, workflow_ids: Collection[str]) -> None:
-        """Commands of these came here, and their definition is not loaded here."""
+    def missing(self, message_ids: Iterable[str]) -> None:
+        """These commands came here, and their workflows' definitions are not loaded here."""
         now = self._time()
-        for workflow_id in workflow_ids:
-            known = self._lacking.pop(workflow_id, None) or _Lacking(self._patience_seconds)
+        for message_id in message_ids:
+            workflow_id = parse_message_id(message_id).workflow_id
+            known = self._forget(workflow_id) or _Lacking(self._patience_seconds)
             known.say_at = min(known.say_at, now + known.patience_seconds)
             if known.offers < len(OFFERS_SECONDS):
                 known.offer_at = min(known.offer_at, now + OFFERS_SECONDS[known.offers])
+            known.message_ids.add(message_id)
             self._lacking[workflow_id] = known
-            if len(self._lacking) > MOST_REMEMBERED:
-                del self._lacking[next(iter(self._lacking))]
+            self._remembered += len(known.message_ids)
+            while max(self._remembered, len(self._lacking)) > MOST_REMEMBERED:
+                self._forget(next(iter(self._lacking)))
         self._heard.set()
+
+    def _forget(self, workflow_id: str) -> _Lacking | None:
+        """Take out what is known of a workflow; None where nothing is."""
+        known = self._lacking.pop(workflow_id, None)
+        if known is not None:
+            self._remembered -= len(known.message_ids)
+        return known
 
     async def run(self) -> None:
         """Look for both kinds, until cancelled. Raises StoreUnavailable."""
@@ -102,13 +118,12 @@ class AwaitedDefinitions:
     async def offer(self) -> int:
         """Have commands that came here issued again, for others to claim; of how many workflows."""
         now = self._time()
-        over = [workflow_id for workflow_id, known in self._lacking.items() if known.offer_at <= now]
-        for workflow_id in over:
-            known = self._lacking[workflow_id]
+        over = [known for known in self._lacking.values() if known.offer_at <= now]
+        for known in over:
             known.offer_at = inf
             known.offers += 1
         if over:
-            await self._aside(lambda: self._claims.offer(over))
+            await self._aside(lambda: self._claims.give_back(_commands_of(over)))
         return len(over)
 
     async def say_so(self) -> int:
@@ -118,13 +133,14 @@ class AwaitedDefinitions:
         their workflows are not to fill with it. Raises StoreUnavailable.
         """
         now = self._time()
-        over = [workflow_id for workflow_id, known in self._lacking.items() if known.say_at <= now]
+        over = {workflow_id: known for workflow_id, known in self._lacking.items() if known.say_at <= now}
         if not over:
             return 0
-        waiting = await self._aside(lambda: self._claims.with_open(over))
+        unclaimed = await self._aside(lambda: self._claims.open_among(_commands_of(over.values())))
+        waiting = {parse_message_id(message_id).workflow_id for message_id in unclaimed}
         await self._timer.wake(sorted(waiting), "definition missing")
-        for workflow_id in over:
-            known = self._lacking.pop(workflow_id)
+        for workflow_id, known in over.items():
+            self._forget(workflow_id)
             if workflow_id in waiting:
                 patience = min(2 * known.patience_seconds, _LONGEST_PATIENCE_SECONDS)
                 self._lacking[workflow_id] = _Lacking(patience)
@@ -137,3 +153,7 @@ class AwaitedDefinitions:
         seconds = max(0.0, min(look_at, earliest) - self._time())
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._heard.wait(), seconds)
+
+
+def _commands_of(known: Iterable[_Lacking]) -> list[str]:
+    return [message_id for one in known for message_id in one.message_ids]

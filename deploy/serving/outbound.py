@@ -45,8 +45,8 @@ class Outbound:
 
     `relay` is the role of the one process that relays; `reissue` is the port `Reissue` of the sweep; `straight` is for
     the inbox of a process that decides, so that its commands need not wait for the relay; `outstanding` reconciles, and
-    asks again for approvals: `outstanding.remind` is part of the timer's role. `missing` hears of workflows whose
-    commands nobody claims in a queue that no definition loaded here declares.
+    asks again for approvals: `outstanding.remind` is part of the timer's role. `missing` hears of commands,
+    by their ids, that nobody claims in a queue which no definition loaded here declares.
     """
 
     def __init__(  # noqa: PLR0913 - what a process has of its store, and its way out
@@ -111,7 +111,7 @@ class Outbound:
 
     async def reissue(self, rows: Sequence[OpenRow]) -> Reissued:
         """Send open commands again, except those that merely wait in a queue; none where there is no broker."""
-        if strange := {row.workflow_id for row in rows if row.queue not in self._queues}:
+        if strange := [row.message_id for row in rows if row.queue not in self._queues]:
             self.missing(strange)
         found = await self._aside(lambda: self._sorted(rows))
         issue = found.issue[: self._budget.take(len(found.issue))]

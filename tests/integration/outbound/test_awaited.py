@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+import pytest
+
+from deploy.serving import awaited as awaiting
 from deploy.serving.awaited import AwaitedDefinitions
+from domain.ids import message_id
 from producers.timers import Timer
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN, LONELY
@@ -30,6 +34,10 @@ def awaited(process: Process, clock: Clock) -> AwaitedDefinitions:
     )
 
 
+def first_command(name: str) -> str:
+    return message_id(name, "s0", "run", 1)
+
+
 def waiting(process: Process, name: str) -> bool:
     return ":definition" in process.state(name).waits
 
@@ -41,7 +49,7 @@ async def test_who_finds_nobody_says_so_once_and_goes_on_by_whoever_has_it(
     (name,) = await having.start(CHAIN)
     clock = Clock()
     lacking = awaited(without, clock)
-    lacking.missing([name])
+    lacking.missing([first_command(name)])
     assert await lacking.say_so() == 0
     clock.seconds = PATIENCE_SECONDS
     assert await lacking.say_so() == 1
@@ -62,8 +70,8 @@ async def test_what_somebody_claims_meanwhile_is_not_said_to_wait(begin: Begin) 
     (name,) = await having.start(CHAIN)
     clock = Clock()
     lacking = awaited(without, clock)
-    lacking.missing([name])
-    having.claims.claim([f"{name}/s0/run/1"])
+    lacking.missing([first_command(name)])
+    having.claims.claim([first_command(name)])
     clock.seconds = PATIENCE_SECONDS
     assert await lacking.say_so() == 0
     assert not waiting(without, name)
@@ -76,7 +84,7 @@ async def test_patience_grows_where_it_comes_again_so_that_histories_do_not_fill
     lacking = awaited(without, clock)
     said = []
     for clock.seconds in range(100):
-        lacking.missing([name])
+        lacking.missing([first_command(name)])
         if await lacking.say_so():
             said.append(clock.seconds)
         await awaited(having, clock).go_on()
@@ -93,12 +101,12 @@ async def test_what_came_here_is_soon_issued_again_for_others_and_not_without_en
     offered = []
     for second in range(100):
         clock.seconds = second
-        lacking.missing(["wf_000"])
+        lacking.missing([first_command("wf_000")])
         if await lacking.offer():
             offered.append(second)
             await having.sweep.once()
     assert offered == [1, 4, 9, 18, 29, 40, 51, 62]
-    assert broker.published == {"wf_000/s0/run/1": len(offered)}
+    assert broker.published == {first_command("wf_000"): len(offered)}
 
 
 async def test_commands_in_a_queue_that_nothing_loaded_declares_are_missing_a_definition(begin: Begin) -> None:
@@ -114,4 +122,21 @@ async def test_commands_in_a_queue_that_nothing_loaded_declares_are_missing_a_de
     with without.store.transaction("sweep") as cursor:
         _Shifted(3600.0).run(cursor)
     await without.sweep.once()
-    assert heard == [name]
+    assert heard == [first_command(name)]
+
+
+async def test_only_so_many_commands_are_remembered_and_the_oldest_are_let_go(
+    begin: Begin, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    names = await having.start(CHAIN, 3)
+    monkeypatch.setattr(awaiting, "MOST_REMEMBERED", 2)
+    clock = Clock()
+    lacking = awaited(without, clock)
+    lacking.missing(first_command(name) for name in names)
+    clock.seconds = PATIENCE_SECONDS
+    assert await lacking.offer() == 2
+    await having.sweep.once()
+    assert set(broker.published) == {first_command(name) for name in names[1:]}
+    assert await lacking.say_so() == 2
+    assert [waiting(without, name) for name in names] == [False, True, True]

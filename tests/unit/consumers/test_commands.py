@@ -307,7 +307,7 @@ async def test_an_activity_that_this_process_lacks_leaves_the_row_open(store: Wo
     desk.room.missing = missing.extend
     await desk.intake([desk.post.delivery(command)])
     assert desk.post.acknowledged == [command.message_id]
-    assert missing == ["wf_1"]
+    assert missing == [command.message_id]
     assert rows(store) == {"wf_1": ("open", None)}
     assert desk.buried == []
 
