@@ -26,6 +26,8 @@ WORKFLOWS_FOLDER: Final = "workflows"
 NAME_BYTES: Final = 200
 MOST_BYTES: Final = 256 * 1024 * 1024
 
+_LINK_TRIES: Final = 16
+"""Writers that may put the same content in its place, one after the other, while one of them links it."""
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EXDEV, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS})
 
 
@@ -83,7 +85,7 @@ class ArtifactStore:
             os.close(descriptor)
             temporary.unlink()
             try:
-                temporary.hardlink_to(content)
+                _hard_link(content, temporary)
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
@@ -133,6 +135,15 @@ def _temporary(folder: Path) -> Iterator[tuple[int, Path]]:
         yield descriptor, temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _hard_link(content: Path, link: Path) -> None:
+    """Link the content; where another writer of it has just put its own file there, the one found is gone: again."""
+    for _ in range(_LINK_TRIES - 1):
+        with contextlib.suppress(FileNotFoundError):
+            link.hardlink_to(content)
+            return
+    link.hardlink_to(content)
 
 
 def _copy(content: Path, target: Path) -> None:

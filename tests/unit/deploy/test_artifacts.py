@@ -4,6 +4,8 @@ import errno
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -102,6 +104,24 @@ def test_many_at_once_are_all_whole(tmp_path: Path) -> None:
         written = list(pool.map(lambda number: store.write("wf_001", f"{number % 3}.txt", DATA), range(40)))
     assert {one.digest for one in written} == {DIGEST}
     assert files_in(tmp_path) == [f"artifacts/{DIGEST[:2]}/{DIGEST}", *(f"workflows/wf_001/{n}.txt" for n in range(3))]
+
+
+@pytest.mark.parametrize(("replaced", "linked"), [(3, True), (1_000, False)])
+def test_content_that_is_replaced_while_it_is_linked_is_linked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: int, linked: bool
+) -> None:
+    link, tries = os.link, count(1)
+
+    def gone_at_first(source: Path, target: Path, **_: object) -> None:
+        if next(tries) <= replaced:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", gone_at_first)
+    with nullcontext() if linked else pytest.raises(FileNotFoundError):
+        ArtifactStore(tmp_path).write("wf_001", "a.txt", DATA)
+    assert (tmp_path / "workflows/wf_001/a.txt").exists() is linked
+    assert not [name for name in files_in(tmp_path) if ".tmp-" in name]
 
 
 @pytest.mark.parametrize(
