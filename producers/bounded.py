@@ -1,4 +1,8 @@
-"""Work of a library that may hang, within a time limit that holds in any case."""
+"""Work of a library that may hang, within a time limit that holds in any case.
+
+It stands in consumers/bounded.py too: these rooms do not import one another, and the domain below them knows no
+asyncio. tests/house/test_twice.py holds the two the same.
+"""
 
 from __future__ import annotations
 
