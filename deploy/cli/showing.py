@@ -11,6 +11,7 @@ from deploy.cli.lines import one_line
 from deploy.cli.outline import outline
 from deploy.cli.pending import Pending, compensation_plan, pendings, shown_parts, step_statuses
 from deploy.cli.session import Session
+from deploy.cli.standing import iso, standing
 from domain.ids import attempts_made
 from domain.state import State
 
@@ -30,38 +31,10 @@ def as_document(state: State, waits: list[Pending]) -> dict[str, Any]:
     """All that `show` says, as JSON."""
     return {
         "workflow": state.workflow_id,
-        "status": str(state.status),
-        "version": state.version,
-        "head": state.head,
-        "goal": state.goal,
-        "definition": state.definition,
-        "definition_version": state.definition_version,
-        "input": state.input,
-        "requested_by": state.requested_by,
-        "tags": state.tags,
-        "started_at": _iso(state.started_at),
-        "changed_at": _iso(state.changed_at),
-        "deadline_at": _iso(state.deadline_at),
-        "ended_at": _iso(state.ended_at),
-        "reason": state.ended_reason,
-        "parent_workflow": state.parent_workflow,
-        "forked_from": state.forked_from,
+        **standing(state),
         "steps": list(_steps(state)),
         "approvals": {name: _approval(state, name) for name in (*state.grants, *state.ballots)},
-        "controls": state.controls,
-        "artifacts": [artifact.model_dump() for artifact in state.artifacts.values()],
-        "output": state.output,
         "waits": [one.as_dict() for one in waits],
-        "compensation_plan": [
-            {
-                "step": one.step,
-                "generation": one.generation,
-                "activity": one.activity,
-                "compensation": one.compensation,
-                "state": one.state,
-            }
-            for one in compensation_plan(state)
-        ],
     }
 
 
@@ -76,7 +49,7 @@ def _steps(state: State) -> Iterator[dict[str, Any]]:
             step["activity"] = hot.planned.activity if hot.planned is not None else None
             step |= {"generation": hot.generation, "idempotency_key": hot.key or None}
             step["failure"] = f"{hot.last_failure.kind}: {hot.last_failure.message}" if hot.last_failure else None
-            step["retry_at"] = _iso(state.dues.get(f"retry:{name}"))
+            step["retry_at"] = iso(state.dues.get(f"retry:{name}"))
         yield step
 
 
@@ -173,10 +146,6 @@ def _plan_lines(state: State) -> Iterator[str]:
     for one in plan:
         how = f"by {one.compensation}" if one.compensation is not None else "cannot be undone (pivot)"
         yield f"  {one.step}  {how}" + ("" if one.state == "open" else f"  {one.state}")
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
 
 
 def _minute(moment: datetime | None, *, seconds: bool = False) -> str:

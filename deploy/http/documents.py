@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from deploy.cli.pending import Place, compensation_plan, pendings, step_statuses
+from deploy.cli.pending import Place, pendings, step_statuses
+from deploy.cli.standing import iso, standing
 from deploy.http.desk import Answer, PendingApproval
 from deploy.roles import Role
 from deploy.tokens import Bearer
@@ -33,7 +33,7 @@ def approval_document(one: PendingApproval, bearer: Bearer) -> dict[str, Any]:
         "definition_version": state.definition_version,
         "requested_by": state.requested_by,
         "tags": state.tags,
-        "since": _iso(one.wait.since if one.wait is not None else None),
+        "since": iso(one.wait.since if one.wait is not None else None),
         "action": asked.action,
         "input": asked.action.get("input"),
         "evidence": asked.evidence,
@@ -46,9 +46,9 @@ def approval_document(one: PendingApproval, bearer: Bearer) -> dict[str, Any]:
             "rejections": asked.rejections,
             "four_eyes": asked.four_eyes,
             "barred": list(asked.barred),
-            "deadline_at": _iso(asked.deadline_at),
+            "deadline_at": iso(asked.deadline_at),
             "on_expiry": asked.on_expiry,
-            "escalate_at": _iso(asked.escalate_at),
+            "escalate_at": iso(asked.escalate_at),
             "escalate_to": list(asked.escalate_to),
             "escalated": one.ballot.escalated,
         },
@@ -58,7 +58,7 @@ def approval_document(one: PendingApproval, bearer: Bearer) -> dict[str, Any]:
             "controls": list(one.ballot.controls),
             "reasons": list(one.ballot.reasons),
         },
-        "deadline_at": _iso(asked.deadline_at),
+        "deadline_at": iso(asked.deadline_at),
         "you": {"name": bearer.name, "may_decide": why_not is None, "why_not": why_not},
         "decide": approval_path(state.workflow_id, asked.approval_id),
     }
@@ -84,38 +84,10 @@ def workflow_document(state: State) -> dict[str, Any]:
     """Where a workflow stands. Outputs of steps are left out: there may be very many, and `handrail show` has them."""
     return {
         "workflow_id": state.workflow_id,
-        "status": str(state.status),
         "ended": state.ended is not None,
-        "version": state.version,
-        "head": state.head,
-        "goal": state.goal,
-        "definition": state.definition,
-        "definition_version": state.definition_version,
-        "input": state.input,
-        "requested_by": state.requested_by,
-        "tags": state.tags,
-        "started_at": _iso(state.started_at),
-        "changed_at": _iso(state.changed_at),
-        "deadline_at": _iso(state.deadline_at),
-        "ended_at": _iso(state.ended_at),
-        "reason": state.ended_reason,
-        "parent_workflow": state.parent_workflow,
-        "forked_from": state.forked_from,
+        **standing(state),
         "steps": list(_steps(state)),
         "waits": list(_waits(state)),
-        "controls": state.controls,
-        "artifacts": [artifact.model_dump() for artifact in state.artifacts.values()],
-        "output": state.output,
-        "compensation_plan": [
-            {
-                "step": one.step,
-                "generation": one.generation,
-                "activity": one.activity,
-                "compensation": one.compensation,
-                "state": one.state,
-            }
-            for one in compensation_plan(state)
-        ],
     }
 
 
@@ -159,7 +131,7 @@ def _steps(state: State) -> Iterator[dict[str, Any]]:
             "activity": activity,
             "attempts": attempts_made(state.numbers.get(name, 0)),
             "failure": failure,
-            "retry_at": _iso(state.dues.get(f"retry:{name}")),
+            "retry_at": iso(state.dues.get(f"retry:{name}")),
             "decision": None
             if grant is None
             else {"decision": grant.decision, "decided_by": grant.decided_by, "controls": grant.controls},
@@ -173,13 +145,9 @@ def _waits(state: State) -> Iterator[dict[str, Any]]:
             "step": one.step,
             "reason": one.reason,
             "detail": one.detail,
-            "since": _iso(one.since),
-            "due_at": _iso(one.due_at),
+            "since": iso(one.since),
+            "due_at": iso(one.due_at),
             "needs_person": one.needs_person,
             "approval_id": None if ballot is None else ballot.request.approval_id,
             "digest": None if ballot is None else ballot.request.digest,
         }
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
