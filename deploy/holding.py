@@ -27,6 +27,7 @@ from deploy.settings import Settings
 from deploy.viewing import ViewsRole
 from domain.errors import HandrailError, StoreError
 from domain.events import StoppingBegan
+from domain.ids import parse_message_id
 from domain.ports import Clock
 from domain.store.positions import position_of
 from producers.memory import MemorySender
@@ -228,9 +229,9 @@ class Holder:
     def _sweep_now(self) -> None:
         self._swept.set()
 
-    def _missing(self, workflow_ids: Collection[str]) -> None:
-        """Nobody here can run what these workflows have scheduled: they are to say what they wait for."""
-        self._unknown.update(workflow_ids)
+    def _missing(self, message_ids: Collection[str]) -> None:
+        """Nobody here can run these commands: their workflows are to say what they wait for."""
+        self._unknown.update(parse_message_id(message_id).workflow_id for message_id in message_ids)
         self._swept.set()
 
     def _drained(self) -> None:
