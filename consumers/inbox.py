@@ -67,6 +67,9 @@ PROMISE_SECONDS: Final = 10.0
 """The same where a process promised to send it itself: a promise is kept or given back within what publishing may take,
 so one that is neither died with its process."""
 
+MOST_NOTED: Final = 20_000
+"""Commands whose fate is kept for a relay in the same process at most; it asks about the others."""
+
 _INSERT: Final = (
     "INSERT INTO inbox (message_id, kind, workflow_id, version, digest, state, "
     "owner, lease_until, issue_after, issued_at, expires_at, queue, sender) "
@@ -316,16 +319,18 @@ class InboxCompanion:
         self._lease_seconds = lease_seconds
         self._claimed: set[str] = set()
         self._promised: list[Command] = []
-        self.started_here: set[str] | None = None
-        """Commands that were claimed as they were scheduled, for a relay that takes out what it comes to.
+        self._inserted: Sequence[Inserted] = ()
+        self.to_send: dict[str, bool] | None = None
+        """Of commands that were scheduled here, whether the relay is to send them; for a relay in this process.
 
-        None where there is no such relay: nobody would ever take them out.
+        The relay takes out what it comes to, and asks the store about what is not here. None where there is no such
+        relay: nobody would ever take them out.
         """
 
     def along(self, turn: Sequence[Decided]) -> Sequence[Along]:
         """The statements of a turn."""
         statements = InboxTurn(self.owner, self._lease_seconds)
-        self._claimed, self._promised = set(), []
+        self._claimed, self._promised, self._inserted = set(), [], statements.inserted
         room = self.straight.room if self.straight is not None else 0
         rooms = self.starter.rooms() if self.starter is not None else None
         for decided in turn:
@@ -364,14 +369,16 @@ class InboxCompanion:
 
     def committed(self, turn: Sequence[Decided]) -> None:
         """Start what the turn's own transaction claimed, and send what it promised to."""
+        to_send = self.to_send
+        if to_send is not None and len(to_send) < MOST_NOTED:
+            for row in self._inserted:
+                to_send[row.scheduled.message_id] = row.digest is not None and not row.promised
         if self._promised and self.straight is not None:
             promised, self._promised = self._promised, []
             self.straight.put(promised)
         if not self._claimed or self.starter is None:
             return
         claimed, self._claimed = self._claimed, set()
-        if self.started_here is not None:
-            self.started_here |= claimed
         self.starter.start(
             [
                 command_of(recorded.event, decided.state.workflow_id, decided.state, claimed=True)

@@ -116,7 +116,7 @@ class Holder:
         """Take over what former holders have left behind, and run. Raises StoreError where the store cannot be used."""
         self._scope.begun_at = self._store.newest()
         self._opened.inbox.starter = self.runner
-        self._opened.inbox.started_here = set()
+        self._opened.inbox.to_send = {}
         self._opened.timers.armed = self.timer.armed
         self._leases = asyncio.create_task(self._keep_up("leases", self._keeper.run))
         self._scope.take_new()
@@ -188,12 +188,10 @@ class Holder:
 
     async def _not_started_here(self, message_ids: Sequence[str]) -> Collection[str]:
         """The commands that the relay is to send: not those that were claimed and started as they were scheduled."""
-        started = self._opened.inbox.started_here
-        if not started:
+        to_send = self._opened.inbox.to_send
+        if not to_send:
             return message_ids
-        here = started.intersection(message_ids)
-        started -= here
-        return [message_id for message_id in message_ids if message_id not in here]
+        return [message_id for message_id in message_ids if to_send.pop(message_id, True)]
 
     async def _issue(self, rows: Sequence[OpenRow]) -> Reissued:
         """Send open commands on their way again: the port `Reissue` of the sweep."""

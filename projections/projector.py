@@ -1,9 +1,9 @@
 """The task that keeps the views: follows the log, and yields to the engine.
 
-While the engine is idle a row is written as soon as its event is there. While it is busy (it says so, or the last write
-had many events) the projector writes at most once in `busy_interval_seconds`, which also means that a row which changed
-ten times is written once; it folds in slices and lets others run between them. Whatever stops it costs nothing but
-lag: the next one goes on at the position.
+While the engine is idle a row is written a moment after its event is there. While it is busy (it says so, or the last
+write had many events) the projector writes at most once in `busy_interval_seconds`, which also means that a row which
+changed ten times is written once; it folds in slices and lets others run between them. Whatever stops it costs nothing
+but lag: the next one goes on at the position.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ views would fall ever further behind."""
 WRITE_EVENTS: Final = 8_192
 """Events folded before they are written, when there are that many at once."""
 BUSY_INTERVAL_SECONDS: Final = 0.25
+LINGER_SECONDS: Final = 0.02
+"""How long a row waits at least: a few steps of a workflow that runs alone are then written at once, and not before
+each of them goes on."""
 CROWD_EVENTS: Final = 64
 """A write of so many events at once says that the engine is busy, whatever it says itself."""
 POLL_SECONDS: Final = 0.025
@@ -53,6 +56,10 @@ class Follower(Protocol):
 
     async def take_aside(self, limit: int) -> Sequence[Notification]:
         """What is there now, without waiting for more."""
+        ...
+
+    def take_offered(self, limit: int) -> Sequence[Notification]:
+        """The same, of what this process has saved itself."""
         ...
 
     def look_again(self) -> None:
@@ -159,7 +166,11 @@ class Projector:
             if folded >= WRITE_EVENTS:
                 break
             await self._pause(0)
-            entries = await self._follower.take_aside(SLICE_EVENTS)
+            # A whole slice may be part of a backlog in the store; what is less was all that there was.
+            more = len(entries) >= SLICE_EVENTS
+            entries = (
+                await self._follower.take_aside(SLICE_EVENTS) if more else self._follower.take_offered(SLICE_EVENTS)
+            )
         self._last_count = folded
         await self._write(noticed)
         return True
@@ -181,7 +192,12 @@ class Projector:
         self._follower.look_again()
 
     async def _give_way(self) -> None:
-        """Return when the engine is idle, or when the last write is long enough ago."""
+        """Return when the engine is idle, or when the last write is long enough ago.
+
+        An idle engine is given way for a moment too: what is to follow from an event should not wait for its row.
+        """
+        if not self._busy():
+            await self._pause(LINGER_SECONDS)
         while self._last_count >= CROWD_EVENTS or self._busy():
             left = self._last_write + self._interval - self._now()
             if left <= 0:

@@ -100,9 +100,11 @@ class Outbound:
             clock=self._clock,
             announcer=self.announcer,
         )
+        self._inbox.to_send = {}
         try:
             await relay.run()
         finally:
+            self._inbox.to_send = None
             follower.close()
             try:
                 await relay.write_position()
@@ -145,7 +147,13 @@ class Outbound:
             return position_of(cursor, RELAY)
 
     async def _wanted(self, message_ids: Sequence[str]) -> Collection[str]:
-        return await self._aside(lambda: self._unsent_among(message_ids))
+        """What this process has scheduled itself it knows; the store is asked about the rest."""
+        here = self._inbox.to_send or {}
+        known = {message_id: here.pop(message_id) for message_id in message_ids if message_id in here}
+        wanted = {message_id for message_id, to_send in known.items() if to_send}
+        if strange := [message_id for message_id in message_ids if message_id not in known]:
+            wanted.update(await self._aside(lambda: self._unsent_among(strange)))
+        return wanted
 
     def _unsent_among(self, message_ids: Sequence[str]) -> Collection[str]:
         return self._inbox.unsent_among(self._store, message_ids)

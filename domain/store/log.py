@@ -134,6 +134,7 @@ class LogFollower:
         self._runs: deque[Sequence[Notification]] = deque()
         self._must_read = True
         self._read_at: int | None = None
+        self._ask_at = float("-inf")
         self._woken = asyncio.Event()
         self._closed = False
 
@@ -195,14 +196,26 @@ class LogFollower:
             self._fail_reading()
             raise
 
+    def take_offered(self, limit: int = BATCH) -> list[Notification]:
+        """What this process has saved behind the position, without asking the database; may be nothing."""
+        return self._from_buffer(limit)
+
     async def next_batch(self, limit: int = BATCH) -> list[Notification]:
-        """Wait until there is something, and take it; nothing only when the follower was closed."""
+        """Wait until there is something, and take it; nothing only when the follower was closed.
+
+        The database is asked when there is a sign that others have committed, and once in the poll: not after each
+        batch that this process has saved itself.
+        """
+        loop = asyncio.get_running_loop()
         while not self._closed:
             self._woken.clear()
-            batch = await self.take_aside(limit)
+            batch = self._from_buffer(limit)
+            if not batch and (self._must_read or self._runs or loop.time() >= self._ask_at):
+                batch = await self.take_aside(limit)
+                self._ask_at = loop.time() + self._poll_seconds
             if batch:
                 return batch
-            await self._wait()
+            await self._wait(loop)
         return []
 
     async def batches(self, limit: int = BATCH) -> AsyncIterator[list[Notification]]:
@@ -257,10 +270,9 @@ class LogFollower:
         self._reading = False
         self._must_read = True
 
-    async def _wait(self) -> None:
+    async def _wait(self, loop: asyncio.AbstractEventLoop) -> None:
         """Until something is offered, or it is time to ask the database."""
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(self._poll_seconds, self._woken.set)
+        timer = loop.call_at(self._ask_at, self._woken.set)
         try:
             await self._woken.wait()
         finally:

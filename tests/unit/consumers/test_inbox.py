@@ -119,14 +119,25 @@ def test_where_there_is_room_it_is_claimed_at_once_and_started(store: WorkflowSt
     (command,) = starter.started
     assert (command.message_id, command.definition, command.requested_by) == ("wf_1/a/run/1", "d", "alice")
     assert (command.idempotency_key, command.claimed, dict(command.input)) == ("wf_1/a/run", True, {"x": 1})
-    assert inbox.started_here is None, "nobody takes out of it in a process that has no relay of its own"
+    assert inbox.to_send is None, "nobody takes out of it in a process that has no relay of its own"
 
 
-def test_what_was_started_here_is_kept_for_a_relay_that_takes_it_out(store: WorkflowStore) -> None:
+def test_what_becomes_of_a_command_is_kept_for_a_relay_that_takes_it_out(store: WorkflowStore) -> None:
     inbox = companion(Free(room=1))
-    inbox.started_here = set()
+    inbox.to_send = {}
     save(store, inbox, decided("wf_1", scheduled("wf_1")), decided("wf_2", scheduled("wf_2")))
-    assert inbox.started_here == {"wf_1/a/run/1"}
+    assert inbox.to_send == {"wf_1/a/run/1": False, "wf_2/a/run/1": True}
+
+
+def test_what_a_relay_that_is_far_behind_does_not_take_out_is_bounded(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consumers.inbox.MOST_NOTED", 1)
+    inbox = companion()
+    inbox.to_send = {}
+    for number in range(3):
+        save(store, inbox, decided(f"wf_{number}", scheduled(f"wf_{number}")))
+    assert inbox.to_send == {"wf_0/a/run/1": True}
 
 
 def test_a_once_activity_is_never_claimed_before_somebody_is_about_to_run_it(store: WorkflowStore) -> None:

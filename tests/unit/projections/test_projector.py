@@ -14,7 +14,14 @@ from domain.ports import Notification
 from domain.store.log import LogFollower
 from projections.keeper import Keeper
 from projections.metrics import Metrics
-from projections.projector import BUSY_INTERVAL_SECONDS, CROWD_EVENTS, SLICE_EVENTS, Projector
+from projections.projector import (
+    BUSY_INTERVAL_SECONDS,
+    CROWD_EVENTS,
+    LINGER_SECONDS,
+    POLL_SECONDS,
+    SLICE_EVENTS,
+    Projector,
+)
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import history
 from tests.unit.projections.test_keeper import expected, histories
@@ -77,13 +84,13 @@ def bench(place: Place) -> Bench:
     return Bench(place)
 
 
-async def test_an_idle_engine_sees_its_rows_at_once(bench: Bench) -> None:
+async def test_an_idle_engine_sees_its_rows_after_a_moment(bench: Bench) -> None:
     log = histories(31)
     bench.place.put(log)
     async with bench.running():
         await bench.until_position(len(log))
     assert bench.place.rows("workflows") == expected(log)[0]
-    assert set(bench.pauses) == {0}
+    assert set(bench.pauses) == {0, LINGER_SECONDS}
 
 
 async def test_a_busy_engine_is_written_about_once_in_an_interval(bench: Bench) -> None:
@@ -108,7 +115,7 @@ async def test_an_engine_that_falls_idle_is_written_about_before_the_interval_en
         bench.busy = True
         bench.place.put(events[1:])
         bench.follower.look_again()
-        while not any(bench.pauses):
+        while POLL_SECONDS not in bench.pauses:
             await bench.others()
         bench.busy = False
         await bench.until_position(len(events))
@@ -122,11 +129,11 @@ async def test_a_crowd_of_events_counts_as_busy(bench: Bench) -> None:
     bench.place.put(log[:half])
     async with bench.running():
         await bench.until_position(half)
-        assert bench.clock == 1_000
+        assert bench.clock == 1_000 + LINGER_SECONDS
         bench.place.put(log[half:])
         bench.follower.look_again()
         await bench.until_position(len(log))
-    assert bench.clock == pytest.approx(1_000 + BUSY_INTERVAL_SECONDS)
+    assert bench.clock == pytest.approx(1_000 + LINGER_SECONDS + BUSY_INTERVAL_SECONDS)
 
 
 async def test_others_run_between_slices(bench: Bench) -> None:
