@@ -5,13 +5,14 @@ Instants are those of the database's clock, whatever the clocks of the processes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from consumers.inbox import FORCED, REISSUE_AFTER_SECONDS, in_chunks
 from consumers.limits import Deferral, Limited, admit
-from domain.ports import Cursor, Transactions
+from domain.ports import Transactions
 from domain.store.epochs import read_epoch
 
 LONGEST_REISSUE_SECONDS: Final = 3_600.0
@@ -103,51 +104,71 @@ class Claims:
     def take(
         self, message_ids: Collection[str], *, digests: Mapping[str, str] | None = None, limited: Iterable[Limited] = ()
     ) -> Taken:
-        """Claim those that are open, as far as limits over all processes admit them, in one transaction.
+        """Claim those that are open, as far as limits over all processes admit them.
 
         `digests` are those of what was delivered: a command that was scheduled otherwise is not claimed. The ids in
         `limited` are no others than those in `message_ids`.
         """
         taken = Taken()
-        with self._store.transaction("claim") as cursor:
-            now = cursor.now()
-            left = set(message_ids)
-            # In the order of their names, so that two processes never wait for one another.
-            for one in sorted(limited, key=lambda one: one.name):
-                left.difference_update(one.message_ids)
-                admitted, deferred = admit(cursor, one, now)
-                taken.deferred |= deferred
-                self._claim(cursor, admitted, now, one.name, digests, taken)
-            self._claim(cursor, left, now, None, digests, taken)
+        # In the order of their names, so that two processes never wait for one another.
+        in_order = sorted(limited, key=lambda one: one.name)
+        if not in_order:
+            for statement, parameters in self._claiming(message_ids, None, digests):
+                taken.claimed.update(row[0] for row in self._store.change(statement, parameters, "claim"))
+        else:
+            self._take_limited(message_ids, in_order, digests, taken)
+        if digests is not None:
+            taken.differing = self._differing(set(message_ids) - taken.claimed - taken.deferred.keys(), digests)
         return taken
 
-    def _claim(
+    def _take_limited(
         self,
-        cursor: Cursor,
         message_ids: Collection[str],
-        now: float,
-        limit: str | None,
+        in_order: Sequence[Limited],
         digests: Mapping[str, str] | None,
         taken: Taken,
     ) -> None:
-        differing: set[str] = set()
+        left = set(message_ids)
+        with self._store.transaction("claim") as cursor:
+            now = cursor.now()
+            groups: list[tuple[Collection[str], str | None]] = []
+            for one in in_order:
+                left.difference_update(one.message_ids)
+                admitted, deferred = admit(cursor, one, now)
+                taken.deferred |= deferred
+                groups.append((admitted, one.name))
+            groups.append((left, None))
+            for group, name in groups:
+                for statement, parameters in self._claiming(group, name, digests):
+                    taken.claimed.update(row[0] for row in cursor.query(statement, parameters(now)))
+
+    def _claiming(
+        self, message_ids: Collection[str], limit: str | None, digests: Mapping[str, str] | None
+    ) -> Iterator[tuple[str, Callable[[float], Sequence[Any]]]]:
+        """Statements that claim what is open and as it was scheduled, with what makes their parameters of the time."""
         for chunk, places in in_chunks(message_ids):
-            rows = cursor.query(
+            # A digest covers its message id: one that is among these belongs to its row, or the row's is another.
+            told = [] if digests is None else [digests.get(message_id, "") for message_id in chunk]
+            statement = (
                 "UPDATE inbox SET state = 'claimed', owner = ?, lease_until = ?, limited = ? "  # noqa: S608 - fixed parts
-                f"WHERE message_id IN ({places}) AND state = 'open' RETURNING message_id, digest",
-                (self.owner, now + self.lease_seconds, limit, *chunk),
+                f"WHERE message_id IN ({places}) AND state = 'open' "
+                f"{f'AND (digest IS NULL OR digest IN ({places})) ' if told else ''}RETURNING message_id"
             )
-            for message_id, digest in rows:
-                if digests is not None and digest is not None and digest != digests.get(message_id):
-                    differing.add(message_id)
-                else:
-                    taken.claimed.add(message_id)
-        for chunk, places in in_chunks(differing):
-            cursor.execute(
-                f"UPDATE inbox SET state = 'open', owner = NULL, lease_until = NULL WHERE message_id IN ({places})",  # noqa: S608 - fixed parts
+            yield statement, partial(self._claim_parameters, limit, [*chunk, *told])
+
+    def _claim_parameters(self, limit: str | None, rest: Sequence[str], now: float) -> Sequence[Any]:
+        return (self.owner, now + self.lease_seconds, limit, *rest)
+
+    def _differing(self, message_ids: Collection[str], digests: Mapping[str, str]) -> set[str]:
+        """Those of the commands that are open, but were scheduled otherwise than they were told."""
+        found: set[str] = set()
+        for chunk, places in in_chunks(message_ids):
+            rows = self._store.query(
+                f"SELECT message_id, digest FROM inbox WHERE message_id IN ({places}) AND state = 'open'",  # noqa: S608
                 chunk,
             )
-        taken.differing |= differing
+            found.update(name for name, digest in rows if digest is not None and digest != digests.get(name))
+        return found
 
     def hand_over(self, message_ids: Collection[str]) -> frozenset[str]:
         """Say that the broker has these open commands for consumers in other languages; those that were open.

@@ -254,6 +254,12 @@ class WorkflowStore(Application[str]):
         """A transaction of a room's own; `point` is the family of fault points around its commit."""
         return self.recorder.transaction(point)
 
+    def change(
+        self, statement: str, parameters: Callable[[float], Sequence[Any]], point: str = "commit"
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement that writes, in a transaction of its own."""
+        return self.recorder.change(statement, parameters, point)
+
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""
         return self.recorder.reading()

@@ -135,6 +135,18 @@ class StoreServer(PostgresDatastore):
             wire.ask("COMMIT")
         reached(f"{point}.after")
 
+    def change(self, statement: str, parameters: Callable[[float], Sequence[Any]], *, point: str) -> Answer:
+        """One statement that writes, which the server takes for a transaction; `parameters` are made of its clock."""
+        if self._current is not None:
+            raise StoreError("a transaction was begun within a transaction; use the cursor that it gave")
+        with self._used() as wire:
+            made = parameters(self._clock_of(wire))
+            reached(f"{point}.before")
+            self.commits_begun += 1
+            answer = wire.ask(statement, made)
+        reached(f"{point}.after")
+        return answer
+
     @contextlib.contextmanager
     def viewing(self) -> Iterator[Wire]:
         """A consistent view for reading; within a transaction of the same thread, what that one sees."""
@@ -174,6 +186,18 @@ class StoreServer(PostgresDatastore):
             free, self._free = self._free, []
         for wire in free:
             self._drop(wire)
+
+    def _clock_of(self, wire: Wire) -> float:
+        """The server's clock as this connection has seen it lately."""
+        if self.clock is not None:
+            return self.clock()
+        seen = wire.clock()
+        if seen is None:
+            clock = wire.gather(CLOCK)
+            wire.exchange()
+            wire.see_clock(clock)
+            seen = float(clock.answer.rows[0][0])
+        return seen
 
     # --- connections ------------------------------------------------------------------------------------------------
 

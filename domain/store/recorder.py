@@ -11,7 +11,7 @@ does is the library's private affair: its version is pinned, and a contract test
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -74,6 +74,13 @@ class StoreRecorder(ApplicationRecorder):
     @abstractmethod
     def transaction(self, point: str = "commit") -> AbstractContextManager[Cursor]:
         """A transaction for writing; `point` names the fault points around its commit."""
+
+    def change(
+        self, statement: str, parameters: Callable[[float], Sequence[Any]], point: str = "commit"
+    ) -> list[tuple[Any, ...]]:
+        """The rows of one statement that writes, in a transaction of its own; `parameters` are made of the clock."""
+        with self.transaction(point) as cursor:
+            return cursor.query(statement, parameters(cursor.now()))
 
     @abstractmethod
     def reading(self) -> AbstractContextManager[Cursor]:

@@ -232,6 +232,24 @@ class RecorderContract(ABC):
         with recorder.reading() as cursor:
             assert cursor.query("SELECT name, text FROM notes ORDER BY name") == [("a", "x"), ("b", "x")]
 
+    def test_one_statement_is_a_transaction_by_itself(self, recorder: StoreRecorder, other: StoreRecorder) -> None:
+        seen: list[float] = []
+
+        def of_the_time(now: float) -> tuple[str, str]:
+            seen.append(now)
+            return "a", "1"
+
+        begun = recorder.commits_begun
+        inserting = "INSERT INTO notes (name, text) VALUES (?, ?) RETURNING name"
+        assert recorder.change(inserting, of_the_time) == [("a",)]
+        assert recorder.commits_begun == begun + 1
+        assert notes(other) == ["a"]
+        with other.reading() as cursor:
+            assert seen[0] == pytest.approx(cursor.now(), abs=60)
+        with pytest.raises(StoreError):
+            recorder.change(inserting, of_the_time)
+        assert recorder.change("DELETE FROM notes WHERE name = ? RETURNING text", lambda _: ("a",)) == [("1",)]
+
     def test_an_error_rolls_a_transaction_back(self, recorder: StoreRecorder) -> None:
         def attempt() -> None:
             with recorder.transaction() as cursor:

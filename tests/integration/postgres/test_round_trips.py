@@ -92,6 +92,15 @@ def test_what_was_decided_before_others_were_heard_is_decided_again(quiet: Stage
     assert names.index("StepSucceeded") < names.index("WorkflowPaused")
 
 
+def test_a_change_by_itself_waits_once_however_seldom_it_is_made(quiet: Stage) -> None:
+    quiet.begin("wf_1")
+    recorder = recorder_of(quiet)
+    statement = "UPDATE inbox SET lease_until = ? WHERE message_id = ? RETURNING lease_until"
+    before = recorder.datastore.round_trips
+    assert recorder.change(statement, lambda now: (now, "nobody")) == []
+    assert recorder.datastore.round_trips - before == 1
+
+
 class Looked:
     """Runs along: what the time is, and what the server says that it is a moment later."""
 
