@@ -135,8 +135,8 @@ def _run(cursor: Cursor, half: Half) -> None:
     if half.destructive:
         cursor.execute(f"UPDATE {TABLE} SET taken_away_at = now() WHERE number = ?", (half.migration.number,))
         return
+    # Of what only adds nothing was taken away, ever: processes of the version before go on, and may begin.
     cursor.execute(
-        f"INSERT INTO {TABLE} (number, name, added_at, taken_away_at) "
-        "VALUES (?, ?, now(), CASE WHEN CAST(? AS BOOLEAN) THEN NULL ELSE now() END)",
-        (half.migration.number, half.migration.name, bool(half.migration.destructive)),
+        f"INSERT INTO {TABLE} (number, name, added_at) VALUES (?, ?, now())",
+        (half.migration.number, half.migration.name),
     )

@@ -31,28 +31,39 @@ def open_store(database: Database, **options: Any) -> None:
     open_postgres_store(database.url, definitions=LoadedDefinitions(), schema=SCHEMA, **options).close()
 
 
-def tables(database: Database) -> list[tuple[Any, ...]]:
-    """Columns, indexes, constraints and sequences of everything but the migrations' own table."""
+LOOKS = (
+    """SELECT c.relname, a.attname, a.attnum::int, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+        a.attcollation::regcollation::text, pg_get_expr(d.adbin, d.adrelid)
+        FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid LEFT JOIN pg_attrdef d
+        ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND a.attnum > 0
+        AND NOT a.attisdropped AND c.relname <> %s""",
+    "SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> %s",
+    """SELECT conrelid::regclass::text, conname, contype, condeferrable, convalidated, pg_get_constraintdef(oid)
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> %s""",
+    """SELECT s.sequencename, s.data_type::text, s.start_value, s.min_value, s.max_value, s.increment_by, s.cycle,
+        s.cache_size, d.refobjid::regclass::text, a.attname FROM pg_sequences s
+        LEFT JOIN pg_depend d ON d.objid = quote_ident(s.sequencename)::regclass AND d.deptype IN ('a', 'i')
+        AND d.refclassid = 'pg_class'::regclass
+        LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+        WHERE s.schemaname = 'public' AND d.refobjid::regclass::text IS DISTINCT FROM %s""",
+    """SELECT c.relname, c.relkind, c.relpersistence, c.reloptions FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> %s""",
+    """SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid) FROM pg_trigger
+        WHERE NOT tgisinternal AND tgrelid::regclass::text <> %s""",
+)
+"""What makes two databases look the same: columns, indexes, constraints, sequences, relations of any kind, triggers."""
+
+
+def tables(database: Database) -> set[tuple[Any, ...]]:
+    """All there is in a database but the migrations' own table."""
     with psycopg.connect(database.url) as connection:
-        columns = connection.execute(
-            "SELECT table_name, column_name, ordinal_position, column_default, is_nullable, data_type "
-            "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> %s ORDER BY 1, 3",
-            (TABLE,),
-        ).fetchall()
-        indexes = connection.execute(
-            "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> %s ORDER BY 1",
-            (TABLE,),
-        ).fetchall()
-        constraints = connection.execute(
-            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE connamespace = 'public'::regnamespace AND conrelid <> %s::regclass ORDER BY 1",
-            (TABLE if _has_table(connection) else "pg_class",),
-        ).fetchall()
-    return [*columns, *indexes, *constraints]
-
-
-def _has_table(connection: psycopg.Connection[Any]) -> bool:
-    return connection.execute("SELECT to_regclass(%s)", (TABLE,)).fetchone() != (None,)
+        return {
+            (number, *map(str, row))
+            for number, look in enumerate(LOOKS)
+            for row in connection.execute(look.encode(), (TABLE,)).fetchall()
+            if f"{TABLE}_pkey" not in row
+        }
 
 
 def columns(database: Database) -> set[str]:
@@ -71,6 +82,37 @@ def test_migrated_equals_fresh(postgres: Any, database: Database) -> None:
         assert len(tables(fresh)) > 60
     finally:
         postgres.drop(fresh)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE timers ADD COLUMN more TEXT",
+        "ALTER TABLE timers ALTER COLUMN due_at SET DEFAULT 1",
+        "ALTER TABLE timers ALTER COLUMN due_at SET NOT NULL",
+        "ALTER TABLE tokens ALTER COLUMN name TYPE VARCHAR(20)",
+        'ALTER TABLE tokens ALTER COLUMN name TYPE TEXT COLLATE "C"',
+        "DROP INDEX timers_due",
+        "DROP INDEX timers_due; CREATE INDEX timers_due ON timers (due_at)",
+        "ALTER TABLE timers ADD CHECK (due_at > 0)",
+        "ALTER TABLE stored_events DROP CONSTRAINT stored_events_originator_id_originator_version_key",
+        "ALTER SEQUENCE stored_events_id_seq AS INTEGER",
+        "ALTER SEQUENCE stored_events_id_seq INCREMENT BY 2",
+        "ALTER SEQUENCE stored_events_id_seq OWNED BY NONE",
+        "CREATE SEQUENCE another",
+        "CREATE VIEW another AS SELECT 1",
+        "ALTER TABLE inbox SET UNLOGGED",
+        """CREATE FUNCTION f() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER another AFTER INSERT ON inbox EXECUTE FUNCTION f()""",
+    ],
+)
+def test_every_difference_shows(database: Database, change: str) -> None:
+    """Without this, the test above could find equal what it does not look at."""
+    migrate(database.url, MIGRATIONS)
+    before = tables(database)
+    with psycopg.connect(database.url) as connection:
+        connection.execute(change.encode())
+    assert tables(database) != before
 
 
 def test_the_last_migration_is_the_one_that_is_asked_for() -> None:
@@ -97,6 +139,16 @@ def test_an_older_version_works_until_what_it_needs_is_taken_away(database: Data
         open_store(database, version=1)
     with pytest.raises(StoreNewer, match="newer Handrail"):
         migrate(database.url, [FIRST])
+
+
+def test_an_older_version_is_served_by_a_store_that_was_only_added_to(database: Database) -> None:
+    """What takes nothing away leaves older processes working, so also those that begin after it."""
+    only_adding = Migration(2, "only adding", SECOND.additive[:1])
+    migrate(database.url, [FIRST])
+    migrate(database.url, [FIRST, only_adding])
+    assert migrate(database.url, [FIRST, only_adding], after=True) == []
+    open_store(database, version=1)
+    open_store(database, version=2)
 
 
 def test_nothing_is_taken_away_before_what_replaces_it_is_there(database: Database) -> None:
