@@ -1,4 +1,4 @@
-"""What all tests share: lines about the whole run, beside pytest's own, and the servers that tests may ask for."""
+"""What all tests share: lines about the whole run, the servers that tests may ask for, a clock that ends what hangs."""
 
 from tests.crash.report import pytest_terminal_summary
 from tests.servers.fixtures import (
@@ -15,6 +15,7 @@ from tests.servers.fixtures import (
     rabbitmq,
     vhost,
 )
+from tests.watchdog import pytest_configure, pytest_runtest_protocol, pytest_runtest_teardown
 
 __all__ = [
     "database",
@@ -27,6 +28,9 @@ __all__ = [
     "own_vhost",
     "postgres",
     "proxies",
+    "pytest_configure",
+    "pytest_runtest_protocol",
+    "pytest_runtest_teardown",
     "pytest_terminal_summary",
     "rabbitmq",
     "vhost",

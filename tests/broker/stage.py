@@ -7,7 +7,7 @@ import contextlib
 import os
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,20 @@ async def eventually(condition: Callable[[], bool], what: str, seconds: float = 
         assert loop.time() < limit, f"{what}: not within {seconds:g} s"
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(never.wait(), 0.02)
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run something beside, until the block ends, however; what it raised is raised."""
+    task = asyncio.ensure_future(work)
+    try:
+        yield task
+    finally:
+        ended = task.done()
+        task.cancel()
+        await asyncio.wait({task})
+    if ended:
+        task.result()
 
 
 def queue(name: str, kind: str = "quorum", **arguments: Any) -> dict[str, Any]:
