@@ -24,7 +24,7 @@ from consumers.sources import UNNAMED, became, sender_of
 from domain.activity_types import ActivityType
 from domain.authority import Answering
 from domain.chain import digest_of
-from domain.errors import Denied, HandrailError, InputInvalid, MessageUnfit, NeedsApproval
+from domain.errors import DefinitionMissing, Denied, HandrailError, InputInvalid, MessageUnfit, NeedsApproval
 from domain.failures import make_failure
 from domain.ids import Kind, epoch_of, parse_message_id, receipt_id
 from domain.messages.bodies import Outcome
@@ -131,22 +131,19 @@ class OutcomeSource:
             raise MessageUnfit(f"what was scheduled as {name!r} cannot be read", fault=Fault.RECORD_DAMAGED.value)
         declared = self._declared(command)
         if declared is None:
-            raise MessageUnfit(
+            self._check_sender(message, command)  # nobody else is to have anything held
+            raise DefinitionMissing(
                 f"definition {command.definition!r} version {command.definition_version!r}, which says what activity "
-                f"{command.activity!r} gives, is not loaded here: replay this message where it is",
-                fault=Fault.DEFINITION_UNKNOWN.value,
+                f"{command.activity!r} gives, is not loaded here",
+                definition=command.definition,
+                version=command.definition_version,
             )
         if not declared.foreign:
             raise MessageUnfit(
                 f"activity {declared.name!r} is not foreign: processes of Handrail run it, and nobody else answers",
                 fault=Fault.SENDER_NOT_ALLOWED.value,
             )
-        if not self._answering.may(message.read.sender, command.queue):
-            raise MessageUnfit(
-                f"{message.read.sender or UNNAMED!r} may not answer for queue {command.queue!r}: name the "
-                "login in HANDRAIL_ANSWERING",
-                fault=Fault.SENDER_NOT_ALLOWED.value,
-            )
+        self._check_sender(message, command)
         request = Request(
             command.workflow_id,
             _trigger(message, command, declared, self._redactor),
@@ -157,6 +154,14 @@ class OutcomeSource:
             receipt=message.receipt,
         )
         return became(await self._decider.decide(request))
+
+    def _check_sender(self, message: Message[Outcome], command: Command) -> None:
+        if not self._answering.may(message.read.sender, command.queue):
+            raise MessageUnfit(
+                f"{message.read.sender or UNNAMED!r} may not answer for queue {command.queue!r}: name the "
+                "login in HANDRAIL_ANSWERING",
+                fault=Fault.SENDER_NOT_ALLOWED.value,
+            )
 
 
 def _is_older(name: str, epoch: int) -> bool:

@@ -6,6 +6,8 @@ in the store, however it came there: by this delivery, by an earlier one, or by 
 message whose receipt stands for another body is a conflict. What became of a message, and how its delivery is settled
 for that, is a table (`consumers/settlement.py`); whatever cannot be accepted goes to the dead queue with its reason.
 
+What cannot be decided on for want of its workflow's definition is held for a process that has it, if anybody holds.
+
 Trouble with the store or the broker is nobody's fault: it is raised, and what it concerns is not settled. All members
 of a turn are decided together, and one that is bad harms no other. Nothing that a message holds can raise out of here.
 """
@@ -79,6 +81,21 @@ Answer = Received | HandrailError
 """What became of a message, or why nothing did."""
 
 
+Missing = tuple[Message[AnyBody], DefinitionMissing]
+"""A message, and the definition for want of which nobody here can decide on it."""
+
+
+class Holding(Protocol):
+    """Who writes down what only a process with another definition can decide on."""
+
+    async def hold(self, missing: Sequence[Missing[Any]], /) -> Mapping[str, str | DefinitionMissing]:
+        """By receipt: the digest under which a message is held, its own or another's, or why it is not.
+
+        Once this has returned, what is held may be acknowledged. Raises StoreUnavailable; then none is held.
+        """
+        ...
+
+
 class Source(Protocol[AnyBody]):
     """One kind of message: how it is read, and what is done with it."""
 
@@ -111,9 +128,16 @@ class MessageIntake(Generic[AnyBody]):
     """The port `Intake` for one kind of message."""
 
     def __init__(
-        self, source: Source[AnyBody], *, receipts: Receipts, burial: Burial, counts: IntakeCounts | None = None
+        self,
+        source: Source[AnyBody],
+        *,
+        receipts: Receipts,
+        burial: Burial,
+        counts: IntakeCounts | None = None,
+        holding: Holding | None = None,
     ) -> None:
-        """Nothing is taken in yet."""
+        """Nothing is taken in yet. Without `holding`, what lacks its definition goes to the dead queue."""
+        self._holding = holding
         self.counts = counts if counts is not None else IntakeCounts()
         self._source = source
         self._receipts = receipts
@@ -163,9 +187,19 @@ class MessageIntake(Generic[AnyBody]):
                 turn.answered(one, answers[id(one)])
         # Somebody else may have been first: then the receipt says so, and what was refused here is beside the point.
         known = await self._receipts.digests(one.receipt.message_id for one in doubtful)
+        missing: list[Missing[AnyBody]] = []
         for one in doubtful:
-            if not turn.met(one, known):
-                turn.answered(one, answers[id(one)])
+            answer = answers[id(one)]
+            if turn.met(one, known):
+                continue
+            if self._holding is not None and isinstance(answer, DefinitionMissing):
+                missing.append((one, answer))
+            else:
+                turn.answered(one, answer)
+        if self._holding is not None and missing:
+            held = await self._holding.hold(missing)
+            for one, _ in missing:
+                turn.held(one, held[one.receipt.message_id])
 
 
 def _is_doubtful(answer: Answer) -> bool:
@@ -214,6 +248,15 @@ class _Turn:
             return
         received = Received.CONFLICT if fault is FaultName.CONFLICT else Received.UNFIT
         self._settle(message.delivery, received, fault.value, str(answer))
+
+    def held(self, message: Message[Any], held: str | DefinitionMissing) -> None:
+        """Settle a message that waits for its definition, or cannot."""
+        if isinstance(held, DefinitionMissing):
+            self.answered(message, held)
+        elif held == message.receipt.digest:
+            self._settle(message.delivery, Received.HELD)
+        else:
+            self.met(message, {message.receipt.message_id: held})
 
     def acknowledge(self) -> None:
         for delivery in self._done:

@@ -83,6 +83,7 @@ class Received(Enum):
     REPEATED = "it was received before"
     CONFLICT = "another message was received before under its id"
     UNFIT = "it cannot be accepted, whoever tries"
+    HELD = "its workflow's definition is not loaded here: it is written down for a process that has it"
     UNDECIDED = "the store cannot be asked, or others were first again and again"
 
 
@@ -95,6 +96,7 @@ RECEPTIONS: Final[dict[Received, Settlement]] = {
     # Never acknowledged only: whoever sent it believes that it was accepted.
     Received.CONFLICT: Settlement.BURY,
     Received.UNFIT: Settlement.BURY,
+    Received.HELD: Settlement.ACKNOWLEDGE,
     Received.UNDECIDED: Settlement.KEEP,
 }
 

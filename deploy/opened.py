@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Final
 
+from consumers.held_messages import MESSAGES_HELD_SCHEMA
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
 from consumers.limits import LIMITS_SCHEMA, LimitsCompanion
 from deploy.dead_acts import DEAD_ACTS_SCHEMA
@@ -39,6 +40,7 @@ SCHEMA: Final = (
     *TOKENS_SCHEMA,
     *DEAD_ACTS_SCHEMA,
     *GOALS_HELD_SCHEMA,
+    *MESSAGES_HELD_SCHEMA,
     *VIEWS_SCHEMA,
 )
 """The tables of all rooms: the store creates them with its own."""

@@ -140,7 +140,9 @@ class RelaySurroundings:
         """
         if self._definitions.find(facts.definition, facts.definition_version) is None:
             raise DefinitionMissing(
-                f"child workflow {event.child_workflow} waits for a process that has definition {facts.definition!r}"
+                f"child workflow {event.child_workflow} waits for a process that has definition {facts.definition!r}",
+                definition=facts.definition,
+                version=facts.definition_version,
             )
         try:
             definition = self._definitions.named(event.definition)

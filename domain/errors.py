@@ -104,6 +104,12 @@ class DefinitionUnknown(Refused):
 class DefinitionMissing(Refused):
     """The version of the definition that the workflow started on is not loaded here."""
 
+    def __init__(self, message: str, *, definition: str, version: str) -> None:
+        """Keep which definition it is."""
+        super().__init__(message)
+        self.definition = definition
+        self.version = version
+
 
 class PlanInvalid(Refused):
     """A proposed plan breaks a rule of plans."""

@@ -136,7 +136,9 @@ class Workflow:
         if isinstance(trigger, ForkWorkflow) or state.ended is not None:
             return
         raise DefinitionMissing(
-            f"definition {name!r} version {version!r} is not loaded here; name its module with --module"
+            f"definition {name!r} version {version!r} is not loaded here; name its module with --module",
+            definition=name,
+            version=version,
         )
 
     def _record(self, events: Events, given: Given, stamped: Stamp) -> None:

@@ -46,6 +46,7 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
         url = needed(store_address(settings), "store").url
         checks["store"] = lambda: store.server(url)
         checks["store: migrations"] = lambda: store.migrated(url)
+        checks["store: held messages"] = lambda: store.held(url)
     else:
         folder = folder_of(home)
         checks["home"] = lambda: place.home(folder)

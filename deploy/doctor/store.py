@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
 
+from consumers.held_messages import HELD_FOR, held_by_definition
 from deploy.doctor.findings import Finding, Level
 from deploy.doctor.place import clock, offset_of
 from deploy.migrations import MIGRATIONS
 from domain.errors import StoreUnavailable
-from domain.store.connection_postgres import About, check_server
+from domain.store.connection_postgres import About, StoreServer, check_server
 from domain.store.inspection_postgres import ServerFacts, inspect_server
 from domain.store.migrations_postgres import migrate
 
 LEADING: Final = ("relay", "timer", "projector")
 FEW_CONNECTIONS: Final = 0.9
+HELD_SINCE: Final = 2
+"""The migration from which on messages are held."""
 _SOUND: Final = About(1_000_000, "UTF8", "on", "on", "on", "off")
 
 
@@ -56,6 +61,23 @@ def migrated(url: str) -> Iterator[Finding]:
             "the version before runs any more"
         )
         yield Finding("store", Level.NOTE, words)
+
+
+def held(url: str) -> Iterator[Finding]:
+    """What waits for a process that has its definition."""
+    if any(half.migration.number == HELD_SINCE for half in migrate(url, MIGRATIONS, dry_run=True)):
+        return
+    with closing(StoreServer(url)) as server:
+        found = held_by_definition(lambda statement: server.ask(statement).rows)
+    for definition, count, since in found:
+        name, _, version = definition.rpartition(" ")
+        words = (
+            f"{f'{count} messages wait' if count > 1 else '1 message waits'} for a process that has definition "
+            f"{name!r} version {version!r}, the oldest for {max(0.0, time.time() - since) / 3_600:.1f} hours: serve "
+            f"its module with the roles approvals, control and outcomes; after {HELD_FOR.total_seconds() / 3_600:g} "
+            "hours they go to their dead queues"
+        )
+        yield Finding("held", Level.WARN, words)
 
 
 def safe(facts: ServerFacts) -> Iterator[Finding]:

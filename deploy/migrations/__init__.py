@@ -25,4 +25,5 @@ def _file(name: str) -> tuple[str, ...]:
 
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(1, "the tables of events, inbox, timers, signals, tokens and views", _file("0001_tables.sql")),
+    Migration(2, "messages that wait for a definition", _file("0002_messages_held.sql")),
 )

@@ -9,8 +9,10 @@ import uuid
 
 from consumers.burial import Burial
 from consumers.claims import Claims
+from consumers.held_messages import HeldMessages
 from consumers.inbox import InboxCompanion, receive
 from consumers.intake import IntakeCounts
+from consumers.later import LaterAnswers
 from consumers.limits import LimitsCompanion
 from consumers.receipts import Receipts
 from consumers.redaction import Redactor
@@ -93,6 +95,10 @@ class Parts:
             aside=self.aside,
         )
         self.outbound.missing = self.awaited.missing
+        self.held = HeldMessages(store, self.aside, tell=store.tell)
+        self.later = LaterAnswers(
+            self.held, [f"{one.name} {one.version}" for one in definitions], hearers=store.hearers
+        )
         self.counts = IntakeCounts()
         self.answering = AnsweringGrants(settings.answering)
         self.vouching, self.operating = grants(settings, self.publisher.address.login)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from consumers.attempts import Activities
 from consumers.foreign import OutcomeSource
-from consumers.intake import MessageIntake
+from consumers.intake import Holding, MessageIntake
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
@@ -62,7 +62,7 @@ def goals(parts: Parts) -> Role:
 def approvals(parts: Parts) -> Role:
     """Decisions of people, by services that may speak for them."""
     source = ApprovalSource(parts.turns, parts.clock, definition_of=_definition_of(parts), vouching=parts.vouching)
-    return _taking(parts, APPROVALS_QUEUE, source)
+    return _taking_or_holding(parts, APPROVALS_QUEUE, source)
 
 
 def signals(parts: Parts) -> Role:
@@ -83,7 +83,7 @@ def control(parts: Parts) -> Role:
         operating=parts.operating,
         check_output=_check_output(parts),
     )
-    return _taking(parts, CONTROL_QUEUE, source)
+    return _taking_or_holding(parts, CONTROL_QUEUE, source)
 
 
 def outcomes(parts: Parts) -> Role:
@@ -103,7 +103,7 @@ def outcomes(parts: Parts) -> Role:
         answering=parts.answering,
         aside=parts.aside,
     )
-    return _taking(parts, OUTCOMES_QUEUE, source)
+    return _taking_or_holding(parts, OUTCOMES_QUEUE, source)
 
 
 def relay(parts: Parts) -> Role:
@@ -179,8 +179,18 @@ MESSAGES: Final[Mapping[str, Callable[[Parts], Role]]] = {
 
 
 def _taking(parts: Parts, queue: str, source: Any) -> Role:
-    intake = MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts)
-    return Role(queues={queue: (intake, MESSAGES_AT_ONCE)})
+    return Role(queues={queue: (_intake(parts, source), MESSAGES_AT_ONCE)})
+
+
+def _taking_or_holding(parts: Parts, queue: str, source: Any) -> Role:
+    """What lacks its definition here is held, and taken in by whoever has it."""
+    parts.later.intakes[queue] = _intake(parts, source, parts.later)
+    intake = _intake(parts, source, parts.held)
+    return Role(queues={queue: (intake, MESSAGES_AT_ONCE)}, loops={"held messages": parts.later.run})
+
+
+def _intake(parts: Parts, source: Any, holding: Holding | None = None) -> MessageIntake[Any]:
+    return MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts, holding=holding)
 
 
 def _definition_of(parts: Parts) -> Callable[[str], Awaitable[str]]:

@@ -99,7 +99,7 @@ def outgoing_fault(delivery: Delivery, *, fault: str, reason: str, consumer: str
 
     One that is moved on from a dead queue keeps what it says about where it came from first.
     """
-    headers = {name: value for name, value in _kept(delivery.headers).items() if name not in _OURS}
+    headers = {name: value for name, value in kept_headers(delivery.headers).items() if name not in _OURS}
     origin = _origin(delivery)
     headers.update(
         {
@@ -166,7 +166,7 @@ def outgoing_replay(delivery: Delivery) -> Outgoing:
         raise InputInvalid(
             f"dead letter {delivery.message_id!r} does not say which exchange it was sent to: it cannot be replayed"
         )
-    headers = {name: value for name, value in _kept(delivery.headers).items() if name not in _OURS}
+    headers = {name: value for name, value in kept_headers(delivery.headers).items() if name not in _OURS}
     headers[REPLAYS] = letter.replays + 1
     return Outgoing(
         letter.exchange,
@@ -180,7 +180,7 @@ def outgoing_replay(delivery: Delivery) -> Outgoing:
     )
 
 
-def _kept(headers: Mapping[str, object]) -> dict[str, HeaderValue]:
+def kept_headers(headers: Mapping[str, object]) -> dict[str, HeaderValue]:
     """The headers that a publisher can carry; the broker's own (`x-death` …) are its own business."""
     kept: dict[str, HeaderValue] = {}
     for name, value in headers.items():

@@ -260,6 +260,10 @@ class WorkflowStore(Application[str]):
         """The rows of one statement that writes, in a transaction of its own."""
         return self.recorder.change(statement, parameters, point)
 
+    def tell(self, cursor: Cursor) -> None:
+        """Have other processes' followers and hearers look again when the cursor's transaction is committed."""
+        self.recorder.tell(cursor)
+
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""
         return self.recorder.reading()

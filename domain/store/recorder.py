@@ -82,6 +82,12 @@ class StoreRecorder(ApplicationRecorder):
         with self.transaction(point) as cursor:
             return cursor.query(statement, parameters(cursor.now()))
 
+    def tell(self, cursor: Cursor) -> None:
+        """Have other processes look again when the cursor's transaction is committed.
+
+        By itself a store has nobody to tell: who else has a file open looks at it.
+        """
+
     @abstractmethod
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""

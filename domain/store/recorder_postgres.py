@@ -150,6 +150,10 @@ class PostgresStoreRecorder(StoreRecorder, PostgresApplicationRecorder):
         """As the port, without the round trips around a transaction."""
         return self.datastore.change(statement, parameters, point=point).rows
 
+    def tell(self, cursor: Cursor) -> None:
+        """As the port: those who listen hear it."""
+        cursor.query(f"SELECT pg_notify('{CHANNEL}', '')::text")
+
     # --- reading ----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

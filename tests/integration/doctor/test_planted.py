@@ -2,6 +2,7 @@
 
 import asyncio
 
+from domain.store.schema import MIGRATED_TO
 from tests.integration.dead.morgue import dead_goal, goal, published
 from tests.integration.doctor.clinic import Clinic, led, permitted
 from tests.integration.serving.deployment import until
@@ -19,7 +20,7 @@ def test_all_is_well_but_for_replication(clinic: Clinic) -> None:
     told = " ".join(one["text"] for one in found)
     for words in (
         "PostgreSQL 1", "RabbitMQ ", "eventsourcing 9.5.", "fsync and full_page_writes are on", "lock_timeout 5s",
-        "migrated up to 1", "the clock of the store is within", "the clock of the broker is within",
+        f"migrated up to {MIGRATED_TO}", "the clock of the store is within", "the clock of the broker is within",
         "none short of memory or disk", "may do what serving processes need", "deliveries are held 600 s at most",
     ):  # fmt: skip
         assert words in told

@@ -86,6 +86,23 @@ async def test_what_this_process_adds_makes_nobody_read(
         assert looked == 2
 
 
+async def test_what_is_told_without_an_event_is_heard_when_it_is_committed(
+    database: Database, other: WorkflowStore
+) -> None:
+    store = opened(database.url)
+    heard = asyncio.Event()
+    async with listening(store, database), asyncio.timeout(30):
+        store.hearers.append(heard.set)
+        Writer(other, "b").write()
+        await heard.wait()  # that it looks at the start is behind it
+        await asyncio.sleep(0)
+        heard.clear()
+        with other.transaction() as cursor:
+            other.tell(cursor)
+            assert not heard.is_set()
+        await heard.wait()
+
+
 async def test_a_listener_whose_connection_was_ended_listens_again(database: Database, other: WorkflowStore) -> None:
     store = opened(database.url)
     async with listening(store, database), asyncio.timeout(30):

@@ -16,8 +16,10 @@ from consumers.attempts import Activities
 from consumers.burial import Burial
 from consumers.claims import Claims, OpenRow
 from consumers.foreign import OutcomeSource
+from consumers.held_messages import MESSAGES_HELD_SCHEMA, HeldMessages
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
-from consumers.intake import IntakeCounts, MessageIntake
+from consumers.intake import Holding, IntakeCounts, MessageIntake
+from consumers.later import LaterAnswers
 from consumers.receipts import Receipts
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from deploy.beginning import GoalBeginning
@@ -159,13 +161,19 @@ class Settled:
 class Process:
     """One process with an intake for every queue, on a store that others may have open too."""
 
-    def __init__(self, place: Path, publisher: RecordingPublisher, settled: Settled) -> None:
-        self.definitions = LoadedDefinitions(DEFINITIONS)
+    def __init__(
+        self,
+        place: Path,
+        publisher: RecordingPublisher,
+        settled: Settled,
+        definitions: Sequence[Definition] = DEFINITIONS,
+    ) -> None:
+        self.definitions = LoadedDefinitions(definitions)
         self.inbox = InboxCompanion("here", lease_seconds=30)
         self.store: WorkflowStore = open_store(
             place,
             definitions=self.definitions,
-            schema=(*INBOX_SCHEMA, *SIGNALS_SCHEMA),
+            schema=(*INBOX_SCHEMA, *SIGNALS_SCHEMA, *MESSAGES_HELD_SCHEMA),
             companions=(self.inbox, SignalsCompanion()),
             open_commands=self.inbox,
         )
@@ -193,12 +201,14 @@ class Process:
         control = ControlSource(
             self.decider, self.clock, definition_of=definition_of, operating=OPERATING, check_output=check
         )
+        self.held = HeldMessages(self.store, inline, tell=self.store.tell)
+        self.later = LaterAnswers(self.held, [f"{one.name} {one.version}" for one in self.definitions])
+        waiting = {QUEUES[APPROVAL]: approvals, "handrail.control": control, QUEUES[OUTCOME]: self.outcomes()}
+        self.later.intakes.update({queue: self.intake(source, self.later) for queue, source in waiting.items()})
         self.intakes: dict[str, MessageIntake[Any]] = {
             QUEUES[GOAL]: self.intake(goals),
-            QUEUES[APPROVAL]: self.intake(approvals),
-            "handrail.control": self.intake(control),
             QUEUES[SIGNAL]: self.intake(SignalSource(deliver)),
-            QUEUES[OUTCOME]: self.intake(self.outcomes()),
+            **{queue: self.intake(source, self.held) for queue, source in waiting.items()},
         }
 
     def outcomes(self) -> OutcomeSource:
@@ -222,9 +232,11 @@ class Process:
             aside=inline,
         )
 
-    def intake(self, source: Any) -> MessageIntake[Any]:
+    def intake(self, source: Any, holding: Holding | None = None) -> MessageIntake[Any]:
         burial = Burial(self.publisher, consumer="host-1", clock=self.clock)
-        return MessageIntake(source, receipts=Receipts(self.store, inline), burial=burial, counts=self.counts)
+        return MessageIntake(
+            source, receipts=Receipts(self.store, inline), burial=burial, counts=self.counts, holding=holding
+        )
 
     def clock(self) -> datetime:
         self.now += timedelta(milliseconds=1)

@@ -217,12 +217,26 @@ async def test_nobody_answers_for_a_process_of_handrail(process: Process, state:
     assert (ended(process, command), state_of(process, command)) == ([], state)
 
 
-async def test_an_outcome_whose_definition_is_not_loaded_here_waits_in_the_dead_queue(process: Process) -> None:
+async def test_an_outcome_whose_definition_nobody_here_has_waits_for_who_has_it(process: Process) -> None:
     command = await begun(process)
+    by_version = dict(process.definitions._by_version)
     process.definitions._by_version.clear()
     await process.send(outcome(command))
-    assert process.dead == [(QUEUE, Fault.DEFINITION_UNKNOWN, "o-1")]
+    assert (process.acknowledged, process.dead) == (["m-1", "o-1"], [])
     assert state_of(process, command) == "handed_over"
+    process.definitions._by_version.update(by_version)
+    assert await process.later.once() == (1, 0)
+    assert [event.output for event in ended(process, command)] == [{"amount": 9}]
+    assert state_of(process, command) == "done"
+
+
+async def test_nothing_is_held_for_who_may_not_answer(process: Process) -> None:
+    command = await begun(process)
+    process.definitions._by_version.clear()
+    process.answering.clear()
+    await process.send(outcome(command))
+    assert process.dead == [(QUEUE, Fault.SENDER_NOT_ALLOWED, "o-1")]
+    assert process.store.query("SELECT count(*) FROM messages_held") == [(0,)]
 
 
 @pytest.mark.parametrize("case", list(UNREADABLE))

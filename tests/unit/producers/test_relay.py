@@ -279,8 +279,8 @@ async def test_what_cannot_be_told_for_want_of_a_definition_is_parked_until_it_c
     start = notification(1, child_started())
     stop = notification(2, StoppingBegan(why="cancelled", reason="enough", children=("wf_1.inner",)), version=2)
     world = World(store, [start, stop])
-    world.refusal = DefinitionMissing("definition 'd' is not loaded here")
-    world.decisions.errors = [DefinitionMissing("definition 'c' is not loaded here")]
+    world.refusal = DefinitionMissing("definition 'd' is not loaded here", definition="d", version="1")
+    world.decisions.errors = [DefinitionMissing("definition 'c' is not loaded here", definition="c", version="1")]
     await world.carry()
     assert (world.decisions.asked, world.kept) == ([("wf_1.inner", "CancelWorkflow")], [])
     await world.relay.write_position()
