@@ -1,6 +1,6 @@
 """The broker as the rooms see it: messages out, deliveries in, as small protocols; no client library shows.
 
-`producers/publisher.py` and `consumers/amqp.py` are the two that speak to RabbitMQ; everyone else speaks these.
+`producers/publisher.py` (with `link.py`) and `consumers/amqp.py` speak to RabbitMQ; everyone else speaks these.
 """
 
 from __future__ import annotations

@@ -27,22 +27,20 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-import aio_pika
 from aiormq.abc import AbstractChannel, ChannelFrame
-from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from aiormq.exceptions import AMQPChannelError, ChannelAccessRefused, ChannelNotFoundEntity, PublishError
 from pamqp import commands
 from pamqp.body import ContentBody
 from pamqp.frame import marshal
 from pamqp.header import ContentHeader
-from yarl import URL
 
 from domain.backoff import Backoff
 from domain.broker_address import BrokerAddress, broker_trouble
 from domain.errors import BrokerUnavailable
 from domain.transport import LinkHealth, Outgoing, Published
 from producers.batch import ACCESS_REFUSED, NOT_FOUND, Batch, Refusal, Slot, Suspects, single_out
-from producers.bounded import aside, within
+from producers.bounded import aside
+from producers.link import Link
 
 _log: Final = logging.getLogger("handrail.producers")
 
@@ -50,13 +48,11 @@ PUBLISH_SECONDS: Final = 10.0
 WINDOW: Final = 256
 HEARTBEAT_SECONDS: Final = 15
 
-_CHANNEL_SECONDS: Final = 5.0
-_CLOSE_SECONDS: Final = 5.0
 _SETTLED_SECONDS: Final = 5.0
 _PIECE_MESSAGES: Final = 64
 _PIECE_BYTES: Final = 262_144
 _DRAIN_BYTES: Final = 65_536
-_READ_BYTES: Final = 1_048_576
+_BODY_BYTES: Final = 1_048_576
 
 _CODES: Final[Mapping[type[BaseException], int]] = {
     ChannelNotFoundEntity: NOT_FOUND,
@@ -90,7 +86,7 @@ class AmqpPublisher:
         self._application = application
         self._backoff = Backoff(chance)
         self._keeper: asyncio.Task[None] | None = None
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._line: _Line | None = None
         self._usable = asyncio.Event()
         self._apart = asyncio.Lock()
@@ -187,7 +183,11 @@ class AmqpPublisher:
     async def _fresh_line(self) -> _Line | None:
         await self._next_line()
         link = self._link
-        return await link.open_line(self._window) if link is not None else None
+        return await self._open_line(link) if link is not None else None
+
+    async def _open_line(self, link: Link) -> _Line | None:
+        channel = await link.open_channel()
+        return _Line(channel, link, self._properties, self._window) if channel is not None else None
 
     def _condemn(self, message: Outgoing, refused: Refusal) -> None:
         self._suspects.add(message, refused, asyncio.get_running_loop().time())
@@ -216,12 +216,12 @@ class AmqpPublisher:
 
     async def _connected(self) -> str:
         """One connection, from its beginning to its end; why it ended."""
-        link = _Link(self.address.dialled(self._name, self._heartbeat_seconds), self._properties)
+        link = Link(self.address.dialled(self._name, self._heartbeat_seconds))
         try:
             await link.open(self._timeout_seconds)
             self._link = link
             while not link.gone.done():
-                line = await link.open_line(self._window)
+                line = await self._open_line(link)
                 if line is None:
                     return "the broker opens no channel"
                 self._line = line
@@ -264,18 +264,19 @@ _BLOCKED: Final = "the broker has blocked publishing, it is short of memory or d
 class _Line:
     """One channel with confirms, and what is on its way on it. No two messages of one id at once: returns name ids."""
 
-    def __init__(self, channel: AbstractChannel, link: _Link, window: int) -> None:
+    def __init__(self, channel: AbstractChannel, link: Link, properties: Properties, window: int) -> None:
         loop = asyncio.get_running_loop()
         self.pending: dict[int, Slot] = {}
         self.gone: asyncio.Future[str] = loop.create_future()
         self.refused: Refusal | None = None
         self._channel: Any = channel
         self._link = link
+        self._properties = properties
         self._window = window
         self._ids: dict[str, int] = {}
         self._room = asyncio.Event()
         self._undrained = 0
-        self._body_most = link.frame_bytes - 8 if link.frame_bytes else _READ_BYTES
+        self._body_most = link.frame_bytes - 8 if link.frame_bytes else _BODY_BYTES
         channel.closing.add_done_callback(self._closed)
 
     @property
@@ -373,7 +374,7 @@ class _Line:
         channel = self._channel.number
         yield _publish_frame(channel, message.exchange, message.routing_key, message.mandatory)
         body = message.body
-        yield marshal(ContentHeader(0, len(body), self._link.properties(message)), channel)
+        yield marshal(ContentHeader(0, len(body), self._properties(message)), channel)
         for start in range(0, len(body), self._body_most):
             yield marshal(ContentBody(body[start : start + self._body_most]), channel)
 
@@ -393,108 +394,3 @@ class _Line:
 @lru_cache(maxsize=1_024)
 def _publish_frame(channel: int, exchange: str, routing_key: str, mandatory: bool) -> bytes:  # noqa: FBT001 - as the wire has it
     return marshal(commands.Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory), channel)
-
-
-class _Connection(aio_pika.Connection):
-    """aio-pika's connection, on a transport that we can cut."""
-
-    PARAMETERS = (
-        *aio_pika.Connection.PARAMETERS,
-        aio_pika.abc.ConnectionParameter(name="transport_factory", parser=lambda factory: factory, is_kwarg=True),
-    )
-
-
-class _Transport:
-    """Opens the socket, and can cut it at once: the library closes politely, and waits for a peer that is gone."""
-
-    def __init__(self) -> None:
-        self._writer: asyncio.StreamWriter | None = None
-
-    async def create(self, url: URL, **given: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        factory = TLSTransportFactory() if url.scheme == "amqps" else TCPTransportFactory()
-        reader, self._writer = await factory.create(url, limit=_READ_BYTES, **given)
-        return reader, self._writer
-
-    def cut(self) -> None:
-        if self._writer is not None:
-            self._writer.transport.abort()
-
-
-class _Link:
-    """One connection, while it lives."""
-
-    def __init__(self, url: str, properties: Properties) -> None:
-        self.gone: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.properties = properties
-        self._transport = _Transport()
-        self._connection = _Connection(URL(url, encoded=True), transport_factory=self._transport)
-
-    @property
-    def _underneath(self) -> Any:
-        transport = self._connection.transport
-        if transport is None:
-            raise BrokerUnavailable("there is no connection to the broker")
-        return transport.connection
-
-    @property
-    def alive(self) -> bool:
-        """Whether the connection stands: what is closed then is a channel only."""
-        return not self.gone.done() and self._connection.transport is not None and self._underneath.is_opened
-
-    @property
-    def frame_bytes(self) -> int:
-        """The largest frame that the broker takes; 0 where it does not mind."""
-        return int(self._underneath.connection_tune.frame_max)
-
-    @property
-    def blocked(self) -> bool:
-        """Whether the broker has said that it takes nothing now; the library only offers to wait for the opposite."""
-        if not self.alive:
-            return False
-        waiting = self._underneath.ready()
-        try:
-            waiting.send(None)
-        except StopIteration:
-            return False
-        waiting.close()
-        return True
-
-    async def unblocked(self) -> None:
-        """Wait until the broker takes messages again, or is gone."""
-        ready = asyncio.ensure_future(self._underneath.ready())
-        try:
-            await asyncio.wait({ready, self.gone}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            ready.cancel()
-
-    async def open(self, seconds: float) -> None:
-        """Connect. Raises TimeoutError, or whatever the library does."""
-        await within(seconds, self._connection.connect())
-        self._underneath.closing.add_done_callback(self._closed)
-
-    def _closed(self, closing: asyncio.Future[Any]) -> None:
-        error = None if closing.cancelled() else closing.exception()
-        if not self.gone.done():
-            self.gone.set_result(str(error) or type(error).__name__)
-
-    async def open_line(self, window: int) -> _Line | None:
-        """A fresh channel with confirms. None where the connection goes, or gives none in time: then it is cut."""
-        try:
-            channel = self._connection.channel(publisher_confirms=True, on_return_raises=True)
-            await within(_CHANNEL_SECONDS, channel.initialize())
-            return _Line(await channel.get_underlay_channel(), self, window)
-        except Exception as error:  # noqa: BLE001 - the library raises what it likes when a connection dies
-            _log.warning("no channel: %s", str(error) or type(error).__name__)
-            self._transport.cut()
-            return None
-
-    async def close(self) -> None:
-        """Close politely for a few seconds, then cut."""
-        if not self.gone.done():
-            self.gone.set_result("closed")
-        try:
-            await within(_CLOSE_SECONDS, self._connection.close())
-        except Exception as error:  # noqa: BLE001 - it is over either way
-            _log.debug("closing: %s", error)
-        finally:
-            self._transport.cut()

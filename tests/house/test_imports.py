@@ -19,6 +19,7 @@ FILES = {
     "handrail/__init__.py": "import deploy.runtime\n",
     "domain/nodes/planner.py": "import datetime\n",
     "domain/store/log.py": "import asyncio\nimport domain.nodes.planner\n",
+    "producers/link.py": "import aio_pika\n",
     "producers/publisher.py": "import aio_pika\nimport domain.store.log\n",
     "producers/relay.py": "import asyncio\n",
     "consumers/amqp.py": "import aio_pika\n",
