@@ -10,12 +10,13 @@ from deploy.cli.main import app
 from tests.integration.command_line import ROOT, CommandLine
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WRITING = (ROOT / "deploy" / "docs" / "writing-workflows.md").read_text(encoding="utf-8")
 MOST_LINES = 30
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language: str, document: str = README) -> list[str]:
     """The code blocks of a language, in their order."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```$", document, flags=re.MULTILINE | re.DOTALL)
 
 
 def typed(block: str) -> Iterator[tuple[list[str], list[str]]]:
@@ -54,10 +55,31 @@ def test_the_readers_own_workflow_runs_as_it_stands(tmp_path: Path) -> None:
         assert ended.lines == lines, ended.errors
 
 
+def test_the_longer_example_runs_as_it_stands(tmp_path: Path) -> None:
+    (code,) = blocks("python", WRITING)
+    given = re.search(r"this into `trip\.json`: `([^`]+)`", WRITING)
+    assert given is not None
+    (tmp_path / "trip.py").write_text(code, encoding="utf-8")
+    (tmp_path / "trip.json").write_text(given[1], encoding="utf-8")
+    handrail = CommandLine(tmp_path, modules="")
+    (console,) = blocks("console", WRITING)
+    commands = list(typed(console))
+    assert len(commands) == 2
+    for (_, *arguments), lines in commands:
+        ended = handrail(*arguments)
+        assert [without_delay(line) for line in ended.lines] == [without_delay(line) for line in lines], ended.errors
+
+
+def without_delay(line: str) -> str:
+    """A line that is printed, without how long the retry it announces still has to wait."""
+    return re.sub(r" in=[\d.]+s$", "", line)
+
+
 def test_every_command_is_in_the_table() -> None:
     table = README.partition("## Commands")[2].partition("## ")[0]
     named = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", table))))
     assert {command.name for command in app.registered_commands} <= named
+    assert {group.name for group in app.registered_groups} <= named
 
 
 def test_the_exit_codes_are_the_programs() -> None:
