@@ -22,6 +22,12 @@ _STORE_SCHEMES: Final = frozenset({"postgresql", "postgres"})
 _BROKER_SCHEMES: Final = frozenset({"amqp", "amqps"})
 _MANAGEMENT_SCHEMES: Final = frozenset({"http", "https"})
 
+_EXAMPLES: Final = {
+    "store": "postgresql://handrail@db/handrail",
+    "broker": "amqps://handrail-runtime@mq/handrail",
+    "broker_management": "http://handrail-administrator@mq:15672",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -63,7 +69,10 @@ def management_address(settings: Settings) -> Address | None:
 def needed(address: Address | None, setting: str) -> Address:
     """The address; raises InputInvalid, naming the setting, where it is not set."""
     if address is None:
-        raise InputInvalid(f"HANDRAIL_{setting.upper()} is not set: this command needs to know where that is")
+        raise InputInvalid(
+            f"HANDRAIL_{setting.upper()} is not set; this command needs it, for example {_EXAMPLES[setting]}, with "
+            f"the password in a file that HANDRAIL_{setting.upper()}_PASSWORD_FILE names"
+        )
     return address
 
 

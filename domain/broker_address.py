@@ -72,8 +72,14 @@ class BrokerAddress:
         return urlunsplit(parts._replace(query=f"{parts.query}&{added}" if parts.query else added))
 
 
+_LOGIN_REFUSED: Final = "Login was refused"
+"""RabbitMQ's words for a user that it does not know, and for a wrong password: it does not say which."""
+
+
 def broker_trouble(error: BaseException) -> str:
     """What keeps us from the broker, in one line, and what to do about it where that is to be known from the words."""
     words = " ".join(str(error).split()) or type(error).__name__
     advice = certificate_advice(words, authority="cafile", client="certfile and keyfile")
+    if _LOGIN_REFUSED in words:
+        advice = "see that this login exists, and that its password (HANDRAIL_BROKER_PASSWORD_FILE) is right"
     return f"{words}: {advice}" if advice else words

@@ -13,8 +13,14 @@ from domain.errors import InputInvalid
 def test_an_address_that_is_not_set_is_none_and_asked_for_by_name() -> None:
     assert store_address(Settings()) is None
     assert broker_address(Settings(broker=SecretStr(""))) is None
-    with pytest.raises(InputInvalid, match="HANDRAIL_BROKER is not set"):
+    with pytest.raises(InputInvalid, match=r"HANDRAIL_BROKER is not set.*HANDRAIL_BROKER_PASSWORD_FILE"):
         needed(None, "broker")
+
+
+@pytest.mark.parametrize("setting", ["store", "broker", "broker_management"])
+def test_what_is_not_set_is_asked_for_with_an_example(setting: str) -> None:
+    with pytest.raises(InputInvalid, match=r"for example \w+://handrail[\w-]*@"):
+        needed(None, setting)
 
 
 def test_a_password_is_shown_nowhere() -> None:

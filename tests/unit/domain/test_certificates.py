@@ -41,3 +41,5 @@ def test_trouble_with_the_broker_is_one_line_with_the_advice_behind_it() -> None
     assert broker_trouble(OSError("it\nbroke")) == "it broke"
     assert broker_trouble(TimeoutError()) == "TimeoutError"
     assert broker_trouble(OSError("tlsv13 alert certificate required")).endswith("with certfile and keyfile")
+    refused = OSError("ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.")
+    assert "HANDRAIL_BROKER_PASSWORD_FILE" in broker_trouble(refused)
