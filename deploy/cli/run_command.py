@@ -36,7 +36,11 @@ def run(
     ] = None,
     given: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="KEY=VALUE|KEY=@FILE|@FILE", help="The workflow's input; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="KEY=VALUE|KEY=@FILE|@FILE",
+            help="The workflow's input; repeatable. A VALUE is a string, a FILE is JSON: numbers come from there.",
+        ),
     ] = None,
     by: By = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="K=V", help="A tag; repeatable.")] = None,

@@ -31,7 +31,11 @@ def submit(
     ] = None,
     given: Annotated[
         list[str] | None,
-        typer.Option("--input", metavar="KEY=VALUE|KEY=@FILE|@FILE", help="The workflow's input; repeatable."),
+        typer.Option(
+            "--input",
+            metavar="KEY=VALUE|KEY=@FILE|@FILE",
+            help="The workflow's input; repeatable. A VALUE is a string, a FILE is JSON: numbers come from there.",
+        ),
     ] = None,
     by: Annotated[
         str | None,

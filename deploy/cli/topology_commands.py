@@ -26,7 +26,11 @@ VirtualHost = Annotated[
 ]
 Credentials = Annotated[
     Path | None,
-    typer.Option("--credentials", metavar="FILE", help="TOML or JSON: users, their roles and passwords."),
+    typer.Option(
+        "--credentials",
+        metavar="FILE",
+        help="TOML or JSON: users, their roles and files of their passwords; deploy/docs/services.md has one.",
+    ),
 ]
 
 
