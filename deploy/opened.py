@@ -26,7 +26,8 @@ from producers.parked import PARKED_SCHEMA
 from producers.reminders import REMINDERS_SCHEMA
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.timers import TIMERS_SCHEMA, TimersCompanion
-from projections.sql import SCHEMA as VIEWS_SCHEMA
+from projections.mismatches import MISMATCH_SCHEMA
+from projections.schema import SCHEMA as VIEWS_SCHEMA
 
 DATABASE_FILE: Final = "handrail.db"
 
@@ -42,6 +43,7 @@ SCHEMA: Final = (
     *GOALS_HELD_SCHEMA,
     *MESSAGES_HELD_SCHEMA,
     *VIEWS_SCHEMA,
+    *MISMATCH_SCHEMA,
 )
 """The tables of all rooms: the store creates them with its own."""
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 
@@ -22,7 +23,20 @@ from domain.ports import Cursor, Notification
 from domain.recorded import RecordedEvent
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
-from projections.sql import POSITION, Forget, ViewsAlong, load_parked, load_steps, load_workflows
+from projections.schema import POSITION
+from projections.sql import (
+    DUE,
+    Forget,
+    JudgedAlong,
+    ViewsAlong,
+    awaited,
+    load_parked,
+    load_steps,
+    load_workflows,
+    text_of,
+)
+from projections.stuck import Judgement, first_look, rounded, still
+from projections.thresholds import Thresholds
 from projections.views import ViewBroken, fold, mentioned_step
 
 ROWS_AT_HAND: Final = 4_096
@@ -58,9 +72,12 @@ Entry = Notification | Unreadable
 class Keeper:
     """The views' rows at hand, the position they are folded up to, and the one that is written."""
 
-    def __init__(self, database: Database, *, rows_at_hand: int = ROWS_AT_HAND) -> None:
+    def __init__(
+        self, database: Database, *, thresholds: Thresholds | None = None, rows_at_hand: int = ROWS_AT_HAND
+    ) -> None:
         """Nothing is read until `begin`."""
         self._database = database
+        self._thresholds = thresholds or Thresholds()
         self._rows_at_hand = rows_at_hand
         self._rows: OrderedDict[str, WorkflowRow] = OrderedDict()
         self._changed: dict[str, None] = {}
@@ -116,10 +133,15 @@ class Keeper:
         if not self.pending:
             return True
         changed = [self._rows[name] for name in self._changed]
+        for row in changed:
+            self._note(row)
         along = ViewsAlong(changed, self._to_park)
         try:
             with self._database.transaction("project") as cursor:
                 MovePosition(POSITION, self._written, self.position).run(cursor)
+                if self._written == 0:
+                    # What an earlier version folded is not to be mixed with what this one folds.
+                    Forget().run(cursor)
                 along.run(cursor)
         except FenceMissed:
             self.begin()
@@ -127,6 +149,40 @@ class Keeper:
         self._written = self.position
         self._to_park.clear()
         self._tidy(changed)
+        return True
+
+    def to_judge(self, now: datetime, limit: int) -> list[WorkflowRow]:
+        """Up to `limit` workflows that are to be looked at by now, the longest due first; all is written before.
+
+        Nothing where somebody else was first.
+        """
+        if not self.write():
+            return []
+        with self._database.reading() as cursor:
+            due = cursor.query(DUE, (text_of(now), limit))
+            names = [name for (name,) in due]
+            found = load_workflows(cursor.query, [name for name in names if name not in self._rows])
+        return [self._rows.get(name) or found[name] for name in names]
+
+    def judged(self, judgements: Sequence[tuple[WorkflowRow, Judgement]]) -> bool:
+        """Write what was found of the workflows, and the tallies with it. False: somebody else was first."""
+        before = [(row, row.stuck, row.look_at) for row, _ in judgements]
+        for row, judgement in judgements:
+            row.stuck = judgement.stuck
+            row.look_at = rounded(judgement.look_at) if judgement.look_at is not None else None
+        try:
+            with self._database.transaction("project") as cursor:
+                MovePosition(POSITION, self._written, self._written).run(cursor)
+                JudgedAlong([row for row, _ in judgements]).run(cursor)
+        except FenceMissed:
+            self.begin()
+            return False
+        except BaseException:
+            for row, stuck, look_at in before:
+                row.stuck, row.look_at = stuck, look_at
+            raise
+        for row, _ in judgements:
+            row.counted = row.counts_as
         return True
 
     def rebuild(self) -> None:
@@ -137,6 +193,13 @@ class Keeper:
                 MovePosition(POSITION, self._written, 0).run(cursor)
             Forget().run(cursor)
         self.begin()
+
+    def _note(self, row: WorkflowRow) -> None:
+        """Write down when to look at a workflow next; it stays stuck for as long as what it is stuck by is there."""
+        look_at = first_look(row, self._thresholds)
+        row.look_at = rounded(look_at) if look_at is not None else None
+        if row.stuck is not None and not still(row, row.stuck):
+            row.stuck = None
 
     def _row_for(self, recorded: RecordedEvent, entries: Sequence[Entry], number: int) -> WorkflowRow | None:
         """The row of a workflow that is not at hand; None for one that is parked, or is now for want of a row."""
@@ -201,6 +264,9 @@ class Keeper:
         self._changed.clear()
         for row in written:
             row.changed.clear()
+            row.counted = row.counts_as
+            row.notes.clear()
+            row.noted = awaited(row)
             self._rows.move_to_end(row.workflow_id)
             if row.standing.ended is not None:
                 self._rows.pop(row.workflow_id, None)

@@ -8,9 +8,14 @@ from typing import Final
 
 from domain.failures import Failure
 from domain.state import UNDER_WAY, StepStatus
-from projections.rows import UNDO, StepRow, WorkflowRow
+from projections.rows import UNDO, Hold, StepRow, Trouble, WorkflowRow
 
 REASON_CHARACTERS: Final = 500
+DEAD_LETTERED: Final = "dead_lettered"
+APPROVAL_EXPIRED: Final = "approval_expired"
+COMPENSATION_FAILED: Final = "compensation_failed"
+"""Why a person is asked, where it was not a failure of the step itself."""
+
 STEP_WAITS: Final = ("approval", "signal", "time", "child", "outcome_unknown", "intervention")
 
 # Plain texts, as the rows hold them: the database driver takes a detour for every subclass of str.
@@ -47,6 +52,14 @@ def put(row: WorkflowRow, name: str, status: str) -> StepRow | None:
     return step
 
 
+def trouble(row: WorkflowRow, name: str, at: datetime, why: str = "") -> None:
+    """Something went wrong with this step, or with undoing; what went wrong first says since when."""
+    standing = row.standing
+    known, hold = standing.troubles.get(name), standing.live.get(name)
+    activity = hold.activity if hold is not None else known.activity if known is not None else ""
+    standing.troubles[name] = Trouble(at if known is None else known.since, why, activity)
+
+
 def close_waits(row: WorkflowRow, name: str) -> None:
     """Nothing is awaited by this step any more, and no retry or probe of it is to come."""
     standing = row.standing
@@ -62,22 +75,27 @@ def revoke(row: WorkflowRow, message_ids: Iterable[str]) -> list[str]:
     """End the attempts of these commands; the steps (or UNDO) they were of."""
     live = row.standing.live
     gone = set(message_ids)
-    keys = [key for key, message_id in live.items() if message_id in gone] if gone else []
+    keys = [key for key, hold in live.items() if hold.message_id in gone] if gone else []
     for key in keys:
         del live[key]
     return keys
 
 
-def back_to_planned(row: WorkflowRow, keys: Iterable[str]) -> None:
-    """The steps of these keys wait for their turn again; an unknown outcome stays one."""
+def back_to_planned(row: WorkflowRow, keys: Iterable[str], at: datetime) -> None:
+    """The steps of these keys wait for their turn again; an unknown outcome stays one, to be asked about at once."""
     for key in keys:
-        if key != UNDO and not key.startswith("_") and row.steps[key].status != OUTCOME_UNKNOWN:
+        if key == UNDO or key.startswith("_"):
+            continue
+        if row.steps[key].status == OUTCOME_UNKNOWN:
+            row.standing.pending[f"probe:{key}"] = Hold(at, at)
+        else:
             put(row, key, PLANNED)
 
 
 def settle(row: WorkflowRow, name: str, at: datetime, status: str) -> StepRow | None:
     """A step has settled: nothing of it is under way or awaited any more."""
     row.standing.live.pop(name, None)
+    row.standing.troubles.pop(name, None)
     close_waits(row, name)
     step = put(row, name, status)
     if step is not None:

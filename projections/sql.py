@@ -1,52 +1,30 @@
-"""The views' tables, as data, and the statements that write and read their rows. SQL that SQLite and PostgreSQL share.
+"""The statements that write and read the views' rows.
 
-Rows are written as one upsert a row, however many events changed it since the last time. Instants are ISO 8601 texts
-in UTC, which sort as they follow one another.
+Rows are written as one upsert a row, however many events changed it since the last time.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
 from domain.ports import Cursor
-from projections.rows import Standing, StepRow, WorkflowRow
-
-POSITION: Final = "views"
-"""Name of the views' row in the table of positions."""
-
-SCHEMA: Final[tuple[str, ...]] = (
-    """CREATE TABLE IF NOT EXISTS workflows (
-        workflow_id TEXT PRIMARY KEY, version BIGINT NOT NULL, definition TEXT NOT NULL,
-        definition_version TEXT NOT NULL, goal TEXT NOT NULL, status TEXT NOT NULL, waits TEXT NOT NULL,
-        requested_by TEXT NOT NULL, tags TEXT NOT NULL, parent_workflow TEXT, forked_from TEXT, started_at TEXT,
-        changed_at TEXT, ended_at TEXT, deadline_at TEXT, reason TEXT NOT NULL, step_count BIGINT NOT NULL,
-        settled_count BIGINT NOT NULL, attempts BIGINT NOT NULL, standing TEXT NOT NULL)""",
-    "CREATE INDEX IF NOT EXISTS workflows_begun ON workflows (started_at, workflow_id)",
-    "CREATE INDEX IF NOT EXISTS workflows_open ON workflows (workflow_id) WHERE ended_at IS NULL",
-    """CREATE TABLE IF NOT EXISTS steps (
-        workflow_id TEXT NOT NULL, step TEXT NOT NULL, number BIGINT NOT NULL, kind TEXT NOT NULL, activity TEXT,
-        status TEXT NOT NULL, attempts BIGINT NOT NULL, generation BIGINT NOT NULL, failure TEXT, worker TEXT,
-        scheduled_at TEXT, started_at TEXT, finished_at TEXT, PRIMARY KEY (workflow_id, step))""",
-    """CREATE TABLE IF NOT EXISTS parked_views (
-        workflow_id TEXT PRIMARY KEY, position BIGINT NOT NULL, error TEXT NOT NULL)""",
+from projections.causes import Cause, Stuck
+from projections.moves import REASON_CHARACTERS
+from projections.rows import AttemptNote, Counted, Hold, Standing, StepRow, WorkflowRow
+from projections.schema import (
+    ATTEMPT_COLUMNS,
+    FAILURE_COLUMNS,
+    STEP_COLUMNS,
+    TABLES,
+    WAIT_COLUMNS,
+    WORKFLOW_COLUMNS,
 )
-
-TABLES: Final = ("workflows", "steps", "parked_views")
-
-WORKFLOW_COLUMNS: Final = (
-    "workflow_id", "version", "definition", "definition_version", "goal", "status", "waits", "requested_by", "tags",
-    "parent_workflow", "forked_from", "started_at", "changed_at", "ended_at", "deadline_at", "reason", "step_count",
-    "settled_count", "attempts", "standing",
-)  # fmt: skip
-STEP_COLUMNS: Final = (
-    "workflow_id", "step", "number", "kind", "activity", "status", "attempts", "generation", "failure", "worker",
-    "scheduled_at", "started_at", "finished_at",
-)  # fmt: skip
 
 # What a row has from its beginning and keeps.
 _WORKFLOW_FIXED: Final = frozenset(
@@ -64,6 +42,28 @@ def _upsert(table: str, columns: Sequence[str], fixed: frozenset[str], key: str)
 
 UPSERT_WORKFLOW: Final = _upsert("workflows", WORKFLOW_COLUMNS, _WORKFLOW_FIXED, "workflow_id")
 UPSERT_STEP: Final = _upsert("steps", STEP_COLUMNS, _STEP_FIXED, "workflow_id, step")
+UPSERT_WAIT: Final = _upsert("waits", WAIT_COLUMNS, frozenset(WAIT_COLUMNS[:5]), "workflow_id, key")
+END_WAIT: Final = "DELETE FROM waits WHERE workflow_id = ? AND key = ?"
+UPSERT_ATTEMPT: Final = (
+    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({', '.join('?' * len(ATTEMPT_COLUMNS))}) "  # noqa: S608
+    "ON CONFLICT (workflow_id, step, kind, attempt) DO UPDATE SET outcome = excluded.outcome, "
+    "ended_at = excluded.ended_at, failure = coalesce(excluded.failure, attempts.failure), "
+    "fingerprint = coalesce(excluded.fingerprint, attempts.fingerprint)"
+)
+COUNT_FAILURE: Final = (
+    f"INSERT INTO failures ({', '.join(FAILURE_COLUMNS)}) VALUES ({', '.join('?' * len(FAILURE_COLUMNS))}) "  # noqa: S608
+    "ON CONFLICT (fingerprint) DO UPDATE SET number = failures.number + excluded.number, last_seen = "
+    "CASE WHEN excluded.last_seen > failures.last_seen THEN excluded.last_seen ELSE failures.last_seen END"
+)
+COUNT: Final = (
+    "INSERT INTO tallies (definition, status, cause, number) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (definition, status, cause) DO UPDATE SET number = tallies.number + excluded.number"
+)
+JUDGE: Final = (
+    "UPDATE workflows SET look_at = ?, stuck_cause = ?, stuck_since = ?, stuck_step = ?, stuck_key = ? "
+    "WHERE workflow_id = ?"
+)
+DUE: Final = "SELECT workflow_id FROM workflows WHERE look_at <= ? ORDER BY look_at, workflow_id LIMIT ?"
 PARK: Final = (
     "INSERT INTO parked_views (workflow_id, position, error) VALUES (?, ?, ?) ON CONFLICT (workflow_id) DO NOTHING"
 )
@@ -84,14 +84,40 @@ KEYS_PER_QUERY: Final = 200
 class ViewsAlong:
     """The rows of one batch, for the transaction that moves the views' position."""
 
-    def __init__(self, rows: Iterable[WorkflowRow], parked: Sequence[tuple[str, int, str]] = ()) -> None:
+    def __init__(self, rows: Sequence[WorkflowRow], parked: Sequence[tuple[str, int, str]] = ()) -> None:
         """Take the values of the rows as they are now."""
         self._workflows = []
         self._steps: list[tuple[Any, ...]] = []
+        self._waits: list[tuple[Any, ...]] = []
+        self._ended_waits: list[tuple[str, str]] = []
+        self._attempts: list[tuple[Any, ...]] = []
+        self._failures: dict[str, list[Any]] = {}
         for row in rows:
             self._workflows.append(_workflow_values(row))
+            if row.noted or row.standing.waits or row.standing.pending:
+                self._take_waits(row)
+            if row.notes:
+                self._take_notes(row)
             self._steps += [_step_values(row.workflow_id, row.steps[name]) for name in row.changed]
+        self._tallies = moved_tallies(rows)
         self._parked = [(workflow_id, position, _shown(error)) for workflow_id, position, error in parked]
+
+    def _take_waits(self, row: WorkflowRow) -> None:
+        now = awaited(row)
+        self._ended_waits += [(row.workflow_id, key) for key in row.noted if key not in now]
+        self._waits += [_wait_values(row, key, hold) for key, hold in now.items() if row.noted.get(key) != hold]
+
+    def _take_notes(self, row: WorkflowRow) -> None:
+        for note in row.notes:
+            if isinstance(note, AttemptNote):
+                self._attempts.append(_attempt_values(row.workflow_id, note))
+                continue
+            failure, at = note.failure, text_of(note.at)
+            shown = _shown(failure.message[:REASON_CHARACTERS])
+            values = [failure.fingerprint, note.activity, failure.kind.value, shown, 0, at, at]
+            counted = self._failures.setdefault(failure.fingerprint, values)
+            counted[4] += 1
+            counted[6] = max(counted[6], at)
 
     def run(self, cursor: Cursor) -> None:
         """Write them."""
@@ -99,8 +125,44 @@ class ViewsAlong:
             cursor.executemany(UPSERT_WORKFLOW, self._workflows)
         if self._steps:
             cursor.executemany(UPSERT_STEP, self._steps)
+        if self._ended_waits:
+            cursor.executemany(END_WAIT, self._ended_waits)
+        if self._waits:
+            cursor.executemany(UPSERT_WAIT, self._waits)
+        if self._attempts:
+            cursor.executemany(UPSERT_ATTEMPT, self._attempts)
+        if self._failures:
+            cursor.executemany(COUNT_FAILURE, sorted(self._failures.values()))
+        if self._tallies:
+            cursor.executemany(COUNT, self._tallies)
         if self._parked:
             cursor.executemany(PARK, self._parked)
+
+
+class JudgedAlong:
+    """What was judged of workflows, with the tallies that move."""
+
+    def __init__(self, rows: Sequence[WorkflowRow]) -> None:
+        """Take the values of the rows as they are now."""
+        self._rows = [(text_of(row.look_at), *_stuck_values(row.stuck), row.workflow_id) for row in rows]
+        self._tallies = moved_tallies(rows)
+
+    def run(self, cursor: Cursor) -> None:
+        """Write them."""
+        cursor.executemany(JUDGE, self._rows)
+        if self._tallies:
+            cursor.executemany(COUNT, self._tallies)
+
+
+def moved_tallies(rows: Iterable[WorkflowRow]) -> list[tuple[str, str, str, int]]:
+    """By how much the tallies move; in one order, so that two who write never wait for one another."""
+    moved: Counter[Counted] = Counter()
+    for row in rows:
+        if row.counted != (counts_as := row.counts_as):
+            moved[counts_as] += 1
+            if row.counted is not None:
+                moved[row.counted] -= 1
+    return [(*counted, number) for counted, number in sorted(moved.items()) if number]
 
 
 class Forget:
@@ -110,6 +172,11 @@ class Forget:
         """Delete every row."""
         for table in TABLES:
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+
+
+def awaited(row: WorkflowRow) -> dict[str, Hold]:
+    """What a workflow waits for: its waits, and the retries and probes to come."""
+    return {**row.standing.waits, **row.standing.pending}
 
 
 def load_workflows(query: Query, workflow_ids: Sequence[str]) -> dict[str, WorkflowRow]:
@@ -146,7 +213,8 @@ def _chunks(keys: Sequence[Key], size: int) -> Iterable[Sequence[Key]]:
         yield keys[start : start + size]
 
 
-def _text(moment: datetime | None) -> str | None:
+def text_of(moment: datetime | None) -> str | None:
+    """An instant as the columns hold it."""
     if moment is None:
         return None
     # The same text in half the time: there are several instants in a row.
@@ -163,6 +231,7 @@ def _shown(text: Text) -> Text:
 
 
 def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
+    since = row.since
     return (
         row.workflow_id,
         row.version,
@@ -175,16 +244,26 @@ def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
         json.dumps(row.tags, ensure_ascii=False) if row.tags else "{}",
         row.parent_workflow,
         row.forked_from,
-        _text(row.started_at),
-        _text(row.changed_at),
-        _text(row.ended_at),
-        _text(row.deadline_at),
+        text_of(row.started_at),
+        text_of(row.changed_at),
+        text_of(row.ended_at),
+        text_of(row.deadline_at),
         _shown(row.reason),
         row.step_count,
         row.settled_count,
         row.attempts,
         _standing_text(row.standing),
+        text_of(since),
+        None if since is None else int(since.timestamp() // 60),
+        text_of(row.look_at),
+        *_stuck_values(row.stuck),
     )
+
+
+def _stuck_values(stuck: Stuck | None) -> tuple[str | None, ...]:
+    if stuck is None:
+        return None, None, None, None
+    return stuck.cause.value, text_of(stuck.since), stuck.step, stuck.key
 
 
 def _standing_text(standing: Standing) -> str:
@@ -197,8 +276,39 @@ def _standing(text: str, status: str) -> Standing:
     return Standing(ended=status, planning=False) if text == _ENDED else _STANDING.validate_json(text)
 
 
+def _wait_values(row: WorkflowRow, key: str, hold: Hold) -> tuple[Any, ...]:
+    reason, _, step = key.partition(":") if key in row.standing.pending else key.rpartition(":")[::-1]
+    return (
+        row.workflow_id,
+        key,
+        step,
+        reason,
+        row.definition,
+        _shown(hold.name),
+        text_of(hold.since),
+        text_of(hold.due_at),
+    )
+
+
+def _attempt_values(workflow_id: str, note: AttemptNote) -> tuple[Any, ...]:
+    return (
+        workflow_id,
+        note.step,
+        note.kind,
+        note.attempt,
+        note.activity,
+        note.outcome,
+        text_of(note.scheduled_at),
+        text_of(note.started_at),
+        text_of(note.ended_at),
+        _shown(note.worker),
+        _shown(note.failure),
+        note.fingerprint,
+    )
+
+
 def _workflow_row(values: dict[str, Any]) -> WorkflowRow:
-    return WorkflowRow(
+    row = WorkflowRow(
         workflow_id=values["workflow_id"],
         version=values["version"],
         definition=values["definition"],
@@ -217,7 +327,19 @@ def _workflow_row(values: dict[str, Any]) -> WorkflowRow:
         settled_count=values["settled_count"],
         attempts=values["attempts"],
         standing=_standing(values["standing"], values["status"]),
+        look_at=_moment(values["look_at"]),
+        stuck=_stuck(values),
+        counted=(values["definition"], values["status"], values["stuck_cause"] or ""),
     )
+    row.noted = awaited(row)
+    return row
+
+
+def _stuck(values: Mapping[str, Any]) -> Stuck | None:
+    cause, since = values["stuck_cause"], _moment(values["stuck_since"])
+    if cause is None or since is None:
+        return None
+    return Stuck(Cause(cause), since, values["stuck_step"], values["stuck_key"])
 
 
 def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
@@ -232,9 +354,10 @@ def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
         step.generation,
         _shown(step.failure),
         _shown(step.worker),
-        _text(step.scheduled_at),
-        _text(step.started_at),
-        _text(step.finished_at),
+        text_of(step.scheduled_at),
+        text_of(step.started_at),
+        text_of(step.finished_at),
+        step.fingerprint,
     )
 
 
@@ -252,4 +375,5 @@ def _step_row(values: Sequence[Any]) -> tuple[str, StepRow]:
         scheduled_at=_moment(values[10]),
         started_at=_moment(values[11]),
         finished_at=_moment(values[12]),
+        fingerprint=values[13],
     )

@@ -18,33 +18,26 @@ from typing import Any, Final
 from domain import events as e
 from domain.errors import HandrailError
 from domain.events import Event
-from domain.ids import ARTIFACT_STEP, PLAN_STEP
+from domain.ids import PLAN_STEP
 from domain.plan import PlannedStep
 from domain.recorded import RecordedEvent
 from domain.state import Status
+from projections import attempts
 from projections.moves import (
+    APPROVAL_EXPIRED,
     AWAITING_APPROVAL,
     COMPENSATED,
     COMPENSATING,
-    FAILED,
-    OK,
-    OUTCOME_UNKNOWN,
+    COMPENSATION_FAILED,
     PLANNED,
     REASON_CHARACTERS,
-    RETRY_WAIT,
-    SCHEDULED,
-    SKIPPED,
-    TIMED_OUT,
     WAITING,
     back_to_planned,
     close_waits,
-    failure_text,
     put,
     revoke,
-    settle,
-    step_row,
 )
-from projections.rows import UNDO, Standing, StepRow, WorkflowRow
+from projections.rows import UNDO, Hold, Standing, StepRow, Trouble, WorkflowRow
 
 GOAL_CHARACTERS: Final = 200
 
@@ -149,10 +142,13 @@ def _plan_rejected(row: WorkflowRow, _event: e.PlanRejected, _at: datetime) -> N
 # --- approval -------------------------------------------------------------------------------------------------------
 
 
-def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, _at: datetime) -> None:
+def _approval_requested(row: WorkflowRow, event: e.ApprovalRequested, at: datetime) -> None:
+    standing = row.standing
     if event.origin == "activity":
-        row.standing.live.pop(event.step, None)
-    row.standing.waits[f"{event.step}:approval"] = None
+        standing.live.pop(event.step, None)
+        standing.troubles.pop(event.step, None)
+    standing.pending.pop(f"retry:{event.step}", None)
+    standing.waits[f"{event.step}:approval"] = Hold(at, event.deadline_at, name=event.approval_id)
     put(row, event.step, AWAITING_APPROVAL)
 
 
@@ -165,146 +161,30 @@ def _approval_rejected(row: WorkflowRow, event: e.ApprovalRejected, _at: datetim
     close_waits(row, event.step)
 
 
-def _approval_expired(row: WorkflowRow, event: e.ApprovalExpired, _at: datetime) -> None:
+def _approval_expired(row: WorkflowRow, event: e.ApprovalExpired, at: datetime) -> None:
     if event.then != "grant":
         close_waits(row, event.step)
-
-
-# --- attempts -------------------------------------------------------------------------------------------------------
-
-
-def _scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
-    standing = row.standing
-    row.attempts += 1
-    if event.kind == "compensate":
-        standing.live[UNDO] = event.message_id
-        standing.pending.pop(f"retry:{UNDO}", None)
-        return
-    standing.live[event.step] = event.message_id
-    if event.kind == "artifact":
-        standing.finalizing = True
-    if event.kind == "probe":
-        standing.pending.pop(f"probe:{event.step}", None)
-        return
-    standing.pending.pop(f"retry:{event.step}", None)
-    step = put(row, event.step, SCHEDULED)
-    if step is not None:
-        step.attempts += 1
-        step.generation = event.generation
-        step.scheduled_at = at
-
-
-def _succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:
-    step = settle(row, event.step, at, OK)
-    if step is not None:
-        step.failure = None
-        step.worker = event.worker
-        step.started_at = event.started_at or step.started_at
-        step.finished_at = event.finished_at or at
-
-
-def _attempt_failed(row: WorkflowRow, event: e.AttemptFailed, _at: datetime) -> None:
-    if event.kind == "compensate":
-        row.standing.live.pop(UNDO, None)
-        return
-    row.standing.live.pop(event.step, None)
-    step = step_row(row, event.step)
-    if step is not None:
-        step.failure = failure_text(event.failure)
-        step.worker = event.worker
-        step.started_at = event.started_at or step.started_at
-
-
-def _lapsed(row: WorkflowRow, event: e.AttemptLapsed, _at: datetime) -> None:
-    row.standing.live.pop(UNDO if event.kind == "compensate" else event.step, None)
-
-
-def _retry_scheduled(row: WorkflowRow, event: e.RetryScheduled, _at: datetime) -> None:
-    pending = row.standing.pending
-    if event.kind == "compensate":
-        pending[f"retry:{UNDO}"] = None
-    elif event.kind == "probe":
-        pending[f"probe:{event.step}"] = None
-    else:
-        pending[f"retry:{event.step}"] = None
-        put(row, event.step, RETRY_WAIT)
-
-
-def _step_failed(row: WorkflowRow, event: e.StepFailed, at: datetime) -> None:
-    row.standing.live.pop(event.step, None)
-    close_waits(row, event.step)
-    step = put(row, event.step, FAILED)
-    if step is not None:
-        step.failure = failure_text(event.failure)
-        step.finished_at = at
-
-
-def _timed_out(row: WorkflowRow, event: e.StepTimedOut, at: datetime) -> None:
-    revoke(row, event.revoked)
-    if event.kind == "probe":
-        return
-    close_waits(row, event.step)
-    step = put(row, event.step, TIMED_OUT)
-    if step is not None:
-        step.finished_at = at
-
-
-def _outcome_unknown(row: WorkflowRow, event: e.OutcomeUnknown, _at: datetime) -> None:
-    revoke(row, event.revoked)
-    close_waits(row, event.step)
-    if event.probe_due_at is not None:
-        row.standing.pending[f"probe:{event.step}"] = None
-    else:
-        row.standing.waits[f"{event.step}:outcome_unknown"] = None
-    put(row, event.step, OUTCOME_UNKNOWN)
-
-
-def _reconciled(row: WorkflowRow, event: e.OutcomeReconciled, _at: datetime) -> None:
-    row.standing.live.pop(event.step, None)
-    close_waits(row, event.step)
-    if not event.applied:
-        put(row, event.step, PLANNED)
-
-
-def _dead_lettered(row: WorkflowRow, event: e.CommandDeadLettered, _at: datetime) -> None:
-    revoke(row, event.revoked)
-
-
-def _skipped(row: WorkflowRow, event: e.StepSkipped, at: datetime) -> None:
-    if event.step.startswith("_"):
-        row.standing.live.pop(event.step, None)
-        close_waits(row, event.step)
-        row.standing.planning = False
-        if event.step == PLAN_STEP:
-            row.standing.plan_asked = False
-        return
-    settle(row, event.step, at, SKIPPED)
-
-
-def _artifact_recorded(row: WorkflowRow, event: e.ArtifactRecorded, _at: datetime) -> None:
-    if event.step == ARTIFACT_STEP:
-        row.standing.live.pop(ARTIFACT_STEP, None)
-        close_waits(row, ARTIFACT_STEP)
+        row.standing.troubles[event.step] = Trouble(at, APPROVAL_EXPIRED)
 
 
 # --- waits and children ---------------------------------------------------------------------------------------------
 
 
-def _wait_started(row: WorkflowRow, event: e.WaitStarted, _at: datetime) -> None:
-    row.standing.waits[f"{event.step}:{event.reason}"] = None
+def _wait_started(row: WorkflowRow, event: e.WaitStarted, at: datetime) -> None:
+    row.standing.waits[f"{event.step}:{event.reason}"] = Hold(at, event.due_at, name=event.name or "")
     if event.step:
         put(row, event.step, WAITING)
 
 
-def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, _at: datetime) -> None:
+def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, at: datetime) -> None:
     waits = row.standing.waits
     waits.pop(f"{event.step}:{event.reason}", None)
     if isinstance(event, e.WaitTimedOut) and event.child_workflow is not None:
-        waits[f"{event.child_workflow}:child"] = None
+        waits[f"{event.child_workflow}:child"] = Hold(at, name=event.child_workflow)
 
 
-def _child_started(row: WorkflowRow, event: e.ChildStarted, _at: datetime) -> None:
-    row.standing.waits[f"{event.step}:child"] = None
+def _child_started(row: WorkflowRow, event: e.ChildStarted, at: datetime) -> None:
+    row.standing.waits[f"{event.step}:child"] = Hold(at, event.due_at, name=event.child_workflow)
     put(row, event.step, WAITING)
 
 
@@ -317,8 +197,8 @@ def _child_ended(row: WorkflowRow, event: e.ChildEnded, _at: datetime) -> None:
 # --- people ---------------------------------------------------------------------------------------------------------
 
 
-def _intervention_requested(row: WorkflowRow, event: e.InterventionRequested, _at: datetime) -> None:
-    row.standing.waits[f"{event.step}:intervention"] = None
+def _intervention_requested(row: WorkflowRow, event: e.InterventionRequested, at: datetime) -> None:
+    row.standing.waits[f"{event.step}:intervention"] = Hold(at)
 
 
 def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, _at: datetime) -> None:
@@ -327,37 +207,41 @@ def _intervention_applied(row: WorkflowRow, event: e.InterventionApplied, _at: d
     standing.waits.pop(f"{event.step}:intervention", None)
     if event.act == "extend":
         standing.waits.pop(":budget", None)
-    elif event.act == "retry" and standing.undoing != event.step:
+    elif event.act == "retry" and standing.undoing == event.step:
+        standing.troubles.pop(UNDO, None)
+    elif event.act == "retry":
         close_waits(row, event.step)
         step = put(row, event.step, PLANNED)
         if step is not None and (event.input is not None or step.kind == "child"):
             step.generation += 1
 
 
-def _paused(row: WorkflowRow, event: e.WorkflowPaused, _at: datetime) -> None:
+def _paused(row: WorkflowRow, event: e.WorkflowPaused, at: datetime) -> None:
     row.standing.paused = True
-    back_to_planned(row, revoke(row, event.revoked))
+    back_to_planned(row, revoke(row, event.revoked), at)
 
 
 def _resumed(row: WorkflowRow, _event: e.WorkflowResumed, _at: datetime) -> None:
     row.standing.paused = False
 
 
-def _restored(row: WorkflowRow, event: e.WorkflowRestored, _at: datetime) -> None:
-    back_to_planned(row, revoke(row, event.ended))
+def _restored(row: WorkflowRow, event: e.WorkflowRestored, at: datetime) -> None:
+    back_to_planned(row, revoke(row, event.ended), at)
 
 
 # --- ends -----------------------------------------------------------------------------------------------------------
 
 
-def _stopping(row: WorkflowRow, event: e.StoppingBegan, _at: datetime) -> None:
+def _stopping(row: WorkflowRow, event: e.StoppingBegan, at: datetime) -> None:
     standing = row.standing
     standing.stopping = True
     standing.paused = standing.planning = standing.finalizing = False
     row.reason = event.reason[:REASON_CHARACTERS]
-    back_to_planned(row, revoke(row, event.revoked))
-    standing.waits = {key: None for key in standing.waits if key.endswith((":outcome_unknown", ":child"))}
-    standing.pending = {key: None for key in standing.pending if key.startswith("probe:")}
+    kept = (":outcome_unknown", ":child")
+    standing.waits = {key: hold for key, hold in standing.waits.items() if key.endswith(kept)}
+    standing.pending = {key: hold for key, hold in standing.pending.items() if key.startswith("probe:")}
+    standing.troubles = {key: trouble for key, trouble in standing.troubles.items() if key in standing.live}
+    back_to_planned(row, revoke(row, event.revoked), at)
 
 
 def _compensation_started(row: WorkflowRow, _event: e.CompensationStarted, _at: datetime) -> None:
@@ -385,11 +269,17 @@ def _compensated(row: WorkflowRow, event: e.StepCompensated, _at: datetime) -> N
     standing.live.pop(UNDO, None)
     standing.pending.pop(f"retry:{UNDO}", None)
     standing.waits.pop(f"{event.step}:intervention", None)
+    standing.troubles.pop(UNDO, None)
     standing.undoing = None
     if _effect_of(row, event.step) is not None:
         # An effect that a person accepted as it is leaves the step what it was.
         kept = standing.undoing_from if event.accepted_by is not None else None
         put(row, event.step, kept or COMPENSATED)
+
+
+def _compensation_failed(row: WorkflowRow, _event: e.CompensationFailed, at: datetime) -> None:
+    row.standing.pending.pop(f"retry:{UNDO}", None)
+    row.standing.troubles[UNDO] = Trouble(at, COMPENSATION_FAILED)
 
 
 def _ended(status: Status) -> Callable[[WorkflowRow, Any, datetime], None]:
@@ -415,19 +305,19 @@ _FOLDS: Final[dict[type[Event], Callable[[WorkflowRow, Any, datetime], None]]] =
     e.ApprovalEscalated: _nothing,
     e.ApprovalExpired: _approval_expired,
     e.DecisionRefused: _nothing,
-    e.StepScheduled: _scheduled,
-    e.StepSucceeded: _succeeded,
-    e.AttemptFailed: _attempt_failed,
-    e.AttemptLapsed: _lapsed,
-    e.RetryScheduled: _retry_scheduled,
-    e.StepFailed: _step_failed,
-    e.StepTimedOut: _timed_out,
-    e.OutcomeUnknown: _outcome_unknown,
-    e.OutcomeReconciled: _reconciled,
-    e.LateOutcomeRecorded: _nothing,
-    e.CommandDeadLettered: _dead_lettered,
-    e.StepSkipped: _skipped,
-    e.ArtifactRecorded: _artifact_recorded,
+    e.StepScheduled: attempts.scheduled,
+    e.StepSucceeded: attempts.succeeded,
+    e.AttemptFailed: attempts.attempt_failed,
+    e.AttemptLapsed: attempts.lapsed,
+    e.RetryScheduled: attempts.retry_scheduled,
+    e.StepFailed: attempts.step_failed,
+    e.StepTimedOut: attempts.timed_out,
+    e.OutcomeUnknown: attempts.outcome_unknown,
+    e.OutcomeReconciled: attempts.reconciled,
+    e.LateOutcomeRecorded: attempts.late,
+    e.CommandDeadLettered: attempts.dead_lettered,
+    e.StepSkipped: attempts.skipped,
+    e.ArtifactRecorded: attempts.artifact_recorded,
     e.WaitStarted: _wait_started,
     e.WaitSatisfied: _wait_ended,
     e.WaitTimedOut: _wait_ended,
@@ -442,7 +332,7 @@ _FOLDS: Final[dict[type[Event], Callable[[WorkflowRow, Any, datetime], None]]] =
     e.CompensationStarted: _compensation_started,
     e.CompensationScheduled: _compensation_scheduled,
     e.StepCompensated: _compensated,
-    e.CompensationFailed: _nothing,
+    e.CompensationFailed: _compensation_failed,
     e.WorkflowCompleted: _ended(Status.COMPLETED),
     e.WorkflowFailed: _ended(Status.FAILED),
     e.WorkflowCancelled: _ended(Status.CANCELLED),

@@ -22,7 +22,7 @@ from domain.store.log import BATCH, LogFollower
 from domain.store.positions import position_of
 from producers.relay import RELAY
 from projections.queries import moving_workflows, open_workflows
-from projections.sql import POSITION
+from projections.schema import POSITION
 
 if TYPE_CHECKING:
     from deploy.runtime import Runtime

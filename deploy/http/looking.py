@@ -20,7 +20,7 @@ from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.positions import position_of
 from projections.queries import workflows_awaiting_approval
-from projections.sql import POSITION
+from projections.schema import POSITION
 
 PAGE_BYTES: Final = 4_000_000
 """About how large a page of approvals may become: one that passes this bound is the page's last."""

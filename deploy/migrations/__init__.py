@@ -26,4 +26,5 @@ def _file(name: str) -> tuple[str, ...]:
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(1, "the tables of events, inbox, timers, signals, tokens and views", _file("0001_tables.sql")),
     Migration(2, "messages that wait for a definition", _file("0002_messages_held.sql")),
+    Migration(3, "views that tell why a workflow is stuck", _file("0003_why_stuck.sql")),
 )

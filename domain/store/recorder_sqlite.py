@@ -21,6 +21,7 @@ from eventsourcing.utils import Environment, EnvType
 from domain.errors import StoreUnavailable
 from domain.ports import Along, Cursor
 from domain.store import backup_sqlite
+from domain.store.columns_sqlite import lacking_columns
 from domain.store.connection_sqlite import APPLICATION_ID, Statements, StoreFile, check_header
 from domain.store.mapper import EventRow
 from domain.store.recorder import EVENT_COLUMNS, EVENTS, SNAPSHOTS, StoreRecorder
@@ -87,7 +88,7 @@ class SQLiteStoreRecorder(StoreRecorder, SQLiteApplicationRecorder):
             raise StoreUnavailable(f"store {self.place} is empty; start a workflow first")
         with self.transaction("schema") as cursor:
             check_header(self.datastore.connection, self.place)
-            for statement in statements:
+            for statement in [*lacking_columns(self.datastore.connection, statements), *statements]:
                 cursor.execute(statement)
             cursor.execute(f"PRAGMA application_id={APPLICATION_ID}")
             cursor.execute(f"PRAGMA user_version={SCHEMA_VERSION}")

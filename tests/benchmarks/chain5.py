@@ -24,7 +24,7 @@ from deploy import process
 from deploy.opened import DATABASE_FILE
 from deploy.runtime import Runtime
 from domain.state import Status
-from projections.sql import POSITION
+from projections.schema import POSITION
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.recipes import CHAIN, CHAIN_STEPS
 from tests.benchmarks.synchronous import LEVELS

@@ -1,6 +1,6 @@
 """The keeper of the views, on PostgreSQL."""
 
-from projections.sql import STEP_COLUMNS, WORKFLOW_COLUMNS
+from projections.schema import STEP_COLUMNS, WORKFLOW_COLUMNS
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.test_keeper import *  # noqa: F403 - each of its tests
 

@@ -9,7 +9,7 @@ from eventsourcing.persistence import JSONTranscoder
 from domain.recorded import RecordedEvent
 from domain.store.mapper import EventMapper
 from projections.log import LogReader
-from projections.sql import SCHEMA
+from projections.schema import SCHEMA
 from tests.databases import open_recorder
 
 

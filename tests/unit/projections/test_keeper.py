@@ -1,18 +1,23 @@
 """Rows and position in one transaction: whatever the batches, the evictions and the rivals, the rows are the same."""
 
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from domain import events as e
 from domain.recorded import RecordedEvent
 from projections.keeper import Keeper, Unreadable
 from projections.projector import catch_up
 from projections.queries import count_statuses, list_workflows, open_workflows
 from projections.rows import StepRow, WorkflowRow
-from projections.sql import STEP_COLUMNS, WORKFLOW_COLUMNS, ViewsAlong, _step_values, _workflow_values
+from projections.schema import STEP_COLUMNS, WORKFLOW_COLUMNS
+from projections.sql import ViewsAlong, _step_values, _workflow_values
+from projections.stuck import first_look, rounded
+from projections.thresholds import Thresholds
 from projections.views import fold
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -34,11 +39,20 @@ def histories(seed: int, workflows: int = 6) -> list[RecordedEvent]:
     return log
 
 
-def expected(log: list[RecordedEvent]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
-    """The rows as one fold in memory gives them."""
+def folded(log: list[RecordedEvent]) -> dict[str, WorkflowRow]:
+    """One fold in memory, with when to look at each."""
     rows: dict[str, WorkflowRow] = {}
     for recorded in log:
         fold(rows.setdefault(recorded.originator_id, WorkflowRow(recorded.originator_id)), recorded)
+    for row in rows.values():
+        look_at = first_look(row, Thresholds())
+        row.look_at = rounded(look_at) if look_at is not None else None
+    return rows
+
+
+def expected(log: list[RecordedEvent]) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """The rows as one fold in memory gives them."""
+    rows = folded(log)
     steps = [_step_values(row.workflow_id, step) for row in rows.values() for step in row.steps.values()]
     return sorted(map(_workflow_values, rows.values())), sorted(steps, key=lambda values: values[:2])
 
@@ -178,3 +192,34 @@ def test_lists_filter_by_status_and_tags_in_the_order_of_beginnings(place: Place
         assert {name for name, _ in open_workflows(cursor.query)} == {f"wf_{n:03d}" for n in range(9)} - ended
         blocked = next(row for row in everything if row["waits"])
         assert blocked["waits"][0].keys() == {"step", "reason"}
+
+
+@given(seed=st.integers(0, 2**32), batch=st.integers(1, 40), at_hand=st.integers(0, 4))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_views_beside_do_not_depend_on_batches_either(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, batch: int, at_hand: int
+) -> None:
+    place = Place(tmp_path_factory.mktemp("views") / "store.sqlite")
+    log = histories(seed)
+    place.put(log)
+    keeper = Keeper(place.recorder, rows_at_hand=at_hand)
+    keeper.begin()
+    while entries := place.log.read(keeper.position, batch):
+        keeper.take(entries)
+        assert keeper.write()
+    rows = folded(log).values()
+    waits = [(row.workflow_id, key) for row in rows for key in (*row.standing.waits, *row.standing.pending)]
+    assert [values[:2] for values in place.rows("waits")] == sorted(waits)
+    ended = Counter(
+        (one.originator_id, one.event.step, one.event.kind, one.event.attempt)
+        for one in log
+        if isinstance(one.event, e.AttemptFailed | e.AttemptLapsed | e.CommandDeadLettered | e.StepTimedOut)
+    )
+    assert ended.keys() <= {values[:4] for values in place.rows("attempts")}
+    failed = Counter(one.event.failure.fingerprint for one in log if isinstance(one.event, e.AttemptFailed))
+    known = {str(values[0]): int(str(values[4])) for values in place.rows("failures")}
+    assert failed.keys() <= known.keys()
+    assert all(known[fingerprint] >= number for fingerprint, number in failed.items())
+    counted = Counter((row.definition, row.status, "") for row in rows)
+    assert {values[:3]: values[3] for values in place.rows("tallies") if values[3]} == counted
+    place.recorder.close()

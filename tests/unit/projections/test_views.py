@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from domain.evolve import EVOLVE, evolve
 from domain.recorded import RecordedEvent
-from domain.state import State, Status
+from domain.state import UNDER_WAY, State, Status
 from projections.rows import WorkflowRow
 from projections.views import _FOLDS, ViewBroken, fold
 from tests.unit.projections.histories import FIXED, PLANNED, forked, history
@@ -29,8 +29,14 @@ def compare(events: list[RecordedEvent]) -> WorkflowRow:
             name: str(state.step_status(name)) for name in (*state.steps, *state.settled) if not name.startswith("_")
         }, where
         if state.ended is None:
-            assert set(row.standing.waits) == set(state.waits), where
-            assert set(row.standing.live.values()) == set(state.live), where
+            standing = row.standing
+            assert {key: (hold.since, hold.due_at, hold.name) for key, hold in standing.waits.items()} == {
+                key: (wait.since, wait.due_at, wait.name or "") for key, wait in state.waits.items()
+            }, where
+            assert {hold.message_id for hold in standing.live.values()} == set(state.live), where
+            assert {key: hold.due_at for key, hold in standing.pending.items()} == {
+                key: due for key, due in state.dues.items() if key.startswith(UNDER_WAY)
+            }, where
     return row
 
 

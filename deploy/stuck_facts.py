@@ -1,0 +1,55 @@
+"""The facts that say why a workflow does not go on, beside the views: of inbox, relay, timer and broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from consumers.standing import commands_standing
+from domain.ports import Aside, Queries
+from domain.store.aside import inline
+from producers.standing import parked_since, timers_due
+from projections.mismatches import mismatched_since
+from projections.rows import WorkflowRow
+from projections.stuck import CommandFacts, Facts, QueueFacts
+
+QueuesNow = Callable[[], Mapping[str, QueueFacts]]
+"""What is known of queues now; one that is not there was not asked about."""
+
+
+class StoreFacts:
+    """Asks the store, with a few statements for some hundreds of workflows."""
+
+    def __init__(self, store: Queries, queues: QueuesNow, aside: Aside = inline) -> None:
+        """`queues` says what the broker says."""
+        self._store = store
+        self._queues = queues
+        self._aside = aside
+
+    async def __call__(self, rows: Sequence[WorkflowRow]) -> Facts:
+        """What is known of these workflows. Raises StoreError."""
+        return await self._aside(lambda: facts_of(self._store, rows, self._queues()))
+
+
+def facts_of(store: Queries, rows: Sequence[WorkflowRow], queues: Mapping[str, QueueFacts]) -> Facts:
+    """What the store knows of these workflows, beside what the broker says of queues."""
+    names = [row.workflow_id for row in rows]
+    commands = commands_standing(store, {hold.message_id for row in rows for hold in row.standing.live.values()})
+    return Facts(
+        commands={
+            message_id: CommandFacts(one.state, one.issued, _moment(one.lease_until), one.deferred)
+            for message_id, one in commands.items()
+        },
+        queues=queues,
+        parked=_moments(parked_since(store, names)),
+        due=_moments(timers_due(store, names)),
+        mismatched=mismatched_since(store.query, names),
+    )
+
+
+def _moments(seconds: Mapping[str, float]) -> dict[str, datetime]:
+    return {name: datetime.fromtimestamp(one, UTC) for name, one in seconds.items()}
+
+
+def _moment(seconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(seconds, UTC) if seconds is not None else None

@@ -1,0 +1,104 @@
+"""The task that judges which workflows are stuck: looks at those that are due, every few seconds.
+
+Who is due says an index, so a million workflows that are within their time cost nothing. What is found is written with
+the tallies in one transaction, at the views' position: a second projector that writes at the same time loses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import Final, Protocol, TypeVar
+
+from domain.errors import HandrailError, StoreError
+from domain.ports import Aside
+from domain.store.aside import inline
+from projections.keeper import Keeper
+from projections.rows import WorkflowRow
+from projections.stuck import Facts, judge
+from projections.thresholds import Thresholds
+
+JUDGE_SECONDS: Final = 5.0
+"""How often the workflows that are due are judged."""
+JUDGED_AT_ONCE: Final = 500
+"""Workflows judged in one transaction at most; between two of them the views are kept."""
+JUDGED_A_ROUND: Final = 5_000
+"""Workflows judged every few seconds at most; the others a round later, the longest due first."""
+
+_logger = logging.getLogger("handrail.projections")
+
+Result = TypeVar("Result")
+
+
+class FactsOf(Protocol):
+    """Where the facts beside the views come from."""
+
+    async def __call__(self, rows: Sequence[WorkflowRow]) -> Facts:
+        """What is known of these workflows. Raises StoreError."""
+        ...
+
+
+class Between(Protocol):
+    """Runs work on the keeper while nobody else uses it."""
+
+    async def __call__(self, work: Callable[[], Awaitable[Result]], /) -> Result:
+        """The result of the work."""
+        ...
+
+
+class Judging:
+    """Judges what is due. One beside each projector."""
+
+    def __init__(
+        self,
+        keeper: Keeper,
+        *,
+        between: Between,
+        facts_of: FactsOf,
+        thresholds: Thresholds,
+        now: Callable[[], datetime],
+        aside: Aside = inline,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`between` keeps the keeper's other user out, `now` is the engine's clock."""
+        self._keeper = keeper
+        self._between = between
+        self._facts_of = facts_of
+        self._thresholds = thresholds
+        self._now = now
+        self._aside = aside
+        self._pause = pause
+
+    async def run(self) -> None:
+        """Judge until cancelled. Trouble with the store is waited out."""
+        while True:
+            await self._pause(JUDGE_SECONDS)
+            try:
+                await self.round()
+            except StoreError as error:
+                _logger.warning("what is stuck is not looked at for now: %s", error)
+            except HandrailError as error:
+                _logger.warning("what is stuck could not be judged: %s", error)
+
+    async def round(self) -> int:
+        """Judge what is due now, within bounds; how many workflows."""
+        done = 0
+        while done < JUDGED_A_ROUND:
+            judged = await self._between(self._some)
+            done += judged
+            if judged < JUDGED_AT_ONCE:
+                break
+            await self._pause(0)
+        return done
+
+    async def _some(self) -> int:
+        now = self._now()
+        rows = await self._aside(lambda: self._keeper.to_judge(now, JUDGED_AT_ONCE))
+        if not rows:
+            return 0
+        facts = await self._facts_of(rows)
+        judgements = [(row, judge(row, facts, now, self._thresholds)) for row in rows]
+        await self._aside(lambda: self._keeper.judged(judgements))
+        return len(rows)

@@ -1,0 +1,277 @@
+"""Stuckness: from what is known of a workflow, whether it is stuck, since when, and why. Pure; the causes are closed.
+
+Theory of operation. A workflow that goes on is held by something at every moment: an attempt under way, a wait, a retry
+to come. The views keep these holds, each with the instant since when. A hold is judged by itself, from the facts beside
+it: its command's row in the inbox, its queue, what the relay has parked. It is stuck once the threshold of the cause
+that explains it has passed; a workflow is stuck by the hold that has been stuck the longest. A person's wait within its
+deadline is no trouble, nor is a pause.
+
+Each judgement also says when to look again, if nothing happens to the workflow before: nobody has to look at one that
+is within its time. What the broker says is not in the log; where it was not asked, no cause rests on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from projections.causes import Cause, Stuck
+from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED
+from projections.rows import UNDO, Hold, WorkflowRow
+from projections.thresholds import Name, Thresholds
+
+ISSUED_IN_VAIN: Final = 3
+"""A command that was issued so often, into a queue that is consumed and empty, is lost on its way."""
+LOOKS_APART_SECONDS: Final = 10
+LOOK_AGAIN: Final = timedelta(seconds=15)
+"""How soon a stuck command, or one that no cause explains yet, is looked at again: why may change without any event."""
+
+
+DEFINITION_WAIT: Final = ":definition"
+BUDGET_WAIT: Final = ":budget"
+
+
+_CHANGES_UNSEEN: Final = frozenset({Cause.COMMAND_PARKED, Cause.LEASE_LAPSED})
+TROUBLE: Final = "trouble:"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandFacts:
+    """A command's row in the inbox: `state` as there, how often it was issued again, and until when it is claimed.
+
+    `deferred` says that a limit over all processes holds it back.
+    """
+
+    state: str
+    issued: int = 0
+    lease_until: datetime | None = None
+    deferred: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueueFacts:
+    """What the broker says of a queue: who consumes it, and how many messages nobody holds."""
+
+    consumers: int
+    messages: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known beside the views: commands by message id, queues by name, and of workflows by their ids.
+
+    `parked` says since when the relay holds a workflow's command back, `due` what its timer is set to, and `mismatched`
+    since when its history is known to be decided otherwise now. A queue that is not there was not asked about.
+    """
+
+    commands: Mapping[str, CommandFacts] = field(default_factory=dict)
+    queues: Mapping[str, QueueFacts] = field(default_factory=dict)
+    parked: Mapping[str, datetime] = field(default_factory=dict)
+    due: Mapping[str, datetime] = field(default_factory=dict)
+    mismatched: Mapping[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a workflow is stuck, and when to look again if nothing happens to it before (None: need not)."""
+
+    stuck: Stuck | None = None
+    look_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One hold: which cause would explain it, since when the hold is there, and from when on that is too long."""
+
+    cause: Cause
+    since: datetime
+    from_when: datetime
+    step: str = ""
+    key: str = ""
+
+
+def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds) -> Judgement:
+    """Whether the workflow is stuck now, and when to look again."""
+    mismatched = facts.mismatched.get(row.workflow_id)
+    if mismatched is not None:
+        return Judgement(Stuck(Cause.REPLAY_MISMATCH, mismatched, key=Cause.REPLAY_MISMATCH.value))
+    if row.standing.ended is not None or row.standing.paused:
+        return Judgement()
+    stuck: _Found | None = None
+    looks: list[datetime] = []
+    for found in _found(row, facts, thresholds):
+        if found.from_when > now:
+            looks.append(found.from_when)
+        elif stuck is None or (found.since, found.cause.value) < (stuck.since, stuck.cause.value):
+            stuck = found
+    unseen = any(_may_change_unseen(facts, hold) for hold in row.standing.live.values())
+    if unseen or (stuck is not None and stuck.cause in _CHANGES_UNSEEN):
+        looks.append(now + LOOK_AGAIN)
+    look_at = min(looks, default=None)
+    if stuck is None:
+        return Judgement(None, look_at)
+    return Judgement(Stuck(stuck.cause, stuck.since, stuck.step, stuck.key), look_at)
+
+
+def rounded(moment: datetime) -> datetime:
+    """When to look, a little later: a row that changes every moment then keeps its place in the index."""
+    seconds = moment.timestamp()
+    return datetime.fromtimestamp(math.ceil(seconds / LOOKS_APART_SECONDS) * LOOKS_APART_SECONDS, UTC)
+
+
+def still(row: WorkflowRow, stuck: Stuck) -> bool:
+    """Whether the hold that a workflow was stuck by is still there, after events of it."""
+    standing, key = row.standing, stuck.key
+    if standing.paused:
+        return False
+    if key.startswith(TROUBLE):
+        return key.removeprefix(TROUBLE) in standing.troubles
+    held = key in standing.waits or key in standing.pending
+    return held or any(hold.message_id == key for hold in standing.live.values())
+
+
+def _may_change_unseen(facts: Facts, hold: Hold) -> bool:
+    """Whether what explains an attempt may change without any event: consumers come and go while it is not claimed."""
+    command = facts.commands.get(hold.message_id)
+    return command is None or command.state != "claimed"
+
+
+def first_look(row: WorkflowRow, thresholds: Thresholds) -> datetime | None:
+    """When to look at a workflow for the first time after an event of it, knowing nothing else; None: need not."""
+    standing = row.standing
+    if standing.ended is not None or standing.paused:
+        return None
+    looks: list[datetime] = []
+    if DEFINITION_WAIT in standing.waits:
+        return standing.waits[DEFINITION_WAIT].since + thresholds.of("definition", row.definition)
+    for key, hold in standing.live.items():
+        of_queue = thresholds.of("consumer", row.definition, hold.activity)
+        looks.append(hold.since + min(of_queue, thresholds.of("parked", row.definition)))
+        if key in standing.troubles:
+            looks.append(standing.troubles[key].since + thresholds.of("retrying", row.definition, hold.activity))
+    looks += [found.from_when for found in _waiting(row, thresholds)]
+    if not (standing.live or standing.waits or standing.pending):
+        looks.append(_nothing_under_way(row, thresholds).from_when)
+    return min(looks, default=None)
+
+
+def _found(row: WorkflowRow, facts: Facts, thresholds: Thresholds) -> Iterator[_Found]:
+    standing = row.standing
+    if DEFINITION_WAIT in standing.waits:
+        # Nothing of it can be run without: whatever else it waits for is no cause of its own.
+        hold = standing.waits[DEFINITION_WAIT]
+        after = thresholds.of("definition", row.definition)
+        yield _Found(Cause.DEFINITION_MISSING, hold.since, hold.since + after, key=DEFINITION_WAIT)
+        return
+    parked = facts.parked.get(row.workflow_id)
+    if parked is not None:
+        after = thresholds.of("parked", row.definition)
+        yield _Found(Cause.COMMAND_PARKED, parked, parked + after, key=Cause.COMMAND_PARKED.value)
+    else:
+        for key, hold in standing.live.items():
+            yield from _attempt(row, key, hold, facts, thresholds)
+    yield from _waiting(row, thresholds)
+    due = facts.due.get(row.workflow_id)
+    if due is not None and not _only_people(row):
+        yield _Found(Cause.TIMER_OVERDUE, due, due + thresholds.of("timer", row.definition), key="timer")
+    if not (standing.live or standing.waits or standing.pending) and parked is None:
+        yield _nothing_under_way(row, thresholds)
+
+
+def _only_people(row: WorkflowRow) -> bool:
+    """Whether a timer would have nothing to do but what an approval's own deadline says already."""
+    waits = row.standing.waits
+    return bool(waits) and not row.standing.pending and all(key.endswith(":approval") for key in waits)
+
+
+def _nothing_under_way(row: WorkflowRow, thresholds: Thresholds) -> _Found:
+    since = row.changed_at or datetime.min.replace(tzinfo=UTC)
+    return _Found(Cause.COMMAND_LOST, since, since + thresholds.of("start", row.definition), key="nothing")
+
+
+def _attempt(row: WorkflowRow, key: str, hold: Hold, facts: Facts, thresholds: Thresholds) -> Iterator[_Found]:
+    """What may be wrong with an attempt under way."""
+    step = row.standing.undoing or "" if key == UNDO else key
+
+    def after(name: Name) -> timedelta:
+        return thresholds.of(name, row.definition, hold.activity)
+
+    trouble = row.standing.troubles.get(key)
+    if trouble is not None:
+        cause = Cause.DEAD_LETTERED if trouble.why == DEAD_LETTERED else Cause.RETRYING_TOO_LONG
+        yield _Found(cause, trouble.since, trouble.since + after("retrying"), step, f"{TROUBLE}{key}")
+    command = facts.commands.get(hold.message_id)
+    if command is None:
+        return
+    if command.state == "claimed":
+        lease = command.lease_until
+        if lease is not None:
+            yield _Found(Cause.LEASE_LAPSED, lease, lease + after("lease"), step, hold.message_id)
+        return
+    if command.state not in {"open", "handed_over"}:
+        return
+    queue = facts.queues.get(hold.queue)
+    if command.deferred:
+        yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
+    elif queue is not None and not queue.consumers:
+        yield _Found(Cause.NO_CONSUMER, hold.since, hold.since + after("consumer"), step, hold.message_id)
+    elif command.state == "handed_over":
+        if queue is not None and queue.messages:
+            yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
+    elif queue is not None and not queue.messages and command.issued >= ISSUED_IN_VAIN:
+        yield _Found(Cause.COMMAND_LOST, hold.since, hold.since + after("consumer"), step, hold.message_id)
+    else:
+        yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
+
+
+def _waiting(row: WorkflowRow, thresholds: Thresholds) -> Iterator[_Found]:
+    """What may be wrong with waits and with what is to come: all of it is in the row."""
+    standing = row.standing
+
+    def after(name: Name) -> timedelta:
+        return thresholds.of(name, row.definition)
+
+    for key, hold in standing.pending.items():
+        step = key.partition(":")[2]
+        trouble = standing.troubles.get(step)
+        shown = standing.undoing or "" if step == UNDO else step
+        if trouble is not None:
+            cause = Cause.DEAD_LETTERED if trouble.why == DEAD_LETTERED else Cause.RETRYING_TOO_LONG
+            retrying = thresholds.of("retrying", row.definition, trouble.activity)
+            yield _Found(cause, trouble.since, trouble.since + retrying, shown, f"{TROUBLE}{step}")
+        if hold.due_at is not None and BUDGET_WAIT not in standing.waits:
+            yield _Found(Cause.TIMER_OVERDUE, hold.due_at, hold.due_at + after("timer"), shown, key)
+    for key, hold in standing.waits.items():
+        step, _, reason = key.rpartition(":")
+        if reason == "approval":
+            yield _approval(step, key, hold, after)
+        elif reason == "outcome_unknown":
+            yield _Found(Cause.OUTCOME_UNKNOWN, hold.since, hold.since, step, key)
+        elif reason in {"intervention", "budget"}:
+            yield _Found(_asked_why(row, step), hold.since, hold.since, step, key)
+        elif hold.due_at is not None:
+            yield _Found(Cause.TIMER_OVERDUE, hold.due_at, hold.due_at + after("timer"), step, key)
+    if row.deadline_at is not None and not standing.stopping and not standing.compensating:
+        yield _Found(Cause.TIMER_OVERDUE, row.deadline_at, row.deadline_at + after("timer"), key="deadline")
+
+
+def _approval(step: str, key: str, hold: Hold, after: Callable[[Name], timedelta]) -> _Found:
+    """A person's wait is within its time until its deadline, or until the threshold where it has none."""
+    if hold.due_at is not None:
+        return _Found(Cause.APPROVAL_OVERDUE, hold.due_at, hold.due_at + after("timer"), step, key)
+    return _Found(Cause.APPROVAL_OVERDUE, hold.since, hold.since + after("approval"), step, key)
+
+
+def _asked_why(row: WorkflowRow, step: str) -> Cause:
+    """Why a person is asked: for what went wrong before, where that is a cause of its own."""
+    troubles = row.standing.troubles
+    undoing = troubles.get(UNDO)
+    if undoing is not None and undoing.why == COMPENSATION_FAILED and row.standing.undoing == step:
+        return Cause.COMPENSATION_FAILED
+    why = troubles[step].why if step in troubles else ""
+    if why == DEAD_LETTERED:
+        return Cause.DEAD_LETTERED
+    return Cause.APPROVAL_OVERDUE if why == APPROVAL_EXPIRED else Cause.INTERVENTION_NEEDED

@@ -1,0 +1,118 @@
+"""How long what a workflow is held by may take before it is called stuck: by definition, by activity type, by default.
+
+An activity type that says how long its attempts and retries may take need not be told here as well: what is learnt from
+it is the default for its steps. What is set for an activity type goes before what is learnt, and what is set for a
+definition before what is set for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cached_property
+from typing import Final, Literal
+
+from domain.activity_types import ActivityType
+
+_SHORTEST_START: Final = timedelta(minutes=1)
+_LONGEST_START: Final = timedelta(hours=1)
+_SHORTEST_RETRYING: Final = timedelta(minutes=5)
+_LONGEST_RETRYING: Final = timedelta(hours=24)
+
+
+Name = Literal["consumer", "start", "lease", "retrying", "parked", "timer", "approval", "definition"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """One set of thresholds; None is said elsewhere."""
+
+    consumer: timedelta | None = None
+    """How long a command may lie in a queue that nobody consumes."""
+    start: timedelta | None = None
+    """How long a command may wait for its claim, where its queue is consumed."""
+    lease: timedelta | None = None
+    """How long a claim may stay past its lease before somebody lapses it."""
+    retrying: timedelta | None = None
+    """How long a step may fail and be tried again."""
+    parked: timedelta | None = None
+    """How long a command may stay with the relay because its queue takes none."""
+    timer: timedelta | None = None
+    """How long what has fallen due may stay undecided."""
+    approval: timedelta | None = None
+    """How long an approval without a deadline may wait."""
+    definition: timedelta | None = None
+    """How long a workflow may wait for a definition that nobody has loaded."""
+
+
+SHIPPED: Final[Mapping[Name, timedelta]] = {
+    "consumer": timedelta(seconds=30),
+    "start": timedelta(minutes=5),
+    "lease": timedelta(seconds=30),
+    "retrying": timedelta(minutes=15),
+    "parked": timedelta(seconds=30),
+    "timer": timedelta(minutes=1),
+    "approval": timedelta(hours=24),
+    "definition": timedelta(minutes=1),
+}
+"""The shipped thresholds."""
+
+LAG: Final = timedelta(seconds=30)
+"""How far the views may be behind the log before everything that they say is old."""
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """All that was set, and what was learnt from activity types."""
+
+    default: Limits = Limits()
+    definitions: Mapping[str, Limits] = field(default_factory=dict)
+    activities: Mapping[str, Limits] = field(default_factory=dict)
+    learnt: Mapping[str, Limits] = field(default_factory=dict)
+
+    @cached_property
+    def _known(self) -> dict[tuple[Name, str, str], timedelta]:
+        return {}
+
+    def of(self, name: Name, definition: str, activity: str = "") -> timedelta:
+        """The threshold of this name for a step of this activity type in this definition."""
+        key = name, definition, activity
+        if key not in self._known:
+            self._known[key] = self._find(*key)
+        return self._known[key]
+
+    def _find(self, name: Name, definition: str, activity: str) -> timedelta:
+        for limits in (
+            self.activities.get(activity),
+            self.definitions.get(definition),
+            self.learnt.get(activity),
+            self.default,
+        ):
+            found: timedelta | None = getattr(limits, name) if limits is not None else None
+            if found is not None:
+                return found
+        return SHIPPED[name]
+
+
+def learn(activity: ActivityType) -> Limits:
+    """What an activity type says of itself.
+
+    A command may wait for a tenth of the time that the step has in all. A step may be tried again for as long as the
+    delays between half of its attempts last, and these attempts themselves.
+    """
+    retry = activity.retry
+    half = max(1, retry.max_attempts // 2)
+    delay, waited = retry.initial_delay, timedelta(0)
+    for _ in range(half):
+        waited += min(delay, retry.maximum_delay)
+        if waited > _LONGEST_RETRYING:
+            break
+        delay = min(delay * retry.multiplier, retry.maximum_delay)
+    retrying = min(waited + half * activity.start_to_finish, _LONGEST_RETRYING)
+    if retry.deadline is not None:
+        retrying = min(retrying, retry.deadline / 2)
+    return Limits(
+        start=min(max(activity.schedule_to_finish / 10, _SHORTEST_START), _LONGEST_START),
+        retrying=max(retrying, _SHORTEST_RETRYING),
+    )

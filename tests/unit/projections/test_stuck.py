@@ -1,0 +1,251 @@
+"""Stuckness, cause by cause: what is within its time is not stuck, a moment later it is, and by nothing else."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from projections.causes import Cause, Stuck
+from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED
+from projections.rows import UNDO, Hold, Standing, Trouble, WorkflowRow
+from projections.stuck import CommandFacts, Facts, QueueFacts, first_look, judge, rounded, still
+from projections.thresholds import SHIPPED, Limits, Thresholds
+from projections.views import fold
+from tests.unit.projections.histories import FIXED, PLANNED, history
+
+BEGUN = datetime(2030, 1, 1, 12, tzinfo=UTC)
+MOMENT = timedelta(milliseconds=1)
+AS_SHIPPED = Thresholds()
+
+COMMAND = "wf_1/pay/run/1"
+LIVE = Hold(BEGUN, BEGUN + timedelta(hours=24), COMMAND, "pay", "payments")
+CONSUMED = {"payments": QueueFacts(consumers=2, messages=5)}
+EMPTY = {"payments": QueueFacts(consumers=2)}
+NOBODY = {"payments": QueueFacts(consumers=0, messages=5)}
+OPEN = {COMMAND: CommandFacts("open")}
+TROUBLED = Standing(live={"pay": LIVE}, planning=False, troubles={"pay": Trouble(BEGUN, activity="pay")})
+CLAIMED = {COMMAND: CommandFacts("claimed", lease_until=BEGUN + timedelta(hours=1))}
+DEAD = {"pay": Trouble(BEGUN, DEAD_LETTERED)}
+
+
+def row(standing: Standing) -> WorkflowRow:
+    standing.planning = False
+    return WorkflowRow("wf_1", 7, "orders", changed_at=BEGUN, standing=standing)
+
+
+def waits(key: str, due_at: datetime | None = None) -> Standing:
+    return Standing(waits={key: Hold(BEGUN, due_at)})
+
+
+SECONDS = {name: limit.total_seconds() for name, limit in SHIPPED.items()}
+START, CONSUMER, LEASE = SECONDS["start"], SECONDS["consumer"], SECONDS["lease"]
+TIMER, PARKED, RETRYING = SECONDS["timer"], SECONDS["parked"], SECONDS["retrying"]
+DUE = BEGUN + timedelta(hours=1)
+HOUR = 3_600.0
+
+CASES = {
+    "no consumer": (Standing(live={"pay": LIVE}), Facts(OPEN, NOBODY), Cause.NO_CONSUMER, CONSUMER),
+    "foreign, no consumer": (
+        Standing(live={"pay": LIVE}),
+        Facts({COMMAND: CommandFacts("handed_over")}, NOBODY),
+        Cause.NO_CONSUMER,
+        CONSUMER,
+    ),
+    "backlog": (Standing(live={"pay": LIVE}), Facts(OPEN, CONSUMED), Cause.BACKLOG, START),
+    "backlog, broker not asked": (Standing(live={"pay": LIVE}), Facts(OPEN), Cause.BACKLOG, START),
+    "backlog, foreign": (
+        Standing(live={"pay": LIVE}),
+        Facts({COMMAND: CommandFacts("handed_over")}, CONSUMED),
+        Cause.BACKLOG,
+        START,
+    ),
+    "held back by a limit": (
+        Standing(live={"pay": LIVE}),
+        Facts({COMMAND: CommandFacts("open", issued=9, deferred=True)}, NOBODY),
+        Cause.BACKLOG,
+        START,
+    ),
+    "lost": (
+        Standing(live={"pay": LIVE}),
+        Facts({COMMAND: CommandFacts("open", issued=3)}, EMPTY),
+        Cause.COMMAND_LOST,
+        CONSUMER,
+    ),
+    "nothing under way": (Standing(), Facts(), Cause.COMMAND_LOST, START),
+    "lapsed": (Standing(live={"pay": LIVE}), Facts(CLAIMED), Cause.LEASE_LAPSED, HOUR + LEASE),
+    "retrying, under way": (TROUBLED, Facts(CLAIMED), Cause.RETRYING_TOO_LONG, RETRYING),
+    "retrying, between attempts": (
+        Standing(pending={"retry:pay": Hold(BEGUN, DUE)}, troubles={"pay": Trouble(BEGUN)}),
+        Facts(),
+        Cause.RETRYING_TOO_LONG,
+        RETRYING,
+    ),
+    "dead-lettered again and again": (
+        Standing(pending={"retry:pay": Hold(BEGUN, DUE)}, troubles=DEAD),
+        Facts(),
+        Cause.DEAD_LETTERED,
+        RETRYING,
+    ),
+    "dead-lettered, a person is asked": (
+        Standing(waits={"pay:intervention": Hold(BEGUN)}, troubles=DEAD),
+        Facts(),
+        Cause.DEAD_LETTERED,
+        0.0,
+    ),
+    "parked": (
+        Standing(live={"pay": LIVE}),
+        Facts(OPEN, NOBODY, parked={"wf_1": BEGUN}),
+        Cause.COMMAND_PARKED,
+        PARKED,
+    ),
+    "retry overdue": (Standing(pending={"retry:pay": Hold(BEGUN, DUE)}), Facts(), Cause.TIMER_OVERDUE, HOUR + TIMER),
+    "time overdue": (waits("nap:time", due_at=DUE), Facts(), Cause.TIMER_OVERDUE, HOUR + TIMER),
+    "timer not fired": (waits("call:signal"), Facts(due={"wf_1": DUE}), Cause.TIMER_OVERDUE, HOUR + TIMER),
+    "approval past its deadline": (
+        waits("pay:approval", due_at=DUE),
+        Facts(due={"wf_1": BEGUN}),
+        Cause.APPROVAL_OVERDUE,
+        HOUR + TIMER,
+    ),
+    "approval without one": (
+        waits("pay:approval"),
+        Facts(),
+        Cause.APPROVAL_OVERDUE,
+        SECONDS["approval"],
+    ),
+    "approval expired": (
+        Standing(waits={"pay:intervention": Hold(BEGUN)}, troubles={"pay": Trouble(BEGUN, APPROVAL_EXPIRED)}),
+        Facts(),
+        Cause.APPROVAL_OVERDUE,
+        0.0,
+    ),
+    "outcome unknown": (waits("pay:outcome_unknown"), Facts(), Cause.OUTCOME_UNKNOWN, 0.0),
+    "intervention": (waits("pay:intervention"), Facts(), Cause.INTERVENTION_NEEDED, 0.0),
+    "budget": (waits(":budget"), Facts(), Cause.INTERVENTION_NEEDED, 0.0),
+    "compensation failed": (
+        Standing(
+            compensating=True,
+            undoing="pay",
+            waits={"pay:intervention": Hold(BEGUN)},
+            troubles={UNDO: Trouble(BEGUN, COMPENSATION_FAILED)},
+        ),
+        Facts(),
+        Cause.COMPENSATION_FAILED,
+        0.0,
+    ),
+    "definition missing": (
+        Standing(live={"pay": LIVE}, waits={":definition": Hold(BEGUN)}),
+        Facts(OPEN, NOBODY, parked={"wf_1": BEGUN}, due={"wf_1": BEGUN}),
+        Cause.DEFINITION_MISSING,
+        SECONDS["definition"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_cause_from_its_threshold_on_and_not_before(case: str) -> None:
+    standing, facts, cause, after = CASES[case]
+    stuck_from = BEGUN + timedelta(seconds=after)
+    before = judge(row(standing), facts, stuck_from - MOMENT, AS_SHIPPED)
+    assert before.stuck is None
+    assert before.look_at is not None
+    assert before.look_at <= max(stuck_from, stuck_from - MOMENT + timedelta(seconds=15))
+    stuck = judge(row(standing), facts, stuck_from, AS_SHIPPED).stuck
+    assert stuck is not None
+    assert stuck.cause is cause
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_is_looked_at_in_time_whatever_is_known_beside(case: str) -> None:
+    standing, facts, _, after = CASES[case]
+    looked = first_look(row(standing), AS_SHIPPED)
+    if case != "timer not fired":  # the waits of a workflow that has one say so themselves
+        assert looked is not None
+        assert looked <= BEGUN + timedelta(seconds=after)
+    assert facts is not None
+
+
+def test_every_cause_but_those_from_elsewhere_has_a_case() -> None:
+    assert {case[2] for case in CASES.values()} == set(Cause) - {Cause.REPLAY_MISMATCH, Cause.PROJECTION_LAG}
+
+
+def test_a_history_that_is_decided_otherwise_now_is_stuck_even_when_it_has_ended() -> None:
+    ended = row(Standing(ended="completed"))
+    assert judge(ended, Facts(), DUE, AS_SHIPPED).stuck is None
+    stuck = judge(ended, Facts(mismatched={"wf_1": BEGUN}), DUE, AS_SHIPPED).stuck
+    assert stuck == Stuck(Cause.REPLAY_MISMATCH, BEGUN, key="replay_mismatch")
+
+
+@pytest.mark.parametrize(
+    "standing",
+    [
+        Standing(paused=True, waits={"pay:intervention": Hold(BEGUN)}),
+        Standing(ended="failed"),
+        waits("pay:approval", due_at=BEGUN + timedelta(days=30)),
+        waits("call:signal"),
+        waits("child:child"),
+        Standing(live={"pay": LIVE}),
+    ],
+    ids=["paused", "ended", "a person in time", "a signal", "a child", "an attempt under way"],
+)
+def test_what_is_no_trouble(standing: Standing) -> None:
+    facts = Facts({COMMAND: CommandFacts("claimed", lease_until=BEGUN + timedelta(days=9))}, NOBODY)
+    assert judge(row(standing), facts, BEGUN + timedelta(days=7), AS_SHIPPED).stuck is None
+
+
+def test_the_hold_that_is_there_the_longest_says_why() -> None:
+    standing = Standing(
+        waits={"a:intervention": Hold(BEGUN + timedelta(hours=1)), "b:outcome_unknown": Hold(BEGUN)},
+        live={"pay": LIVE},
+    )
+    stuck = judge(row(standing), Facts(CLAIMED), BEGUN + timedelta(hours=1), AS_SHIPPED).stuck
+    assert stuck == Stuck(Cause.OUTCOME_UNKNOWN, BEGUN, "b", "b:outcome_unknown")
+    assert still(row(standing), stuck)
+    del standing.waits["b:outcome_unknown"]
+    assert not still(row(standing), stuck)
+
+
+def test_a_step_that_is_tried_again_stays_stuck_through_its_attempts() -> None:
+    stuck = judge(row(TROUBLED), Facts(CLAIMED), BEGUN + timedelta(hours=1), AS_SHIPPED).stuck
+    assert stuck is not None
+    between = Standing(pending={"retry:pay": Hold(BEGUN, DUE)}, troubles=TROUBLED.troubles)
+    assert still(row(between), stuck)
+    assert not still(row(Standing(live={"pay": LIVE})), stuck)
+
+
+def test_what_is_set_goes_before_what_is_learnt_and_an_activity_before_its_definition() -> None:
+    hour, day, week = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
+    thresholds = Thresholds(
+        definitions={"orders": Limits(start=day, approval=week)},
+        activities={"pay": Limits(start=hour)},
+        learnt={"pay": Limits(start=week, retrying=week), "ship": Limits(start=week)},
+    )
+    assert thresholds.of("start", "orders", "pay") == hour
+    assert thresholds.of("start", "orders", "ship") == day
+    assert thresholds.of("start", "other", "ship") == week
+    assert thresholds.of("retrying", "orders", "pay") == week
+    assert thresholds.of("approval", "orders") == week
+    assert thresholds.of("consumer", "orders", "pay") == SHIPPED["consumer"]
+
+
+@given(seed=st.integers(0, 2**32), definition=st.sampled_from([FIXED, PLANNED]), later=st.integers(0, 100_000))
+@settings(max_examples=100, deadline=None)
+def test_any_history_is_judged_and_looked_at_later(seed: int, definition: object, later: int) -> None:
+    folded = WorkflowRow("wf_001")
+    for recorded in history(seed, 60, FIXED if definition is FIXED else PLANNED):
+        fold(folded, recorded)
+        now = recorded.timestamp + timedelta(seconds=later)
+        judged = judge(folded, Facts(), now, AS_SHIPPED)
+        assert judged.look_at is None or judged.look_at > now
+        if judged.stuck is not None and judged.stuck.key not in {"timer", "deadline", "nothing"}:
+            assert still(folded, judged.stuck)
+            looked = first_look(folded, AS_SHIPPED)
+            assert looked is not None
+            assert looked <= now
+
+
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 - bounds
+def test_looks_are_rounded_to_a_little_later(moment: datetime) -> None:
+    assert moment <= rounded(moment) < moment + timedelta(seconds=10)
+    assert rounded(rounded(moment)) == rounded(moment)
