@@ -10,7 +10,7 @@ import logging
 from typing import Final
 
 from domain.errors import EventCorrupt, EventUnknown, StoreError, StoreUnavailable
-from domain.ports import Notification
+from domain.ports import Notification, Waiting, unheard
 from domain.store.application import WorkflowStore
 from domain.store.log import LogFollower
 
@@ -19,13 +19,21 @@ _log: Final = logging.getLogger("handrail.deploy")
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 
+_READING: Final = "read the log"
+
 
 class PatientFollower:
     """A follower that passes over unreadable events, and waits where the store cannot be read."""
 
-    def __init__(self, store: WorkflowStore, after: int, *, others_only: bool = False) -> None:
-        """Begin behind the position `after`; `others_only` passes over what this process saves."""
+    def __init__(
+        self, store: WorkflowStore, after: int, *, others_only: bool = False, waiting: Waiting = unheard
+    ) -> None:
+        """Begin behind the position `after`; `others_only` passes over what this process saves.
+
+        `waiting` hears when the log cannot be read, and when it can be again.
+        """
         self._store = store
+        self._waiting = waiting
         self._follower: LogFollower = store.follow(after, others_only=others_only)
 
     @property
@@ -35,7 +43,6 @@ class PatientFollower:
 
     async def next_batch(self, limit: int = 500) -> list[Notification]:
         """Wait until there is something readable, and take it; nothing only when the follower was closed."""
-        pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
                 return await self._follower.next_batch(limit)
@@ -45,9 +52,23 @@ class PatientFollower:
                 if batch:
                     return batch
             except StoreUnavailable as error:
-                _log.warning("the log cannot be read: %s", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                await self._until_readable(error)
+
+    async def _until_readable(self, error: StoreUnavailable) -> None:
+        """Wait until the store answers: the next batch may be long in coming, and would not tell."""
+        pause = _FIRST_PAUSE_SECONDS
+        readable = False
+        while not readable:
+            _log.warning("the log cannot be read: %s", error)
+            self._waiting(_READING, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            try:
+                await self._store.aside(lambda: self._store.recorder.select_log(self._follower.position, 1))
+                readable = True
+            except StoreUnavailable as again:
+                error = again
+        self._waiting(_READING, None)
 
     def close(self) -> None:
         """Follow no longer."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from domain.ports import Aside
+from domain.ports import Aside, Waiting, unheard
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.log import LogFollower
@@ -24,11 +24,11 @@ class ViewsRole:
         self._aside = aside
         self.metrics = Metrics()
 
-    async def run(self) -> None:
-        """Follow the log until cancelled."""
+    async def run(self, waiting: Waiting = unheard) -> None:
+        """Follow the log until cancelled; `waiting` hears when the store is waited for."""
         follower = self._store.follow(0)
         try:
-            await self._projector(follower).run()
+            await self._projector(follower, waiting).run()
         finally:
             follower.close()
             self._store.unfollow(follower)
@@ -38,7 +38,7 @@ class ViewsRole:
         # On rows of its own: what was cancelled may still be at work in its thread.
         await self._projector(self._store.follow(0)).finish()
 
-    def _projector(self, follower: LogFollower) -> Projector:
+    def _projector(self, follower: LogFollower, waiting: Waiting = unheard) -> Projector:
         return Projector(
             Keeper(self._store),
             follower,
@@ -46,4 +46,5 @@ class ViewsRole:
             busy=self._busy,
             meter=self.metrics,
             aside=self._aside,
+            waiting=waiting,
         )

@@ -146,6 +146,10 @@ class StoreUnavailable(StoreError):
     """The store cannot be opened, read or written."""
 
 
+class StoreAway(StoreUnavailable):
+    """The store is not there for now: stopped, starting, switched over, out of connections; waiting for it helps."""
+
+
 class EventUnknown(StoreError):
     """A stored event has a name or version that this version of Handrail does not know."""
 

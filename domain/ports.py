@@ -229,6 +229,18 @@ Clock = Callable[[], datetime]
 """The present instant, in UTC; handed in, so that tests advance it."""
 
 
+class Waiting(Protocol):
+    """Hears what keeps somebody from his work, so that whoever asks whether all is well is told."""
+
+    def __call__(self, doing: str, trouble: HandrailError | None, /) -> None:
+        """What cannot be done just now, in words, and why; None as soon as it could be done."""
+        ...
+
+
+def unheard(_doing: str, _trouble: HandrailError | None, /) -> None:
+    """The port `Waiting` where nobody asks."""
+
+
 class FaultPoint(Protocol):
     """Called at every commit, publish, acknowledge and effect; inert unless a test armed the named point."""
 

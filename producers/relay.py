@@ -27,7 +27,7 @@ from domain.errors import (
     WorkflowUnknown,
 )
 from domain.events import Event, StepScheduled, StoppingBegan, WaitStarted, WorkflowForked, WorkflowStarted
-from domain.ports import Clock, Command, CommandSender, Decided, Decider, Notification, Request
+from domain.ports import Clock, Command, CommandSender, Decided, Decider, Notification, Request, Waiting, unheard
 from domain.recorded import RecordedEvent
 from producers.facts import KnownWorkflows, WorkflowFacts
 from producers.kinship import KIN_EVENTS, Asked, Kinship, Nursery
@@ -43,6 +43,10 @@ _FIRST_PAUSE_SECONDS: Final = 0.05
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _LONGEST_SLEEP_SECONDS: Final = 60.0
 """How long the relay sleeps at most before it looks what others have parked."""
+
+_CARRYING: Final = "carry on what the log asks for"
+_MOVING: Final = "write its position"
+_RETRYING: Final = "try again what is parked"
 
 NotCarried = tuple[RecordedEvent, str]
 """An event that could not be carried on, and why."""
@@ -148,7 +152,7 @@ class _Batch:
 class Relay:
     """Follows the log and carries on what it says."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the pieces that a process puts together
         self,
         *,
         follower: Follower,
@@ -159,8 +163,12 @@ class Relay:
         outside: Outside,
         clock: Clock,
         announcer: Announcer | None = None,
+        waiting: Waiting = unheard,
     ) -> None:
-        """Nothing is carried on before `run`. Without an announcer nobody outside is told anything."""
+        """Nothing is carried on before `run`. Without an announcer nobody outside is told anything.
+
+        `waiting` hears when the store or the broker is waited for.
+        """
         self._follower = follower
         self._sender = sender
         self._decider = decider
@@ -169,6 +177,7 @@ class Relay:
         self._outside = outside
         self._kinship = Kinship(known, outside, clock)
         self._announcer = announcer
+        self._waiting = waiting
         self._told: Collection[type[Event]] = announcer.kinds if announcer is not None else ()
         self._written = follower.position
         self._done = follower.position
@@ -195,7 +204,7 @@ class Relay:
 
     async def _follow(self) -> None:
         while batch := await self._follower.next_batch(EVENTS_A_BATCH):
-            not_carried = await self._carry_until_done(batch)
+            not_carried = await self._carry_until_done(batch, _CARRYING)
             self._parked = [*self._parked, *not_carried]
             self._done = batch[-1].position
             self._moved.set()
@@ -207,8 +216,10 @@ class Relay:
             self._moved.clear()
             try:
                 await self.write_position()
+                self._waiting(_MOVING, None)
             except StoreUnavailable as error:
                 _log.warning("the relay's position could not be written: %s", error)
+                self._waiting(_MOVING, error)
                 await asyncio.sleep(_LONGEST_PAUSE_SECONDS)
                 self._moved.set()
 
@@ -220,8 +231,10 @@ class Relay:
                 while parked := await self._outside.parked(EVENTS_A_BATCH):
                     await self._carry_again(parked)
                 seconds = await self._outside.seconds_to_next()
+                self._waiting(_RETRYING, None)
             except StoreUnavailable as error:
                 _log.warning("what is parked could not be tried again: %s", error)
+                self._waiting(_RETRYING, error)
                 seconds = _LONGEST_PAUSE_SECONDS
             seconds = _LONGEST_SLEEP_SECONDS if seconds is None else min(seconds, _LONGEST_SLEEP_SECONDS)
             handle = asyncio.get_running_loop().call_later(max(seconds, _FIRST_PAUSE_SECONDS), self._parked_again.set)
@@ -231,22 +244,26 @@ class Relay:
                 handle.cancel()
 
     async def _carry_again(self, parked: Sequence[RecordedEvent]) -> None:
-        failed = await self._carry_until_done([Notification(0, recorded) for recorded in parked])
+        failed = await self._carry_until_done([Notification(0, recorded) for recorded in parked], _RETRYING)
         still = {(recorded.originator_id, recorded.originator_version) for recorded, _ in failed}
         carried = [one for one in parked if (one.originator_id, one.originator_version) not in still]
         await self._outside.settle(carried, failed)
 
     # --- one batch --------------------------------------------------------------------------------------------------
 
-    async def _carry_until_done(self, events: Sequence[Notification]) -> list[NotCarried]:
+    async def _carry_until_done(self, events: Sequence[Notification], doing: str) -> list[NotCarried]:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
-                return await self._carry(events)
+                not_carried = await self._carry(events)
             except (StoreUnavailable, BrokerError) as error:
                 _log.warning("the relay waits: %s", error)
+                self._waiting(doing, error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            else:
+                self._waiting(doing, None)
+                return not_carried
 
     async def _carry(self, events: Sequence[Notification]) -> list[NotCarried]:
         batch = self._sort(events)

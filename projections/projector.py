@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
 
 from domain.errors import EventCorrupt, EventUnknown, StoreError
-from domain.ports import Aside, Notification
+from domain.ports import Aside, Notification, Waiting, unheard
 from domain.store.aside import inline
 from projections.keeper import Entry, Keeper
 
@@ -33,6 +33,8 @@ POLL_SECONDS: Final = 0.025
 """How often a busy engine is looked at."""
 TROUBLE_SECONDS: Final = 1.0
 """How long the projector keeps still after the store refused it."""
+
+_KEEPING: Final = "keep the views"
 
 _logger = logging.getLogger("handrail.projections")
 
@@ -94,10 +96,11 @@ class Projector:
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         busy_interval_seconds: float = BUSY_INTERVAL_SECONDS,
         aside: Aside = inline,
+        waiting: Waiting = unheard,
     ) -> None:
         """`busy` tells whether the engine is; `seconds` is a clock that only goes forward, by default the loop's.
 
-        `aside` is where rows are read, folded and written.
+        `aside` is where rows are read, folded and written; `waiting` hears when the store is waited for.
         """
         self._keeper = keeper
         self._follower = follower
@@ -108,6 +111,7 @@ class Projector:
         self._pause = pause
         self._interval = busy_interval_seconds
         self._aside = aside
+        self._waiting = waiting
         self._last_write = float("-inf")
         self._last_count = 0
 
@@ -119,12 +123,16 @@ class Projector:
                 if not begun:
                     await self._begin()
                     begun = True
+                    await self._tell_if_idle()
                 if not await self._round():
                     return
+                self._waiting(_KEEPING, None)
             except (EventCorrupt, EventUnknown):
                 await self._pass_unreadable()
+                self._waiting(_KEEPING, None)
             except StoreError as error:
                 _logger.warning("views wait: %s", error)
+                self._waiting(_KEEPING, error)
                 begun = False
                 await self._pause(TROUBLE_SECONDS)
 
@@ -140,6 +148,11 @@ class Projector:
     async def _begin(self) -> None:
         self._follower.position = await self._aside(self._keeper.begin)
         self._follower.look_again()
+
+    async def _tell_if_idle(self) -> None:
+        """Where there is nothing to write, the first event to come may be long in coming, and would not tell."""
+        if not await self._aside(lambda: self._log.read(self._keeper.position, 1)):
+            self._waiting(_KEEPING, None)
 
     async def _take(self, entries: Sequence[Entry]) -> None:
         await self._aside(lambda: self._keeper.take(entries))

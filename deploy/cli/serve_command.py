@@ -50,8 +50,8 @@ def serve(
     from deploy.loading import load
     from deploy.runtime import utc_now
     from deploy.serving.logs import log_to_stream
-    from deploy.serving.parts import Parts
-    from deploy.serving.process import ServedProcess, chosen
+    from deploy.serving.process import chosen
+    from deploy.serving.service import serve as served
     from deploy.settings import load_settings
     from domain.errors import InputInvalid
 
@@ -67,12 +67,9 @@ def serve(
     faults.arm_from_environment()
 
     async def work() -> int:
-        parts = await Parts.open(settings, definitions, utc_now)
-        try:
-            served = ServedProcess(parts, names, queues=wanted, concurrency=concurrency, host=host, port=port)
-            await served.run()
-        finally:
-            await parts.close()
+        await served(
+            settings, definitions, utc_now, names, queues=wanted, concurrency=concurrency, host=host, port=port
+        )
         return ExitCode.COMPLETED
 
     return process.run(work())

@@ -7,10 +7,15 @@ one whose store, broker and roles can all do their work now; each part says what
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
+
+from domain.errors import HandrailError
+from domain.ports import Clock, Waiting
 
 Check = Callable[[], Awaitable[str]]
 """Says what is wrong, in words; nothing where all is well."""
@@ -54,6 +59,39 @@ class Lately:
     async def __call__(self) -> str:
         """What it was, as long as that is not long ago."""
         return self._words if self._words and self._time() - self._at < LATELY_SECONDS else ""
+
+
+class Waits:
+    """A check that says which role waits, since when, to do what, and what keeps it from it."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Nobody waits."""
+        self._clock = clock
+        self._waits: dict[tuple[str, str], tuple[datetime, str]] = {}
+
+    @contextlib.contextmanager
+    def of(self, role: str) -> Iterator[Waiting]:
+        """Where a role tells of its waits. One that ends, or is another process's now, waits for nothing any more."""
+
+        def hear(doing: str, trouble: HandrailError | None, /) -> None:
+            if trouble is None:
+                self._waits.pop((role, doing), None)
+            else:
+                since, _ = self._waits.get((role, doing)) or (self._clock(), "")
+                self._waits[role, doing] = since, str(trouble)
+
+        try:
+            yield hear
+        finally:
+            for key in [key for key in self._waits if key[0] == role]:
+                del self._waits[key]
+
+    async def __call__(self) -> str:
+        """All who wait; nothing where nobody does."""
+        return "; ".join(
+            f"{role} waits since {since:%Y-%m-%dT%H:%M:%SZ} to {doing}: {trouble}"
+            for (role, doing), (since, trouble) in self._waits.items()
+        )
 
 
 async def _ask(check: Check) -> str:

@@ -22,7 +22,7 @@ from deploy.serving.reconciling import Outstanding
 from domain.definitions import Definition
 from domain.errors import BrokerError, StoreError
 from domain.events import StoppingBegan
-from domain.ports import Aside, Clock, Command, Decider
+from domain.ports import Aside, Clock, Command, Decider, Waiting, unheard
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.positions import position_of
@@ -86,10 +86,10 @@ class Outbound:
             store, claims=claims, outside=self.outside, sender=self.sender, announcer=self.announcer, aside=aside
         )
 
-    async def relay(self) -> None:
-        """Relay until cancelled; raises FenceMissed where another process does."""
+    async def relay(self, waiting: Waiting = unheard) -> None:
+        """Relay until cancelled, and have `waiting` hear of waits; raises FenceMissed where another process relays."""
         await self.outside.try_all()
-        follower = PatientFollower(self._store, await self._aside(self._position))
+        follower = PatientFollower(self._store, await self._aside(self._position), waiting=waiting)
         relay = Relay(
             follower=follower,
             sender=self.sender,
@@ -99,6 +99,7 @@ class Outbound:
             outside=self.outside,
             clock=self._clock,
             announcer=self.announcer,
+            waiting=waiting,
         )
         self._inbox.to_send = {}
         try:

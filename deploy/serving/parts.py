@@ -21,7 +21,7 @@ from deploy.held_goals import HeldGoals, forgetting
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
 from deploy.serving.awaited import AwaitedDefinitions
-from deploy.serving.health import Health
+from deploy.serving.health import Health, Waits
 from deploy.serving.outbound import Outbound
 from deploy.settings import Settings
 from domain.authority import ALL, AnsweringGrants, OperatingGrants, VouchingGrants
@@ -47,6 +47,7 @@ class Parts:
         settings: Settings,
         definitions: LoadedDefinitions,
         clock: Clock,
+        health: Health,
     ) -> None:
         """Put the companions beside the store; nothing is connected to the broker yet."""
         self.settings = settings
@@ -102,13 +103,19 @@ class Parts:
         self.counts = IntakeCounts()
         self.answering = AnsweringGrants(settings.answering)
         self.vouching, self.operating = grants(settings, self.publisher.address.login)
-        self.health = Health({"store": self._store_answers, "broker": self._broker_answers})
+        self.waits = Waits(clock)
+        """What roles wait for that are there and cannot go on."""
+        self.health = health
+        health.checks.update(store=self._store_answers, broker=self._broker_answers, waits=self.waits)
 
     @classmethod
-    async def open(cls, settings: Settings, definitions: LoadedDefinitions, clock: Clock) -> Parts:
-        """Open the store and begin to connect to the broker.
+    async def open(
+        cls, settings: Settings, definitions: LoadedDefinitions, clock: Clock, health: Health | None = None
+    ) -> Parts:
+        """Open the store and begin to connect to the broker; `health` is told how to ask them.
 
-        Raises InputInvalid where an address is missing, StoreUnavailable where the store cannot be used.
+        Raises InputInvalid where an address is missing, StoreUnavailable where the store cannot be used: StoreAway
+        where it soon may be.
         """
         address = needed(store_address(settings), "store")
         needed(broker_address(settings), "broker")
@@ -118,7 +125,7 @@ class Parts:
                 address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
             )
         )
-        parts = cls(store, threads, settings, definitions, clock)
+        parts = cls(store, threads, settings, definitions, clock, health if health is not None else Health())
         parts.listening = asyncio.create_task(listen(store), name="listening")
         await parts.publisher.start()
         return parts

@@ -1,29 +1,24 @@
 """A serving process: roles put together, run until the process is asked to end, and drained.
 
-SIGTERM, or Ctrl-C, asks it to end: it takes nothing new, gives what is under way its grace, and leaves the rest to the
-others: deliveries go back to their queues, claims lapse with their leases. Nothing is lost either way; a second one
-hurries.
+Asked to end, it takes nothing new, gives what is under way its grace, and leaves the rest to the others: deliveries go
+back to their queues, claims lapse with their leases. Nothing is lost either way; asked twice, it hurries.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Collection, Sequence
+from contextlib import AsyncExitStack
 from typing import Final
-
-from starlette.types import ASGIApp
 
 from consumers.amqp import AmqpConsumer
 from consumers.line import Limits
 from deploy.collecting import fewer_collections
-from deploy.http.server import address_of, listen, served
 from deploy.leading import Elections
 from deploy.serving.activities import ActivitiesRole, Served, all_queues, dead_commands
-from deploy.serving.endpoint import application, health_only
+from deploy.serving.ending import Ending
+from deploy.serving.endpoint import Endpoint, application
 from deploy.serving.health import Lately
 from deploy.serving.parts import Parts
 from deploy.serving.roles import MESSAGES, Role, Running, http
@@ -55,13 +50,15 @@ class ServedProcess:
         parts: Parts,
         names: Collection[str],
         *,
+        endpoint: Endpoint,
+        ending: Ending,
         queues: Collection[str] = (),
         concurrency: int | None = None,
-        host: str = "127.0.0.1",
-        port: int | None = None,
     ) -> None:
-        """Nothing is consumed yet. Raises InputInvalid where a queue or the port cannot be served."""
+        """Nothing is consumed yet; the endpoint answers already. Raises InputInvalid where a queue cannot be served."""
         self._parts = parts
+        self._endpoint = endpoint
+        self._ending = ending
         self._names = names
         self._roles = [MESSAGES[name](parts) for name in MESSAGES if name in names]
         self.activities: ActivitiesRole | None = None
@@ -72,46 +69,26 @@ class ServedProcess:
             self._roles.append(Role(queues=dead_commands(parts, all_queues(parts.definitions))))
         if "http" in names:
             self._roles.append(http(parts))
-        self._listening = listen(host, port) if port is not None else None
-        self._asked_to_end = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._fallen = Lately()
         self._consumer = self._made_consumer()
         if self.activities is not None and self._consumer is not None:
             self.activities.intake.pause = self._consumer.pause
             self.activities.intake.resume = self._consumer.resume
 
-    @property
-    def address(self) -> str:
-        """Where the process answers over HTTP; nothing where it does not."""
-        return address_of(self._listening) if self._listening is not None else ""
-
-    def end(self) -> None:
-        """Ask the process to end; a second time, to hurry."""
-        if self._asked_to_end.is_set():
-            self._hurry.set()
-        self._asked_to_end.set()
-
     async def run(self) -> None:
         """Serve until asked to end, and drain."""
-        parts = self._parts
-        with fewer_collections(), _signals(self.end):
+        parts, address = self._parts, self._endpoint.address
+        if "http" in self._names:
+            self._endpoint.app = application(parts, begins_goals="goals" in self._names)
+        with fewer_collections():
             async with AsyncExitStack() as stack:
-                if self._listening is not None:
-                    app = await stack.enter_async_context(self._application())
-                    await stack.enter_async_context(served(app, self._listening))
                 tasks = await self._begun(stack)
-                _log.info("serving %s%s", ", ".join(self._names), f" at {self.address}" if self.address else "")
-                await self._asked_to_end.wait()
+                _log.info("serving %s%s", ", ".join(self._names), f" at {address}" if address else "")
+                await self._ending.asked.wait()
                 await self._drain(tasks)
             await parts.turns.drained()
 
     # --- details ----------------------------------------------------------------------------------------------------
-
-    def _application(self) -> AbstractAsyncContextManager[ASGIApp]:
-        if "http" in self._names:
-            return application(self._parts, begins_goals="goals" in self._names)
-        return contextlib.nullcontext(health_only(self._parts.health))
 
     def _made_consumer(self) -> AmqpConsumer | None:
         queues = {queue: how for role in self._roles for queue, how in role.queues.items()}
@@ -163,7 +140,7 @@ class ServedProcess:
         grace = self._parts.settings.grace_seconds
         _log.info("ending: up to %g s for what is under way; ask again to hurry", grace)
         draining = asyncio.create_task(self._drained(grace))
-        hurried = asyncio.create_task(self._hurry.wait())
+        hurried = asyncio.create_task(self._ending.hurry.wait())
         await asyncio.wait([draining, hurried], return_when=asyncio.FIRST_COMPLETED)
         for task in (draining, hurried, *tasks):
             task.cancel()
@@ -183,16 +160,3 @@ async def _queues_served(consumer: AmqpConsumer) -> str:
     """Which queues are not served, and why; nothing where all are."""
     unserved = [one for one in consumer.health if one.state not in {QueueState.CONSUMING, QueueState.PAUSED}]
     return "; ".join(f"{one.queue}: {one.detail or one.state.value}" for one in unserved)
-
-
-@contextlib.contextmanager
-def _signals(end: Callable[[], None]) -> Iterator[None]:
-    """Have SIGTERM and SIGINT ask the process to end."""
-    loop = asyncio.get_running_loop()
-    for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, end)
-    try:
-        yield
-    finally:
-        for one in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(one)

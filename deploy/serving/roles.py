@@ -108,7 +108,12 @@ def outcomes(parts: Parts) -> Role:
 
 def relay(parts: Parts) -> Role:
     """Carries on what the log says is to happen outside."""
-    return Role(led={"relay": parts.outbound.relay})
+
+    async def run() -> None:
+        with parts.waits.of("relay") as waiting:
+            await parts.outbound.relay(waiting)
+
+    return Role(led={"relay": run})
 
 
 def timer(parts: Parts) -> Role:
@@ -156,7 +161,12 @@ def timer(parts: Parts) -> Role:
 def projector(parts: Parts) -> Role:
     """Keeps the views."""
     views = ViewsRole(parts.store, busy=lambda: False, aside=parts.aside)
-    return Role(led={"projector": views.run})
+
+    async def run() -> None:
+        with parts.waits.of("projector") as waiting:
+            await views.run(waiting)
+
+    return Role(led={"projector": run})
 
 
 def http(parts: Parts) -> Role:

@@ -20,7 +20,7 @@ import psycopg
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import conninfo
 
-from domain.errors import StoreError, StoreUnavailable
+from domain.errors import StoreAway, StoreError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.store.batches_postgres import is_insert, several
 from domain.store.trouble_postgres import DRIVERS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, spends, trouble
@@ -304,7 +304,10 @@ class About(NamedTuple):
 
 
 def check_server(server: About, place: str) -> None:
-    """Refuse a server that would lose what it said was stored; raises StoreUnavailable, saying what to change."""
+    """Refuse a server that would lose what it said was stored; raises StoreUnavailable, saying what to change.
+
+    One that is read-only is StoreAway: a failover passes through that state, and ends it without anybody's help.
+    """
     if server.version < OLDEST_SERVER:
         raise StoreUnavailable(
             f"store {place} is on PostgreSQL {server.version // 10_000}; "
@@ -326,7 +329,7 @@ def check_server(server: About, place: str) -> None:
             "take the setting out of postgresql.conf, of ALTER DATABASE and of ALTER ROLE"
         )
     if server.read_only != "off":
-        raise StoreUnavailable(f"store {place} is read-only: a standby, or being switched over; connect to the primary")
+        raise StoreAway(f"store {place} is read-only: a standby, or being switched over; connect to the primary")
 
 
 def _rolled_back(wire: Wire, error: BaseException) -> bool:

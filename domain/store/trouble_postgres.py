@@ -13,7 +13,7 @@ from eventsourcing.domain import EventSourcingError
 from psycopg import errors
 
 from domain.certificates import certificate_advice
-from domain.errors import StoreError, StoreUnavailable, VersionConflict
+from domain.errors import StoreAway, StoreError, StoreUnavailable, VersionConflict
 from domain.store import trouble as library
 
 LOCK_TIMEOUT_SECONDS: Final = 5
@@ -57,15 +57,33 @@ _WORDS: Final[dict[str, str]] = {
 }
 _OTHERWISE = "cannot be used ({detail}); look into the server's log, and run again"
 
+# What passes without anybody changing a setting. Read-only too: while it is switched over, the primary is a standby.
+_AWAY: Final = ("08", "57P01", "57P02", "57P03", "53300", "25006")
+
 # A server that turns somebody away says so by a code, which libpq does not hand on; its words say it too, in English.
-_TURNED_AWAY: Final = (
+_REFUSED: Final = (
     (
         re.compile(r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \".+\" does not"),
         "28",
     ),
     (re.compile(r"database \".+\" does not exist"), "3D000"),
-    (re.compile(r"too many (clients|connections)|remaining connection slots"), "53300"),
 )
+_PUT_OFF: Final = (
+    (re.compile(r"too many (clients|connections)|remaining connection slots"), "53300"),
+    (re.compile(r"the database system is |terminating connection"), "57P03"),
+    (re.compile(r"session is read-only|server is in hot standby mode"), "25006"),
+    # The words of libpq, of its driver and of ours for a server that nobody finds, or that says nothing more.
+    (
+        re.compile(
+            r"Is the server running|failed to resolve host|could not translate host name|timeout expired"
+            r"|no answer within|gave no answer|closed the connection|connection has been closed|SSL SYSCALL error"
+            r"|could not (receive data from|send data to) |connection is (closed|lost)"
+        ),
+        "08",
+    ),
+)
+_NO_SOCKET: Final = re.compile(r"failed: No such file or directory Is the server running")
+"""Words about a server's socket that would be taken for a certificate's file."""
 
 _CONFLICTS: Final = (errors.IntegrityError, errors.SerializationFailure, errors.DeadlockDetected)
 
@@ -95,17 +113,31 @@ def trouble(error: BaseException, place: str) -> StoreError:
         state is None or state not in _WORDS
     ):
         return StoreError(_UNFIT.format(place=place, detail=detail))
-    words = _lost(detail) if state is None else _WORDS.get(state) or _WORDS.get(state[:2]) or _OTHERWISE
-    return StoreUnavailable(f"store {place} {words.format(detail=detail)}")
+    if state is None:
+        return _unsaid(place, detail)
+    words = _WORDS.get(state) or _WORDS.get(state[:2]) or _OTHERWISE
+    return _error(place, words, detail, away=state.startswith(_AWAY))
 
 
-def _lost(detail: str) -> str:
-    """Words for a connection that was not made: the server turned us away, TLS did not fit, or nobody is there."""
-    for said, state in _TURNED_AWAY:
+def _unsaid(place: str, detail: str) -> StoreUnavailable:
+    """The error for a connection that was lost or not made, which has no code: only words tell what it was.
+
+    Of an address with several hosts there are several words: what somebody has to change comes before what passes.
+    """
+    for said, state in _REFUSED:
         if said.search(detail):
-            return _WORDS[state]
-    advice = certificate_advice(detail, authority="sslrootcert", client="sslcert and sslkey")
-    return f"cannot be reached ({{detail}}); {advice}" if advice else _LOST
+            return _error(place, _WORDS[state], detail, away=False)
+    advice = certificate_advice(_NO_SOCKET.sub("", detail), authority="sslrootcert", client="sslcert and sslkey")
+    if advice:
+        return _error(place, f"cannot be reached ({{detail}}); {advice}", detail, away=False)
+    for said, state in _PUT_OFF:
+        if said.search(detail):
+            return _error(place, _WORDS.get(state) or _WORDS[state[:2]], detail, away=True)
+    return _error(place, _LOST, detail, away=False)
+
+
+def _error(place: str, words: str, detail: str, *, away: bool) -> StoreUnavailable:
+    return (StoreAway if away else StoreUnavailable)(f"store {place} {words.format(detail=detail)}")
 
 
 def _detail(error: psycopg.Error) -> str:

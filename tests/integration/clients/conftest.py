@@ -15,6 +15,9 @@ from deploy.loading import load
 from deploy.migrations import MIGRATIONS
 from deploy.roles import Role
 from deploy.runtime import utc_now
+from deploy.serving.ending import Ending
+from deploy.serving.endpoint import Endpoint
+from deploy.serving.health import Health
 from deploy.serving.parts import Parts
 from deploy.serving.process import ROLES, ServedProcess
 from deploy.settings import Settings
@@ -57,16 +60,18 @@ class Place:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[Served]:
         """One process serves every role."""
-        parts = await Parts.open(self.settings, load((), ALL, examples=False), utc_now)
-        process = ServedProcess(parts, ROLES, port=0)
-        running = asyncio.create_task(process.run())
-        try:
-            yield Served(parts, process.address, self.shop, self.desk, self.store)
-        finally:
-            process.end()
-            process.end()
-            await running
-            await parts.close()
+        health, ending = Health(), Ending()
+        endpoint = Endpoint(health, "127.0.0.1", 0, everything=True)
+        parts = await Parts.open(self.settings, load((), ALL, examples=False), utc_now, health)
+        async with endpoint.answering():
+            running = asyncio.create_task(ServedProcess(parts, ROLES, endpoint=endpoint, ending=ending).run())
+            try:
+                yield Served(parts, endpoint.address, self.shop, self.desk, self.store)
+            finally:
+                ending.ask()
+                ending.ask()
+                await running
+        await parts.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from deploy.settings import Settings
-from domain.errors import StoreError, StoreUnavailable
+from domain.errors import StoreAway, StoreError, StoreUnavailable
 from domain.store.connection_postgres import IDLE_IN_TRANSACTION_SECONDS, About, check_server
 from domain.store.opening import open_postgres_store
 from tests.contracts.stage import Loaded
@@ -43,6 +43,11 @@ def test_a_server_that_would_lose_events_is_refused(server: About, words: str) -
     check_server(FINE, "here")
     with pytest.raises(StoreUnavailable, match=words):
         check_server(server, "here")
+
+
+def test_a_server_that_is_read_only_is_away_since_a_failover_passes_through_that() -> None:
+    with pytest.raises(StoreAway):
+        check_server(FINE._replace(read_only="on"), "here")
 
 
 @pytest.mark.parametrize("whose", ["DATABASE {database}", "ROLE {role} IN DATABASE {database}"])

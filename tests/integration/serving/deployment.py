@@ -118,7 +118,15 @@ class Deployment:
         }
 
     def serve(self, *arguments: str, ready: bool = True, **environment: str) -> Served:
-        """Begin a process, and wait until it is ready."""
+        """Begin a process, and wait until it is ready, or at least until it serves, or waits for its store."""
+        served = self.begun(*arguments, **environment)
+        served.address = self._address(served)
+        if ready:
+            until(lambda: served.ask("/readyz")[0] == 200, lambda: f"not ready: {served.ask('/readyz')}")
+        return served
+
+    def begun(self, *arguments: str, **environment: str) -> Served:
+        """Begin a process; it may not have come to anything yet."""
         log = self.folder / f"serve-{len(self.processes)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -131,9 +139,6 @@ class Deployment:
             )
         served = Served(process, log)
         self.processes.append(served)
-        served.address = self._address(served)
-        if ready:
-            until(lambda: served.ask("/readyz")[0] == 200, lambda: f"not ready: {served.ask('/readyz')}")
         return served
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -164,7 +169,9 @@ class Deployment:
         def found() -> str:
             if served.process.poll() is not None:
                 raise AssertionError(f"it ended with {served.process.returncode}:\n{served.log.read_text()}")
-            at = re.search(r"serving .* at (http://[0-9.:]+)", served.log.read_text(encoding="utf-8"))
+            said = served.log.read_text(encoding="utf-8")
+            waits = "waiting for the store" in said
+            at = re.search(rf"{'health is told' if waits else 'serving .*'} at (http://[0-9.:]+)", said)
             return at[1] if at is not None else ""
 
         address: str = until(found, lambda: f"it never said where it serves:\n{served.log.read_text()}")

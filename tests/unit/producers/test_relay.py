@@ -102,6 +102,8 @@ class World:
         self.refusal: HandrailError | None = None
         self.kept: list[RecordedEvent] = []
         self.due: list[RecordedEvent] = []
+        self.waits: list[str] = []
+        self.waited_for: dict[str, HandrailError] = {}
         self.parents = {"wf_1": None, "wf_1.inner": "wf_1"}
         self.follower = Followed(*batches)
         self.known = KnownWorkflows(lambda name: started(name, self.parents.get(name)))
@@ -113,7 +115,15 @@ class World:
             known=self.known,
             outside=self,
             clock=lambda: BEGINNING,
+            waiting=self.waiting,
         )
+
+    def waiting(self, doing: str, trouble: HandrailError | None, /) -> None:
+        if trouble is not None:
+            self.waits.append(doing)
+            self.waited_for[doing] = trouble
+        else:
+            self.waited_for.pop(doing, None)
 
     def put(self, commands: Sequence[Command]) -> int:
         taken = list(commands)[: self.room]
@@ -243,6 +253,39 @@ async def test_the_position_is_written_by_itself_after_a_while(
         while world.position() != 5:  # noqa: ASYNC110 - the database tells nobody
             await asyncio.sleep(0)
     task.cancel()
+
+
+async def test_what_the_relay_waits_for_is_told_until_it_goes_on(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("producers.relay.POSITION_EVERY_SECONDS", 0.001)
+    monkeypatch.setattr("producers.relay._LONGEST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("producers.relay._FIRST_PAUSE_SECONDS", 0.001)
+    world = World(store, [notification(7, child_started())])
+    world.decisions.errors = [StoreUnavailable("locked")]
+    move, parked, troubles = world.move, world.parked, {"move": 2, "parked": 2}
+
+    async def moved(before: int, after: int, not_carried: Sequence[NotCarried]) -> None:
+        refuse("move")
+        await move(before, after, not_carried)
+
+    async def found(limit: int) -> list[RecordedEvent]:
+        refuse("parked")
+        return await parked(limit)
+
+    def refuse(what: str) -> None:
+        troubles[what] -= 1
+        if troubles[what] >= 0:
+            raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(world, "move", moved)
+    monkeypatch.setattr(world, "parked", found)
+    await world.carry(until=lambda: world.position() == 7 and troubles["parked"] < 0 and not world.waited_for)
+    assert sorted(world.waits) == [
+        "carry on what the log asks for",
+        *["try again what is parked"] * 2,
+        *["write its position"] * 2,
+    ]
 
 
 # --- children -------------------------------------------------------------------------------------------------------

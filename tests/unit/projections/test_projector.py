@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from domain.errors import StoreUnavailable
+from domain.errors import HandrailError, StoreUnavailable
 from domain.ports import Notification
 from domain.store.log import LogFollower
 from projections.keeper import Keeper
@@ -35,6 +35,8 @@ class Bench:
         self.clock = 1_000.0
         self.busy = False
         self.pauses: list[float] = []
+        self.heard: list[tuple[str, bool]] = []
+        """What was waited for to be done, and whether it was or was over; from the first trouble on."""
         self.keeper = Keeper(place.recorder)
         self.follower = LogFollower(self, 0, poll=timedelta(hours=1))
         self.metrics = Metrics(CollectorRegistry())
@@ -46,7 +48,12 @@ class Bench:
             meter=self.metrics,
             seconds=lambda: self.clock,
             pause=self.pause,
+            waiting=self.waiting,
         )
+
+    def waiting(self, doing: str, trouble: HandrailError | None, /) -> None:
+        if trouble is not None or self.heard:
+            self.heard.append((doing, trouble is not None))
 
     def select(self, after: int, limit: int) -> list[Notification]:
         rows = self.place.recorder.select_log(after, limit)
@@ -175,6 +182,26 @@ async def test_trouble_with_the_store_is_waited_out(bench: Bench, monkeypatch: p
         await bench.until_position(total)
     assert 1.0 in bench.pauses
     assert len(bench.place.rows("workflows")) == 1
+    assert bench.heard[0] == ("keep the views", True)
+    assert set(bench.heard[1:]) == {("keep the views", False)}
+
+
+async def test_a_projector_that_waited_is_well_again_though_nothing_is_there_to_write(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = bench.keeper.begin
+    refusals = [StoreUnavailable("gone"), StoreUnavailable("gone")]
+
+    def sometimes() -> int:
+        if refusals:
+            raise refusals.pop()
+        return begin()
+
+    monkeypatch.setattr(bench.keeper, "begin", sometimes)
+    async with bench.running(), asyncio.timeout(5):
+        while len(bench.heard) < 3:
+            await bench.others()
+    assert bench.heard == [("keep the views", True), ("keep the views", True), ("keep the views", False)]
 
 
 async def test_a_rival_only_costs_reading_again(bench: Bench) -> None:
