@@ -18,8 +18,8 @@ def register(app: typer.Typer) -> None:
             "Serve one or more roles over the store and the broker that HANDRAIL_STORE and HANDRAIL_BROKER name.\n\n"
             "Roles: goals, approvals, signals, control, outcomes take messages in; activities runs steps; relay, timer "
             "and projector follow the store (of each one process is active, the others stand by); http is the approval "
-            "endpoint; all is all of them. A database that is away at the start is waited for: /readyz says so. SIGTERM "
-            "drains: what is under way has the grace of HANDRAIL_GRACE_SECONDS.",
+            "endpoint; all is all of them. A database that is away at the start is waited for: /readyz says so. "
+            "SIGTERM drains: what is under way has the grace of HANDRAIL_GRACE_SECONDS.",
             "handrail serve all --module my.workflows --port 8080",
             "handrail serve activities --module my.workflows --queues mail,ledger --concurrency 50",
             "handrail serve relay timer projector --module my.workflows --port 9101",
