@@ -131,15 +131,13 @@ class HeldMessages:
     def _hold(self, missing: Sequence[Missing[Any]]) -> Mapping[str, str | DefinitionMissing]:
         wanted = {message.receipt.message_id: (HeldMessage.of(message), why) for message, why in missing}
         with self._store.transaction() as cursor:
-            known: dict[str, str | DefinitionMissing] = dict(_digests(cursor, wanted))
+            said: dict[str, str | DefinitionMissing] = {}
             ((held, held_bytes),) = cursor.query("SELECT count(*), coalesce(sum(body_bytes), 0) FROM messages_held")
             now = cursor.now()
             for number, (receipt, (one, why)) in enumerate(wanted.items()):
-                if receipt in known:
-                    continue
                 size = len(one.body.encode())
                 if held >= MOST_HELD or held_bytes + size > MOST_HELD_BYTES:
-                    known[receipt] = _in_other_words(why, f"{held} messages wait for definitions, and no more are held")
+                    said[receipt] = _in_other_words(why, f"{held} messages wait for definitions, and no more are held")
                     continue
                 cursor.execute(
                     "INSERT INTO messages_held (receipt, queue, message_id, sender, definition, digest, properties, "
@@ -160,8 +158,8 @@ class HeldMessages:
                 )
                 held, held_bytes = held + 1, held_bytes + size
             self._tell(cursor)
-            known.update(_digests(cursor, wanted))  # another process may have been first
-        return known
+            said.update(_digests(cursor, wanted))  # some may have been held before, whatever room there is
+        return said
 
     def _take(self, queues: Collection[str], known: Collection[str], limit: int) -> list[HeldMessage]:
         if not queues:

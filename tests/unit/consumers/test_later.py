@@ -164,6 +164,7 @@ async def test_several_come_back_in_their_order(having: Process, lacking: Proces
     found = await having.held.take([APPROVALS], ["refund 1"], 15)
     assert [one.message_id for one in found] == names[:15]
     assert held(having) == names
+    assert having.store.query("SELECT count(DISTINCT held_at) FROM messages_held") == [(20,)], "no order by chance"
 
 
 # --- bounds ---------------------------------------------------------------------------------------------------------
