@@ -120,11 +120,15 @@ class Parts:
         address = needed(store_address(settings), "store")
         needed(broker_address(settings), "broker")
         threads = StoreThreads()
-        store = await threads.rooms(
-            lambda: open_postgres_store(
-                address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
+        try:
+            store = await threads.rooms(
+                lambda: open_postgres_store(
+                    address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
+                )
             )
-        )
+        except BaseException:
+            threads.close()  # whoever waits for the store comes again and again
+            raise
         parts = cls(store, threads, settings, definitions, clock, health if health is not None else Health())
         parts.listening = asyncio.create_task(listen(store), name="listening")
         await parts.publisher.start()
