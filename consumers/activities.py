@@ -30,6 +30,7 @@ from domain.errors import HandrailError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.ids import Kind
 from domain.ports import Clock, Command, Decider, Definitions, Request
+from domain.tracing import Traces
 from domain.triggers import RecordOutcome
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -74,6 +75,7 @@ class ActivityRunner:
         self.started: Callable[[Sequence[Command]], None] = _nobody
         self.ended: Callable[[Command], None] = _nobody
         self.trouble: Callable[[HandrailError], None] = _nobody
+        self.traces: Traces | None = None
         self._decider = decider
         self._surroundings = surroundings
         self._clock = clock
@@ -165,6 +167,8 @@ class ActivityRunner:
     # --- one attempt ------------------------------------------------------------------------------------------------
 
     async def _run(self, attempt: Attempt) -> None:
+        if self.traces is not None:
+            self.traces.within(attempt.command)
         try:
             ending = await self._execute(attempt)
             if attempt.timer is not None:
@@ -295,6 +299,8 @@ class ActivityRunner:
             started_at=attempt.started_at,
             finished_at=finished_at,
         )
+        if self.traces is not None:
+            self.traces.attempted(command, trigger, late=late)
         fence, under = (None, None) if late else (command.message_id, attempt.prepared.declared.limits)
         request = Request(
             command.workflow_id, trigger, finished_at, command.message_id, self._worker, completes=fence, under=under

@@ -17,7 +17,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from consumers.attempts import Activities
@@ -29,6 +29,7 @@ from domain.ids import message_id
 from domain.messages.names import Fault as FaultName
 from domain.messages.reading import read_command
 from domain.ports import Command
+from domain.tracing import Traces
 from domain.transport import Delivery
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -66,10 +67,14 @@ _FAULTS: Final = {
 
 @dataclass(slots=True)
 class Held:
-    """The deliveries of one command, not settled yet. `since` is when the first came, by the event loop's clock."""
+    """The deliveries of one command, not settled yet. `since` is when the first came, by the event loop's clock.
+
+    `began` is when its attempt did, for whoever traces: what a delivery waited before is no work.
+    """
 
     since: float
     claimed: bool = False
+    began: datetime | None = None
     deliveries: list[Delivery] = field(default_factory=list)
 
     def acknowledge(self) -> None:
@@ -98,6 +103,7 @@ class CommandIntake:
         self.long_queues: frozenset[str] = frozenset()
         self.pause: Switch = _nobody
         self.resume: Switch = _nobody
+        self.traces: Traces | None = None
         self._room = room
         self._activities = activities
         self._bury = bury
@@ -196,9 +202,12 @@ class CommandIntake:
             if held is None:
                 continue
             held.claimed = True
+            if self.traces is not None:
+                held.began = self.traces.instant()
             if self._is_long(command):
                 long.append(held)
                 del self._held[command.message_id]
+                self._trace(command, held, Delivered.CLAIMED, ran=True)
         # Paused before it is acknowledged, so that the broker sends nothing more in its place.
         self._switch()
         for held in long:
@@ -207,12 +216,19 @@ class CommandIntake:
     def _settled(self, command: Command, delivered: Delivered) -> None:
         self.counts[delivered.name.lower()] += 1
         held = self._held.pop(command.message_id, None)
+        if held is not None:
+            self._trace(command, held, delivered, ran=delivered is Delivered.OUTCOME_RECORDED)
         if held is not None and settle(delivered) is Settlement.BURY:
             fault, reason = _FAULTS[delivered]
             self._bury_soon([Fault(delivery, fault.value, reason) for delivery in held.deliveries])
         elif held is not None:
             held.acknowledge()
         self._look_soon()
+
+    def _trace(self, command: Command, held: Held, delivered: Delivered, *, ran: bool) -> None:
+        if self.traces is not None:
+            began = held.began or self.traces.instant()
+            self.traces.processed(began, held.deliveries, command, delivered.name.lower(), ran=ran)
 
     def _is_long(self, command: Command) -> bool:
         prepared = self._activities.find(command.definition, command.definition_version, command.activity)

@@ -40,9 +40,12 @@ from domain.errors import (
     WorkflowConflict,
     WorkflowUnknown,
 )
+from domain.ids import workflow_id_from_message
+from domain.messages.bodies import Goal, Outcome, Signal
 from domain.messages.names import Fault as FaultName
 from domain.messages.reading import Read
 from domain.ports import Receipt
+from domain.tracing import Traces
 from domain.transport import Delivery
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -139,13 +142,14 @@ class MessageIntake(Generic[AnyBody]):
         """Nothing is taken in yet. Without `holding`, what lacks its definition goes to the dead queue."""
         self._holding = holding
         self.counts = counts if counts is not None else IntakeCounts()
+        self.traces: Traces | None = None
         self._source = source
         self._receipts = receipts
         self._burial = burial
 
     async def __call__(self, deliveries: Sequence[Delivery], /) -> None:
         """Take these in. Raises StoreUnavailable or BrokerUnavailable; then some of them are not settled."""
-        turn = _Turn(self.counts)
+        turn = _Turn(self.counts, self.traces)
         waiting = [one for delivery in deliveries if (one := self._read(delivery, turn)) is not None]
         trouble: StoreUnavailable | None = None
         try:
@@ -209,10 +213,12 @@ def _is_doubtful(answer: Answer) -> bool:
 class _Turn:
     """What became of the deliveries of one turn, before they are settled."""
 
-    def __init__(self, counts: IntakeCounts) -> None:
+    def __init__(self, counts: IntakeCounts, traces: Traces | None) -> None:
         self.faults: list[Fault] = []
         self.undecided: list[StoreUnavailable] = []
         self._counts = counts
+        self._traces = traces
+        self._began = None if traces is None else traces.instant()
         self._done: list[Delivery] = []
 
     def unfit(self, delivery: Delivery, error: MessageUnfit) -> None:
@@ -224,18 +230,18 @@ class _Turn:
         if digest is None:
             return False
         if digest == message.receipt.digest:
-            self._settle(message.delivery, Received.REPEATED)
+            self._settle(message.delivery, Received.REPEATED, message=message)
         else:
             reason = (
                 f"message {message.read.message_id!r} was received before with another body: what was said first "
                 "stands; send this one under an id of its own"
             )
-            self._settle(message.delivery, Received.CONFLICT, FaultName.CONFLICT.value, reason)
+            self._settle(message.delivery, Received.CONFLICT, FaultName.CONFLICT.value, reason, message=message)
         return True
 
     def answered(self, message: Message[Any], answer: Answer) -> None:
         if isinstance(answer, Received):
-            self._settle(message.delivery, answer)
+            self._settle(message.delivery, answer, message=message)
             return
         if isinstance(answer, MessageUnfit):
             self.unfit(message.delivery, answer)
@@ -254,7 +260,7 @@ class _Turn:
         if isinstance(held, DefinitionMissing):
             self.answered(message, held)
         elif held == message.receipt.digest:
-            self._settle(message.delivery, Received.HELD)
+            self._settle(message.delivery, Received.HELD, message=message)
         else:
             self.met(message, {message.receipt.message_id: held})
 
@@ -262,7 +268,24 @@ class _Turn:
         for delivery in self._done:
             delivery.acknowledge()
 
-    def _settle(self, delivery: Delivery, received: Received, fault: str = "", reason: str = "") -> None:
+    def _settle(
+        self,
+        delivery: Delivery,
+        received: Received,
+        fault: str = "",
+        reason: str = "",
+        *,
+        message: Message[Any] | None = None,
+    ) -> None:
+        if self._traces is not None and self._began is not None and received is not Received.UNDECIDED:
+            self._traces.received(
+                self._began,
+                delivery,
+                received.name.lower(),
+                workflow_id=_workflow_of(message) if message is not None else "",
+                receipt=message.receipt.message_id if message is not None else "",
+                fault=fault,
+            )
         self._counts.received[delivery.queue, received.name.lower()] += 1
         match settle_received(received):
             case Settlement.ACKNOWLEDGE:
@@ -272,6 +295,16 @@ class _Turn:
                 self.faults.append(Fault(delivery, fault, reason))
             case _:
                 pass
+
+
+def _workflow_of(message: Message[Any]) -> str:
+    """The workflow that a message is for; nothing for a signal, which goes to whoever waits."""
+    body = message.body
+    if isinstance(body, Goal):
+        return workflow_id_from_message(message.read.sender, message.read.message_id)
+    if isinstance(body, Outcome):
+        return body.message_id.partition("/")[0]
+    return "" if isinstance(body, Signal) else str(body.workflow_id)
 
 
 async def gathered(asked: Sequence[Coroutine[Any, Any, Answer]]) -> list[Answer]:

@@ -29,6 +29,7 @@ from domain.ids import epoch_of
 from domain.limits import Limits
 from domain.ports import Aside, Command
 from domain.store.aside import inline
+from domain.tracing import Traces
 
 _log: Final = logging.getLogger("handrail.consumers")
 
@@ -72,6 +73,7 @@ class WaitingRoom:
         self.missing: Callable[[Collection[str]], None] = _nobody
         self.claimed: Callable[[Sequence[Command]], None] = _nobody
         self.settled: Callable[[Command, Delivered], None] = _forgotten
+        self.traces: Traces | None = None
         self._claims = claims
         self._runner = runner
         self._aside = aside
@@ -165,6 +167,7 @@ class WaitingRoom:
                 return False
             limited = self._limited(batch)
             digests = {name: command_digest(command) for name, command in batch.items()} if self._digests else None
+            began = None if self.traces is None else self.traces.instant()
             try:
                 taken, rows, epoch = await self._aside(lambda: self._take(list(batch), digests, limited))
             except BaseException:
@@ -172,6 +175,8 @@ class WaitingRoom:
                 self._put_back(list(batch.values()))
                 raise
             claimed = [command for name, command in batch.items() if name in taken.claimed]
+            if self.traces is not None and began is not None:
+                self.traces.claimed(began, claimed)
             self._runner.start(claimed)
             self.claimed(claimed)
             self._settle_others(batch, taken, rows, epoch)

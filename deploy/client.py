@@ -26,6 +26,7 @@ from pydantic import ValidationError
 from deploy.http.desk import Answer
 from deploy.lookout import Expected, HttpLookout, Lookout, StoreLookout, WorkflowResult
 from deploy.sending import AGAIN_AFTER_SECONDS, Sending
+from deploy.traces.asked import current_traceparent
 from domain.chain import digest_of
 from domain.errors import InputInvalid, NotAccepted, StoreUnavailable, WorkflowUnknown
 from domain.ids import receipt_id, workflow_id_from_message
@@ -144,7 +145,8 @@ class Client:
             "requested_by": requested_by,
         }
         identity = message_id if message_id is not None else f"goal-{uuid.uuid4().hex}"
-        message = outgoing_goal(_body(bodies.Goal, given), message_id=identity)
+        goal_body = _body(bodies.Goal, given)
+        message = outgoing_goal(goal_body, message_id=identity, traceparent=current_traceparent())
         workflow_id = workflow_id_from_message(self.login, identity)
         # As it went out: JSON knows no tuples, and what is looked at has come back from JSON.
         sent = json.loads(message.body)

@@ -29,6 +29,7 @@ from domain.messages.names import (
     REPLAYS,
     SEQUENCE,
     TRACEPARENT,
+    TRACESTATE,
 )
 from domain.topology import (
     APPROVALS_EXCHANGE,
@@ -71,7 +72,7 @@ class _Kind:
     model: type[BaseModel]
     most_bytes: int = BODY_BYTES
     vouched: bool = False
-    headers: tuple[str, ...] = (TRACEPARENT,)
+    headers: tuple[str, ...] = (TRACEPARENT, TRACESTATE)
     correlated: bool = True
 
     @property
@@ -145,7 +146,13 @@ _CHANNELS: Final = (
         "Step commands for the activities that a definition declares as foreign: consume the queue "
         "`handrail.activity.{queue}`, run, answer on the channel `outcomes`, then acknowledge. The message id is the "
         "same for every delivery of one attempt, `idempotency_key` for every attempt of one step.",
-        (_Kind(StepCommand, COMMAND_BODY_BYTES, headers=(CAUSATION_ID, ATTEMPT, DEADLINE, TRACEPARENT, REPLAYS)),),
+        (
+            _Kind(
+                StepCommand,
+                COMMAND_BODY_BYTES,
+                headers=(CAUSATION_ID, ATTEMPT, DEADLINE, TRACEPARENT, TRACESTATE, REPLAYS),
+            ),
+        ),
         sends=True,
         parameters=("queue",),
     ),
@@ -162,7 +169,7 @@ _CHANNELS: Final = (
             EVENTS_EXCHANGE,
             f"{one.subject}.{{definition}}",
             " ".join((one.__doc__ or "").split()),
-            (_Kind(one, headers=(CAUSATION_ID, SEQUENCE)),),
+            (_Kind(one, headers=(CAUSATION_ID, SEQUENCE, TRACEPARENT)),),
             sends=True,
             mandatory=False,
             parameters=("definition",),
@@ -244,6 +251,7 @@ _HEADERS: Final[dict[str, dict[str, Any]]] = {
     DEADLINE: {"type": "string", "format": "date-time", "description": "After this instant nobody waits for it."},
     SEQUENCE: {"type": "integer", "minimum": 1, "description": "Number of the event within its workflow."},
     TRACEPARENT: {"type": "string", "description": "W3C trace context."},
+    TRACESTATE: {"type": "string", "description": "What vendors add to the trace context."},
     REPLAYS: {"type": "integer", "minimum": 1, "description": "How often it was sent again from a dead queue."},
 }
 

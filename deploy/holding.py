@@ -84,6 +84,7 @@ class Holder:
         claims = Claims(store, owner, lease_seconds=settings.lease_seconds)
         self.consumer = WaitingRoom(claims, self.runner, most=settings.deliveries_held)
         self.consumer.drained = self._drained
+        self.runner.traces = self.consumer.traces = opened.traces
         self.consumer.missing = self._missing
         self.sender = MemorySender(self.consumer.put)
         self._keeper = LeaseKeeper(claims, self.runner)

@@ -16,6 +16,7 @@ from deploy.loading import LoadedDefinitions
 from deploy.numbering import LocalNumbers
 from deploy.settings import Settings
 from deploy.tokens import TOKENS_SCHEMA
+from deploy.traces.asked import open_traces
 from deploy.watching import Watchers
 from domain.errors import StoreUnavailable
 from domain.ports import Clock, Definitions
@@ -92,6 +93,9 @@ class OpenHome:
         deciding.companions += [self.timers, SignalsCompanion(), self.numbers, self.watchers]
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
+        self._opened_traces = open_traces(settings, self.store, clock)
+        self.traces = self._opened_traces.traces if self._opened_traces is not None else None
+        self.turns.traces = self.traces
         self.signals = Signals(self.store, self.turns, clock, receive)
         self._follower = PatientFollower(self.store, self.store.newest(), others_only=True)
         self._watching: asyncio.Task[None] | None = None
@@ -108,6 +112,8 @@ class OpenHome:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
         self.store.close()
+        if self._opened_traces is not None:
+            await self._opened_traces.close()
 
     def drop(self) -> list[asyncio.Task[None]]:
         """Close without deciding anything more; the tasks to cancel, as if the process had been killed."""

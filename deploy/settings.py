@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """Which services answer for foreign activities: queues by login, `*` being all. Nobody else does."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """From which level on a serving process logs."""
+    traces: Literal["off", "otlp", "console"] = "off"
+    """Where spans go: to the collector that OTEL_EXPORTER_OTLP_ENDPOINT names, or to standard error."""
     lease_seconds: float = Field(default=30.0, ge=1.0, le=3_600.0)
     """How long a claim holds without a renewal; it is renewed at every third."""
     attempts_at_once: int = Field(default=512, ge=1, le=100_000)

@@ -77,6 +77,7 @@ class ActivitiesRole:
         self.room = WaitingRoom(parts.claims, self.runner, aside=parts.aside, digests=True)
         self.room.missing = parts.awaited.missing
         self.intake = CommandIntake(self.room, self.runner.activities, bury=parts.burial.bury)
+        self.runner.traces = self.room.traces = self.intake.traces = parts.traces
         self.intake.long_queues = frozenset(activity_queue(name) for name in served.long)
         self._leases = LeaseKeeper(parts.claims, self.runner, aside=parts.aside)
         self._prefetch = min(attempts + SPARE_DELIVERIES, MOST_PREFETCHED)

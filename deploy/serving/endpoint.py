@@ -73,7 +73,7 @@ def application(parts: Parts, *, begins_goals: bool) -> ASGIApp:
 
     desk = RemoteDesk(
         parts.store,
-        parts.publisher,
+        parts.sending,
         login=parts.publisher.address.login,
         aside=parts.aside,
         beginning=GoalBeginning(parts.definitions) if begins_goals else None,

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import uuid
+from typing import TYPE_CHECKING
 
 from consumers.burial import Burial
 from consumers.claims import Claims
@@ -24,17 +25,25 @@ from deploy.serving.awaited import AwaitedDefinitions
 from deploy.serving.health import Health, Waits
 from deploy.serving.outbound import Outbound
 from deploy.settings import Settings
+from deploy.traces.asked import open_traces
+from deploy.traces.sending import TracedPublisher
 from domain.authority import ALL, AnsweringGrants, OperatingGrants, VouchingGrants
+from domain.errors import HandrailError
 from domain.ports import Clock
 from domain.store.application import WorkflowStore
 from domain.store.aside import StoreThreads
 from domain.store.listening_postgres import listen
 from domain.store.opening import open_postgres_store
 from domain.store.turns import Turns
+from domain.tracing import Traces
+from domain.transport import Publisher
 from producers.publisher import AmqpPublisher
 from producers.reminders import RemindersCompanion
 from producers.signals import Signals, SignalsCompanion
 from producers.timers import Timer, TimersCompanion
+
+if TYPE_CHECKING:
+    from deploy.traces.opening import OpenTraces
 
 
 class Parts:
@@ -48,6 +57,7 @@ class Parts:
         definitions: LoadedDefinitions,
         clock: Clock,
         health: Health,
+        opened_traces: OpenTraces | None = None,
     ) -> None:
         """Put the companions beside the store; nothing is connected to the broker yet."""
         self.settings = settings
@@ -72,7 +82,13 @@ class Parts:
         self.signals = Signals(store, self.turns, clock, receive, aside=self.aside)
         self.claims = Claims(store, self.owner, lease_seconds=settings.lease_seconds)
         self.publisher = AmqpPublisher(self.broker.url, name=f"handrail publisher {self.owner}")
-        self.burial = Burial(self.publisher, consumer=self.owner, clock=clock)
+        self.sending: Publisher = self.publisher
+        self._opened_traces = opened_traces
+        self.traces: Traces | None = None
+        if opened_traces is not None:
+            self.traces = self.turns.traces = opened_traces.traces
+            self.sending = TracedPublisher(self.publisher, self.traces)
+        self.burial = Burial(self.sending, consumer=self.owner, clock=clock)
         self.burial.buried = forgetting(HeldGoals(store), self.aside)
         self.receipts = Receipts(store, self.aside)
         self.outbound = Outbound(
@@ -82,7 +98,7 @@ class Parts:
             claims=self.claims,
             inbox=self.inbox,
             definitions=definitions,
-            publisher=self.publisher,
+            publisher=self.sending,
             clock=clock,
             aside=self.aside,
         )
@@ -126,10 +142,15 @@ class Parts:
                     address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
                 )
             )
+            opened_traces = await threads.rooms(lambda: _traces_of(settings, store, clock))
         except BaseException:
             threads.close()  # whoever waits for the store comes again and again
             raise
-        parts = cls(store, threads, settings, definitions, clock, health if health is not None else Health())
+        if opened_traces is not None:
+            opened_traces.for_author_code()
+        parts = cls(
+            store, threads, settings, definitions, clock, health if health is not None else Health(), opened_traces
+        )
         parts.listening = asyncio.create_task(listen(store), name="listening")
         await parts.publisher.start()
         return parts
@@ -142,6 +163,8 @@ class Parts:
             await asyncio.gather(self.listening, return_exceptions=True)
         await self.outbound.straight.close()
         await self.publisher.close()
+        if self._opened_traces is not None:
+            await self._opened_traces.close()
         await self.threads.rooms(self.store.close)
         self.threads.close()
 
@@ -156,6 +179,15 @@ class Parts:
     async def _broker_answers(self) -> str:
         health = self.publisher.health
         return "" if health.connected else f"not connected since {health.since:%H:%M:%S}: {health.detail}"
+
+
+def _traces_of(settings: Settings, store: WorkflowStore, clock: Clock) -> OpenTraces | None:
+    """What emits this process's spans; the store is closed where that cannot be made."""
+    try:
+        return open_traces(settings, store, clock, broker=broker_address(settings))
+    except HandrailError:
+        store.close()
+        raise
 
 
 def grants(settings: Settings, own_login: str) -> tuple[VouchingGrants, OperatingGrants]:

@@ -172,7 +172,7 @@ def projector(parts: Parts) -> Role:
 def http(parts: Parts) -> Role:
     """Sends goals on that were answered before they began; the endpoint itself is the process's."""
     login = parts.publisher.address.login
-    sending = SendingOn(parts.store, parts.publisher, login=login, aside=parts.aside)
+    sending = SendingOn(parts.store, parts.sending, login=login, aside=parts.aside)
     return Role(loops={"held goals": sending.run})
 
 
@@ -200,7 +200,9 @@ def _taking_or_holding(parts: Parts, queue: str, source: Any) -> Role:
 
 
 def _intake(parts: Parts, source: Any, holding: Holding | None = None) -> MessageIntake[Any]:
-    return MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts, holding=holding)
+    intake = MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts, holding=holding)
+    intake.traces = parts.traces
+    return intake
 
 
 def _definition_of(parts: Parts) -> Callable[[str], Awaitable[str]]:

@@ -45,6 +45,7 @@ ATTEMPT: Final = "handrail-attempt"
 DEADLINE: Final = "handrail-deadline"
 SEQUENCE: Final = "handrail-sequence"
 TRACEPARENT: Final = "traceparent"
+TRACESTATE: Final = "tracestate"
 
 FAULT_TYPE: Final = "handrail-fault-type"
 FAULT_MESSAGE: Final = "handrail-fault-message"

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from domain.ports import Aside, Decided, Request
 from domain.store.aside import AT_ONCE, OnLoop, Sayings
+from domain.tracing import Traces
 
 REQUESTS_A_TURN: Final = 256
 
@@ -39,6 +40,7 @@ class Turns:
         self._runner = runner
         self._queue: deque[tuple[Request, asyncio.Future[Decided]]] = deque()
         self._pump: asyncio.Task[None] | None = None
+        self.traces: Traces | None = None
 
     def decide(self, request: Request) -> Awaitable[Decided]:
         """Put a request into the next turn. Awaiting raises the request's own error, or StoreUnavailable."""
@@ -72,6 +74,8 @@ class Turns:
 
     async def _turn(self, members: Sequence[tuple[Request, asyncio.Future[Decided]]]) -> None:
         requests = [request for request, _ in members]
+        traces = self.traces
+        began = None if traces is None else traces.instant()
         try:
             if self._runner is None:
                 turn = self._store.decide_turn(requests)
@@ -79,12 +83,16 @@ class Turns:
                 sayings = OnLoop(asyncio.get_running_loop())
                 turn = await self._runner(lambda: self._store.decide_turn(requests, sayings))
         except BaseException as error:
+            if traces is not None and began is not None:
+                traces.failed(began, requests, error)
             for _, answer in members:
                 if not answer.done():
                     answer.set_exception(error)
             if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError):
                 raise
             return
+        if traces is not None and began is not None:
+            traces.decided(began, turn)
         for (_, answer), decided in zip(members, turn, strict=True):
             if answer.done():  # whoever asked has gone; what was decided stays decided
                 continue

@@ -24,6 +24,7 @@ FILES = {
     "producers/relay.py": "import asyncio\n",
     "consumers/amqp.py": "import aio_pika\n",
     "projections/metrics.py": "import prometheus_client\n",
+    "deploy/traces/spans.py": "import opentelemetry\n",
     "deploy/runtime.py": "import consumers.amqp\nimport producers.relay\nimport projections.metrics\n",
     "deploy/examples/onboarding.py": "import handrail\n",
     "tests/test_all.py": "import deploy.runtime\nimport handrail\n",
@@ -48,6 +49,8 @@ PLANTED = [
     ("postgres_files", "consumers/turn.py", "import psycopg"),
     ("postgres_files", "domain/store/log.py", "from psycopg import connect"),
     ("metrics_files", "consumers/turn.py", "import prometheus_client"),
+    ("traces_files", "consumers/turn.py", "import opentelemetry"),
+    ("traces_files", "deploy/settings.py", "from opentelemetry import trace"),
 ]
 
 

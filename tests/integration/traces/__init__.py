@@ -1,0 +1,1 @@
+"""Traces of workflows on the real stack."""

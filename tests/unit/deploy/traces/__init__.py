@@ -1,0 +1,1 @@
+"""The spans that are emitted, and how they are tied."""
