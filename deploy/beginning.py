@@ -22,12 +22,12 @@ class GoalBeginning:
         definition = known.for_goal(goal.goal) if goal.definition is None else known.named(goal.definition)
         check_payload(goal.input, "input")
         check_goal(goal.goal, goal.tags)
-        check_input(definition, goal.input)
+        given = check_input(definition, goal.input)
         return StartWorkflow(
             goal=goal.goal,
             definition=definition.name,
             definition_version=definition.version,
-            input=goal.input,
+            input=given,
             requested_by=requested_by,
             tags=goal.tags,
             deadline_at=goal.deadline,

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from domain.definitions import Definition, words
 from domain.errors import DefinitionInvalid, DefinitionUnknown, HandrailError, InputInvalid
@@ -112,18 +112,31 @@ def definitions_in(module: ModuleType) -> list[Definition]:
     return list(found.values())
 
 
-def check_input(definition: Definition, given: Mapping[str, Any]) -> None:
-    """Raise InputInvalid, naming the field, where an input does not fit what the definition asks for."""
+def check_input(definition: Definition, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The input as the definition's model reads it: a number that came as a text is a number, defaults are filled in.
+
+    Gates and steps then see what the model promises them. Raises InputInvalid, naming the field, where it does not fit.
+    """
     if definition.input_model is None:
-        return
+        return dict(given)
     try:
-        definition.input_model.model_validate(given)
+        read = definition.input_model.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "input"
         raise InputInvalid(
             f"input of definition {definition.name!r}: {field}: {first['msg'].removeprefix('Value error, ')}"
         ) from error
+    as_read = {**given, **read.model_dump(mode="json", by_alias=True)}
+    # A model may hold what JSON does not give back, a masked value for one: then the input stays as it came.
+    return as_read if _reads_as(definition.input_model, as_read, read) else dict(given)
+
+
+def _reads_as(model: type[BaseModel], values: Mapping[str, Any], expected: BaseModel) -> bool:
+    try:
+        return model.model_validate(values) == expected
+    except ValidationError:
+        return False
 
 
 def version_order(version: str) -> tuple[Any, ...]:

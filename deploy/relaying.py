@@ -146,7 +146,7 @@ class RelaySurroundings:
             )
         try:
             definition = self._definitions.named(event.definition)
-            check_input(definition, event.input)
+            given = check_input(definition, event.input)
         except Refused:
             if await self._aside(lambda: self._store.exists(event.child_workflow)):
                 return None  # told again: whoever began it had its definition
@@ -155,7 +155,7 @@ class RelaySurroundings:
             goal=event.goal,
             definition=definition.name,
             definition_version=definition.version,
-            input=event.input,
+            input=given,
             requested_by=facts.requested_by,
             parent_workflow=parent,
             parent_step=event.step,

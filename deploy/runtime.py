@@ -252,7 +252,7 @@ class Runtime:
         _check_home(recipe)
         given = dict(input or {})
         check_payload(given, "input")
-        check_input(recipe, given)
+        given = check_input(recipe, given)
         check_goal(goal, tags or {})
         at = self._clock()
         deadline_at = at + deadline if isinstance(deadline, timedelta) else deadline

@@ -172,7 +172,8 @@ def _check_canonical(resolved: dict[str, Any], step: str) -> None:
 
 
 def _fits(definition: Definition, gate: GatePolicy, step_input: Mapping[str, Any]) -> bool:
-    if gate.when and not all(condition.holds(step_input) for condition in gate.when):
+    strict = gate.verdict != "allow"
+    if not all(condition.holds(step_input, uncomparable=strict) for condition in gate.when):
         return False
     if gate.predicate is None:
         return True

@@ -88,14 +88,18 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
 
 
 class Condition(Policy):
-    """One comparison on the step's resolved input: `path` is dotted, a missing path makes it false (`exists` asks)."""
+    """One comparison on the step's resolved input: `path` is dotted, a missing path makes it false (`exists` asks).
+
+    A value that is there and cannot be compared makes it hold where holding makes the verdict stricter: a gate that
+    cannot be asked does not stand open.
+    """
 
     path: str = Field(min_length=1, max_length=200)
     op: Operator = "=="
     value: Any = None
 
-    def holds(self, data: Mapping[str, Any]) -> bool:
-        """Whether the condition holds; values that cannot be compared do not hold."""
+    def holds(self, data: Mapping[str, Any], *, uncomparable: bool = False) -> bool:
+        """Whether the condition holds; `uncomparable` is the answer for a value that cannot be compared."""
         found, value = lookup(data, self.path)
         if self.op == "exists":
             return found is not (self.value is False)
@@ -104,7 +108,7 @@ class Condition(Policy):
         try:
             return bool(_COMPARISONS[self.op](value, self.value))
         except TypeError:
-            return False
+            return uncomparable
 
 
 Verdict = Literal["allow", "deny", "require_approval"]

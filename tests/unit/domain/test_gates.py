@@ -167,6 +167,22 @@ def test_a_condition_compares_what_its_path_leads_to(condition: Condition, *, ho
     assert condition.holds({"a": {"b": 1}, "list": ["x", "y"]}) is holds
 
 
+@pytest.mark.parametrize("verdict", ["deny", "require_approval"])
+@pytest.mark.parametrize("amount", ["900", None, {"euro": 900}])
+def test_a_gate_that_cannot_compare_does_not_stand_open(verdict: Any, amount: object) -> None:
+    gate = GatePolicy(name="dear", steps=("pay",), when=(DEAR,), verdict=verdict)
+    evaluated = at_the_gate(gate, amount=amount).event(e.PolicyEvaluated)
+    assert (evaluated.policy, evaluated.verdict) == ("dear", verdict)
+
+
+def test_what_cannot_be_compared_is_no_reason_to_allow() -> None:
+    gates = [
+        GatePolicy(name="dear", steps=("pay",), when=(DEAR,), verdict="allow"),
+        GatePolicy(name="else", steps=("pay",), verdict="allow"),
+    ]
+    assert at_the_gate(*gates, amount="900").event(e.PolicyEvaluated).policy == "else"
+
+
 def test_a_path_that_leads_nowhere_finds_nothing() -> None:
     assert lookup({"a": [1]}, "a.x") == (False, None)
     assert lookup({"a": None}, "a") == (True, None)
