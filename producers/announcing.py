@@ -2,7 +2,9 @@
 
 A message is made from the recorded event and what its workflow began with, and from nothing else: whoever tells of an
 event again sends the same message, under the same id. Nobody need listen, so nothing comes back; only where a
-listener's own queue is full does the broker refuse, and then the event is told again later.
+listener's own queue is full, and refuses instead of dropping its oldest, does the broker refuse. Then the event is told
+again later, to all who listen, and let go when that has gone on for long: a listener must not fill the store. The
+timer asks again for approvals that are still pending, whatever became of what was told before.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from domain.messages.writing import outgoing_announcement
 from domain.recorded import RecordedEvent
 from domain.transport import Outgoing, Published, Publisher
 from producers.facts import WorkflowFacts
+from producers.parked import Untold
 
 TOLD: Final = frozenset(kind for kind in STORED.values() if announced(kind))
 """The events that others are told of."""
@@ -46,10 +49,17 @@ class BrokerAnnouncer:
         answers = await self._publisher.publish(messages)
         reached("publish.after")
         return [
-            (recorded, f"told to nobody: {answer.value}")
-            for recorded, answer in zip(sources, answers, strict=True)
+            (recorded, _why(message, answer))
+            for recorded, message, answer in zip(sources, messages, answers, strict=True)
             if answer not in _HARMLESS
         ]
+
+
+def _why(message: Outgoing, answer: Published) -> str:
+    """Why an announcement was not told. The broker does not say which of the queues that it goes to refused it."""
+    if answer is Published.REFUSED:
+        return Untold(f"a queue that is bound to {message.exchange} under {message.routing_key!r} is full and refuses")
+    return f"told to nobody: {answer.value}"
 
 
 _HARMLESS: Final = frozenset({Published.CONFIRMED, Published.RETURNED})

@@ -47,6 +47,7 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
         checks["store"] = lambda: store.server(url)
         checks["store: migrations"] = lambda: store.migrated(url)
         checks["store: held messages"] = lambda: store.held(url)
+        checks["store: announcements"] = lambda: store.told(url)
     else:
         folder = folder_of(home)
         checks["home"] = lambda: place.home(folder)
@@ -89,6 +90,7 @@ def _broker_checks(settings: Settings, address: Address, wanted: broker.Wanted) 
         "broker: nodes": lambda: ask(lambda management: list(broker.nodes(management))),
         "topology": lambda: ask(lambda management: list(broker.topology(management, vhost, wanted))),
         "rights": lambda: ask(lambda management: list(broker.rights(management, vhost, login, wanted))),
+        "broker: listeners": lambda: ask(lambda management: list(broker.listening(management, vhost))),
         "broker: holding": lambda: ask(
             lambda management: list(broker.holding(management, vhost, settings.longest_hold_seconds))
         ),

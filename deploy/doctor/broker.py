@@ -21,6 +21,7 @@ from domain.topology import (
     APPROVALS_QUEUE,
     CONTROL_QUEUE,
     DEAD_PREFIX,
+    EVENTS_EXCHANGE,
     EXCHANGES,
     GOALS_QUEUE,
     OUTCOMES_QUEUE,
@@ -191,6 +192,26 @@ def holding(management: Management, vhost: str, longest_hold_seconds: float) -> 
             "unless consumer_timeout in its own settings, which it does not show, says less"
         )
         yield Finding("broker", Level.OK, words)
+
+
+def listening(management: Management, vhost: str) -> Iterator[Finding]:
+    """Which listeners refuse announcements when they are full, instead of losing their oldest."""
+    bound = management.every("bindings", vhost, columns="source,destination,destination_type")
+    told = {
+        one["destination"] for one in bound if one["source"] == EVENTS_EXCHANGE and one["destination_type"] == "queue"
+    }
+    columns = "name,messages,arguments,effective_policy_definition"
+    for queue in management.every("queues", vhost, columns=columns):
+        policy = queue.get("effective_policy_definition") or {}
+        given = {**policy, **{name.removeprefix("x-"): value for name, value in (queue.get("arguments") or {}).items()}}
+        limited = "max-length" in given or "max-length-bytes" in given
+        if queue["name"] in told and limited and str(given.get("overflow", "")).startswith("reject-publish"):
+            words = (
+                f"{queue['name']} hears announcements and refuses them when it is full; {queue.get('messages', 0)} "
+                "wait there now. What it refuses is told again to all who listen, and let go after an hour: see that "
+                "it is read, or have it drop its oldest (x-overflow drop-head)"
+            )
+            yield Finding("listeners", Level.WARN, words)
 
 
 def rights(management: Management, vhost: str, login: str, wanted: Wanted) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from domain.errors import StoreUnavailable
 from domain.store.connection_postgres import About, StoreServer, check_server
 from domain.store.inspection_postgres import ServerFacts, inspect_server
 from domain.store.migrations_postgres import migrate
+from producers.parked import LET_GO
 
 LEADING: Final = ("relay", "timer", "projector")
 FEW_CONNECTIONS: Final = 0.9
@@ -61,6 +62,18 @@ def migrated(url: str) -> Iterator[Finding]:
             "the version before runs any more"
         )
         yield Finding("store", Level.NOTE, words)
+
+
+def told(url: str) -> Iterator[Finding]:
+    """Whether listeners miss announcements."""
+    with closing(StoreServer(url)) as server:
+        rows = server.ask(f"SELECT position FROM positions WHERE name = '{LET_GO}'").rows  # noqa: S608 - a constant
+    if rows:
+        words = (
+            f"announcements let go since the beginning, because a listener's queue stayed full for an hour: "
+            f"{rows[0][0]}; the relay's log says when, and under which keys"
+        )
+        yield Finding("listeners", Level.NOTE, words)
 
 
 def held(url: str) -> Iterator[Finding]:

@@ -168,6 +168,26 @@ def test_a_queue_that_takes_deliveries_back_too_early_is_told() -> None:
     assert said(broker.holding(told, "/", 60.0), Level.MEND) == []
 
 
+def test_a_listener_that_refuses_when_it_is_full_is_told() -> None:
+    names = ("full", "policed", "dropping", "endless", "deaf")
+    refusing = {"x-max-length": 10, "x-overflow": "reject-publish"}
+    told: Any = Told(
+        bindings=[
+            {"source": "handrail.events", "destination": name, "destination_type": "queue"} for name in names[:-1]
+        ],
+        queues=[
+            {"name": "full", "messages": 10, "arguments": refusing},
+            {"name": "policed", "effective_policy_definition": {"max-length": 9, "overflow": "reject-publish-dlx"}},
+            {"name": "dropping", "arguments": {"x-max-length": 9, "x-overflow": "drop-head"}},
+            {"name": "endless", "arguments": {"x-overflow": "reject-publish"}},
+            {"name": "deaf", "arguments": refusing},
+        ],
+    )
+    first, second = said(broker.listening(told, "/"), Level.WARN)
+    assert first.startswith("full hears announcements and refuses them when it is full; 10 wait there now")
+    assert second.startswith("policed hears announcements")
+
+
 def test_a_node_that_is_short_of_something_or_away_is_told() -> None:
     known = {"running": True, "mem_alarm": False, "disk_free_alarm": False}
     told: Any = Told(
