@@ -21,7 +21,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         (["goals", "--queues", "mail"], "for the role activities"),
         (["relay", "timer", "--concurrency", "5"], "for the role activities"),
         (["activities", "--concurrency", "0"], "--concurrency"),
-        (["all", "--queues", "mail"], "HANDRAIL_STORE is not set"),
+        (["all", "--queues", "mail"], "--queues mail: no loaded activity declares it; there are: default"),
+        (["all", "--queues", "default"], "HANDRAIL_STORE is not set"),
         (["goals"], "HANDRAIL_STORE is not set"),
     ],
 )
