@@ -18,7 +18,7 @@ from deploy.settings import Settings
 from deploy.tokens import TOKENS_SCHEMA
 from deploy.traces.asked import open_traces
 from deploy.watching import Watchers
-from domain.errors import StoreUnavailable
+from domain.errors import HandrailError, StoreUnavailable
 from domain.ports import Clock, Definitions
 from domain.store.application import WorkflowStore
 from domain.store.opening import open_sqlite_store
@@ -93,7 +93,11 @@ class OpenHome:
         deciding.companions += [self.timers, SignalsCompanion(), self.numbers, self.watchers]
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
-        self._opened_traces = open_traces(settings, self.store, clock)
+        try:
+            self._opened_traces = open_traces(settings, self.store, clock)
+        except HandrailError:
+            self.store.close()
+            raise
         self.traces = self._opened_traces.traces if self._opened_traces is not None else None
         self.turns.traces = self.traces
         self.signals = Signals(self.store, self.turns, clock, receive)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from domain.topology import Listener
 from tests.integration.serving.deployment import Deployment
 from tests.servers.collector import Collector
 from tests.servers.postgres import Database
 from tests.servers.rabbitmq import Vhost
 
+DESK = Listener("desk")
 RECIPES = "tests.integration.traces.recipes"
 
 
@@ -28,7 +30,9 @@ def traced(
     with ExitStack() as made:
 
         def make() -> Deployment:
-            deployment = Deployment(vhost, database, tmp_path, modules=RECIPES, settings=dict(collector.settings))
+            deployment = Deployment(
+                vhost, database, tmp_path, modules=RECIPES, listeners=[DESK], settings=dict(collector.settings)
+            )
             made.callback(deployment.end)
             return deployment
 

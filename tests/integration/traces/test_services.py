@@ -105,6 +105,15 @@ def counted(spans: list[Collected]) -> Mapping[tuple[str, str], int]:
     return found
 
 
+def heard(deployment: Deployment) -> set[str]:
+    """The `traceparent` of every message that a listening service has been sent; each has one."""
+    vhost = deployment.vhost
+    asked = {"count": 100, "ackmode": "ack_requeue_true", "encoding": "auto"}
+    (queue,) = [name for name in vhost.queues() if "listener.desk" in name]
+    messages = vhost.broker.ask("POST", "queues", vhost.name, queue, "get", body=asked)
+    return {one["properties"]["headers"][TRACEPARENT] for one in messages}
+
+
 def test_a_workflow_that_waits_outlives_its_process_and_is_undone_is_one_graph(
     traced: Deploy, collector: Collector
 ) -> None:
@@ -143,6 +152,8 @@ def test_a_workflow_that_waits_outlives_its_process_and_is_undone_is_one_graph(
         ("process handrail.commands:default:handrail.activity.default", "consumer"): 2,
     }.items():
         assert seen.get(expected) == times, tree(spans)
+    told = {one.span for one in spans if one.name == "create handrail.events"}
+    assert heard(deployment) == {f"00-{spans[0].trace}-{span}-01" for span in told}
     (failed,) = [one for one in spans if one.name == "execute_tool refuse"]
     assert (failed.failed, failed.attributes["error.type"]) == (True, "permanent")
 

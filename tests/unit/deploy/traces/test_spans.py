@@ -222,6 +222,17 @@ async def test_a_message_that_nobody_can_read_has_a_span_that_says_why() -> None
         assert (links(kept.last), attributes(kept.last)[conventions.ERROR_TYPE]) == ([], "not_json")
 
 
+async def test_a_sampler_that_drops_a_trace_says_so_to_whoever_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    async with Kept() as kept:
+        broker = Broker()
+        await TracedPublisher(broker, kept.traces).publish([to_queue("wf_1/put/run/1"), goal()])
+        carried = [parse_traceparent(one.headers[TRACEPARENT]) for one in broker.had]
+        assert [one is not None and one.sampled for one in carried] == [False, False]
+        assert kept.spans == ()
+
+
 # --- attempts ---------------------------------------------------------------------------------------------------------
 
 
