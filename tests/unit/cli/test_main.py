@@ -138,9 +138,12 @@ def test_every_error_has_its_exit_code() -> None:
     kinds = [
         kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.HandrailError)
     ]
+    more: dict[type[errors.HandrailError], dict[str, str]] = {
+        errors.MessageUnfit: {"fault": "schema"},
+        errors.DefinitionMissing: {"definition": "trip", "version": "1"},
+    }
     for kind in kinds:
         expected = ExitCode.REFUSED if issubclass(kind, errors.Refused) else ExitCode.INTERNAL
-        more = {"fault": "schema"} if kind is errors.MessageUnfit else {}
-        assert exit_code_of(kind("x", **more)) is expected
+        assert exit_code_of(kind("x", **more.get(kind, {}))) is expected
     assert exit_code_of_status("completed") is ExitCode.COMPLETED
     assert {exit_code_of_status(status) for status in ("failed", "cancelled", "compensated")} == {ExitCode.ENDED}
