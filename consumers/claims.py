@@ -221,13 +221,17 @@ class Claims:
                 found.update((row[0], ScheduledRow(*row[1:])) for row in rows)
         return found
 
-    def renew(self) -> Renewed:
-        """Renew every claim of this owner."""
+    def renew(self, message_ids: Collection[str]) -> Renewed:
+        """Renew this owner's claims of these commands, and of no others: one that nobody runs is to lapse."""
+        rows: list[tuple[Any, ...]] = []
         with self._store.transaction("claim") as cursor:
-            rows = cursor.query(
-                "UPDATE inbox SET lease_until = ? WHERE state = 'claimed' AND owner = ? RETURNING message_id, cancel",
-                (cursor.now() + self.lease_seconds, self.owner),
-            )
+            lease_until = cursor.now() + self.lease_seconds
+            for chunk, places in in_chunks(message_ids):
+                rows += cursor.query(
+                    f"UPDATE inbox SET lease_until = ? WHERE message_id IN ({places}) AND state = 'claimed' "  # noqa: S608 - fixed parts
+                    "AND owner = ? RETURNING message_id, cancel",
+                    (lease_until, *chunk, self.owner),
+                )
         stopping = {message_id: cancel == FORCED for message_id, cancel in rows if cancel is not None}
         return Renewed(frozenset(row[0] for row in rows), stopping)
 

@@ -1,8 +1,9 @@
 """Keeps this process's claims alive, and stops its attempts before a claim that it cannot renew runs out.
 
-All claims of an owner are renewed with one statement. A claim that is no longer among the renewed ones has been lapsed
-by somebody: its attempt is stopped. When no renewal came through for a whole lease, less a margin, every attempt is
-stopped: from then on another process may run the same steps.
+The claims of the attempts under way are renewed, and no others: a claim that nobody runs (its attempt was stopped, or
+its answer was lost) is to lapse, whatever else the process does. A claim that is no longer among the renewed ones has
+been lapsed by somebody: its attempt is stopped. When no renewal came through for a whole lease, less a margin, every
+attempt is stopped: from then on another process may run the same steps.
 
 The renewal also says which workflows have begun to stop, in whatever process that was decided: so an attempt hears of
 it within a third of a lease.
@@ -15,6 +16,7 @@ import logging
 from typing import Final
 
 from consumers.activities import ActivityRunner
+from consumers.attempts import Stop
 from consumers.claims import Claims, Renewed
 from domain.errors import StoreError
 from domain.ports import Aside
@@ -50,7 +52,7 @@ class LeaseKeeper:
         """Renew once; stop what is lost, or what soon might be."""
         # Taken before the statement: the lease that it grants runs from then at the earliest.
         now = self._time()
-        running = set(self._runner.running)
+        running = {name for name, attempt in self._runner.running.items() if attempt.stop is not Stop.LOST}
         if not running:
             self._renewed_at = now
             return
@@ -58,7 +60,7 @@ class LeaseKeeper:
         # A store that hangs says nothing, and the leases end all the same.
         alarm = asyncio.get_running_loop().call_later(max(self._claims.lease_seconds / 30, patience), self._give_up)
         try:
-            renewed = await self._aside(self._claims.renew)
+            renewed = await self._aside(lambda: self._claims.renew(running))
         except StoreError as error:
             _log.warning("claims could not be renewed: %s", error)
             if patience <= 0:
@@ -75,7 +77,10 @@ class LeaseKeeper:
 
     def _give_up(self) -> None:
         """Stop every attempt: soon its claim may be another process's."""
-        self._runner.lose(set(self._runner.running))
+        under_way = set(self._runner.running)
+        if under_way:
+            _log.warning("%s attempts are stopped: their claims could not be renewed in time", len(under_way))
+        self._runner.lose(under_way)
 
     def _tell_stopping(self, renewed: Renewed) -> None:
         """Tell attempts, once, that their workflows are stopping: whoever decided that may be another process."""

@@ -82,6 +82,8 @@ class WaitingRoom:
         self._lines: dict[Line, deque[Command]] = {}
         self._resting: dict[Line, asyncio.TimerHandle] = {}
         self._held: set[str] = set()
+        self._unsure: set[str] = set()
+        """Commands whose claim was asked for and not answered: it may have been made."""
         self._waiting = 0
         self._dropped = False
         self._woken = asyncio.Event()
@@ -171,9 +173,11 @@ class WaitingRoom:
             try:
                 taken, rows, epoch = await self._aside(lambda: self._take(list(batch), digests, limited))
             except BaseException:
-                # The claim may have been made all the same; then its row says so, and the sweep lapses it.
+                # The claims may have been made all the same: the next turn asks whose they are.
+                self._unsure.update(batch)
                 self._put_back(list(batch.values()))
                 raise
+            self._unsure.difference_update(batch)
             claimed = [command for name, command in batch.items() if name in taken.claimed]
             if self.traces is not None and began is not None:
                 self.traces.claimed(began, claimed)
@@ -189,6 +193,9 @@ class WaitingRoom:
         self, message_ids: Sequence[str], digests: Mapping[str, str] | None, limited: Sequence[Limited]
     ) -> tuple[Taken, Rows, int]:
         taken = self._claims.take(message_ids, digests=digests, limited=limited)
+        if unsure := self._unsure.intersection(message_ids) - taken.claimed:
+            # Claimed by us, and never begun: nobody else would run them before their leases end.
+            taken.claimed |= self._claims.renew(unsure).held
         known = taken.claimed | taken.differing | taken.deferred.keys()
         others = [message_id for message_id in message_ids if message_id not in known]
         return (taken, self._claims.known(others), self._claims.epoch()) if others else (taken, {}, 0)
@@ -289,6 +296,7 @@ class WaitingRoom:
             return
         reached("acknowledge.before")
         self._held.discard(command.message_id)
+        self._unsure.discard(command.message_id)
         self.settled(command, delivered)
         reached("acknowledge.after")
 

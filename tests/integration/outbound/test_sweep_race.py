@@ -3,6 +3,7 @@
 from typing import Any
 
 from consumers.sweep import Sweep
+from domain.ids import message_id
 from domain.ports import Decided, Request
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN
@@ -26,7 +27,7 @@ class AfterAHeartbeat:
 
     async def decide(self, request: Request) -> Decided:
         self.asked += 1
-        self._owner.claims.renew()
+        self._owner.claims.renew([message_id(request.workflow_id, "s0", "run", 1)])
         return await self._sweeping.turns.decide(request)
 
 

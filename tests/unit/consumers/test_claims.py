@@ -49,13 +49,23 @@ def test_of_two_claimants_one_wins(store: WorkflowStore, claims: Claims) -> None
 
 def test_a_renewal_says_what_is_still_held(store: WorkflowStore, claims: Claims, clock: DatabaseClock) -> None:
     mine = put(store, "wf_1", "claimed", OWNER, lease_until=clock.at + 1)
-    put(store, "wf_2", "claimed", "there-2", lease_until=clock.at + 1)
-    put(store, "wf_3", "lapsed", OWNER, lease_until=clock.at + 1)
+    theirs = put(store, "wf_2", "claimed", "there-2", lease_until=clock.at + 1)
+    lapsed = put(store, "wf_3", "lapsed", OWNER, lease_until=clock.at + 1)
     clock.at += 20
-    assert claims.renew() == Renewed(frozenset({mine}))
+    assert claims.renew([mine, theirs, lapsed]) == Renewed(frozenset({mine}))
     assert claims.run_out(10) == [ClaimedRow("wf_2/a/run/1", "wf_2", "there-2")]
     clock.at += LEASE_SECONDS
     assert {row.workflow_id for row in claims.run_out(10)} == {"wf_1", "wf_2"}
+
+
+def test_a_claim_that_nobody_runs_is_not_renewed_with_the_others(
+    store: WorkflowStore, claims: Claims, clock: DatabaseClock
+) -> None:
+    mine = put(store, "wf_1", "claimed", OWNER, lease_until=clock.at + 1)
+    put(store, "wf_2", "claimed", OWNER, lease_until=clock.at + 1)
+    clock.at += 20
+    claims.renew([mine])
+    assert [row.workflow_id for row in claims.run_out(10)] == ["wf_2"]
 
 
 def test_a_new_holder_finds_the_claims_of_all_others(store: WorkflowStore, claims: Claims) -> None:
@@ -179,4 +189,4 @@ def test_a_renewal_says_which_workflows_are_stopping(store: WorkflowStore, claim
     with store.transaction() as cursor:
         cursor.execute("UPDATE inbox SET cancel = 'asked' WHERE workflow_id = 'wf_1'")
         cursor.execute("UPDATE inbox SET cancel = 'forced' WHERE workflow_id = 'wf_2'")
-    assert claims.renew() == Renewed(frozenset(names), {names[1]: False, names[2]: True})
+    assert claims.renew(names) == Renewed(frozenset(names), {names[1]: False, names[2]: True})

@@ -111,7 +111,7 @@ async def test_what_cannot_be_renewed_is_stopped_before_the_lease_ends(
     monkeypatch.setattr(kept.keeper, "_time", lambda: now)
     await kept.keeper.renew()
 
-    def unavailable() -> frozenset[str]:
+    def unavailable(_: object) -> frozenset[str]:
         raise StoreUnavailable("locked")
 
     monkeypatch.setattr(kept.claims, "renew", unavailable)
@@ -122,6 +122,20 @@ async def test_what_cannot_be_renewed_is_stopped_before_the_lease_ends(
     await kept.keeper.renew()
     assert kept.running == []
     assert now - 1_000.0 < kept.claims.lease_seconds
+    await kept.end()
+
+
+async def test_what_was_given_up_lapses_though_other_attempts_go_on(
+    store: WorkflowStore, clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Kept(store)
+    await asyncio.sleep(0)
+    await kept.keeper.renew()
+    kept.shop.runner.lose([kept.commands[0].message_id])
+    clock.at += 20
+    await kept.keeper.renew()
+    clock.at += 20
+    assert [row.workflow_id for row in kept.claims.run_out(10)] == ["wf_1"]
     await kept.end()
 
 

@@ -317,3 +317,40 @@ async def test_what_waits_can_be_let_go(store: WorkflowStore) -> None:
     assert [received.consumer.holds(one.message_id) for one in (kept, gone)] == [True, False]
     assert received.consumer.waiting == 1
     assert received.consumer.full
+
+
+async def test_a_claim_whose_answer_was_lost_is_known_again_and_its_attempt_begins(
+    store: WorkflowStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(quick)
+    received = Received(store, shop)
+    command = shop.command("a", "wf_1")
+    put(store, "wf_1")
+    change = store.change
+
+    def unanswered(*arguments: Any) -> list[tuple[Any, ...]]:
+        change(*arguments)
+        raise StoreUnavailable("the connection was lost")
+
+    monkeypatch.setattr(store, "change", unanswered)
+    received.consumer.put([command])
+    with pytest.raises(StoreUnavailable):
+        await received.turn()
+    assert rows(store)["wf_1"] == ("claimed", OWNER)
+    monkeypatch.setattr(store, "change", change)
+    await received.turn()
+    await received.over(command)
+    assert [one.status for one in shop.decisions.outcomes] == ["ok"]
+    assert received.told == [("wf_1", Delivered.OUTCOME_RECORDED)]
+
+
+async def test_a_claim_that_was_given_up_here_is_not_begun_again_by_its_delivery(store: WorkflowStore) -> None:
+    """Its code may go on in a thread that nobody can stop: only another attempt may run it again."""
+    shop = Workshop(quick)
+    received = Received(store, shop)
+    command = shop.command("a", "wf_1")
+    put(store, "wf_1", "claimed", OWNER)
+    received.consumer.put([command])
+    await received.turn()
+    assert shop.decisions.outcomes == []
+    assert received.told == [("wf_1", Delivered.CLAIMED)]
