@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from itertools import count
+from typing import Any, Final
 
 from domain.backoff import ceiling_seconds
 from domain.errors import StoreError, StoreUnavailable
@@ -119,28 +120,19 @@ class HeldGoals:
 
         The next time is twice as far away, at most an hour.
         """
-        due = "next_try <= ? AND (sender = ? OR held_at <= ?)"
-        with self._store.reading() as cursor:
-            now = cursor.now()
-            rows = cursor.query(
-                "SELECT receipt, sender, message_id, digest, body, times, held_at FROM goals_held "  # noqa: S608 - fixed parts
-                f"WHERE {due} ORDER BY next_try LIMIT ?",
-                (now, sender, now - GIVEN_UP_AFTER.total_seconds(), limit),
-            )
-        if not rows:
-            return []
-        goals = [replace(HeldGoal(*row[:-1]), age_seconds=now - row[-1]) for row in rows]
-        with self._store.transaction() as cursor:
-            now = cursor.now()
-            # One that another process has taken meanwhile was sent more often than it was found to be.
-            return [
-                goal
-                for goal in goals
-                if cursor.execute(
-                    "UPDATE goals_held SET times = times + 1, next_try = ? WHERE receipt = ? AND times = ?",
-                    (now + _pause(goal.times + 1), goal.receipt, goal.times),
-                )
-            ]
+
+        def parameters(now: float) -> list[Any]:
+            return [now, now, sender, now - GIVEN_UP_AFTER.total_seconds(), limit, now, now]
+
+        # One statement, and a transaction by itself: a process asks for as long as it lives, mostly for nothing.
+        rows = self._store.change(
+            f"UPDATE goals_held SET times = times + 1, next_try = ? + {_PAUSE_NOW} "  # noqa: S608 - fixed parts
+            "WHERE receipt IN (SELECT receipt FROM goals_held "
+            "WHERE next_try <= ? AND (sender = ? OR held_at <= ?) ORDER BY next_try LIMIT ?) AND next_try <= ? "
+            "RETURNING receipt, sender, message_id, digest, body, times - 1, ? - held_at",
+            parameters,
+        )
+        return sorted((HeldGoal(*row) for row in rows), key=lambda goal: -goal.age_seconds)
 
     def put_back(self, goals: Iterable[HeldGoal], *, seconds: float) -> None:
         """Have goals that were taken, and could not be sent, taken again in so many seconds."""
@@ -188,3 +180,18 @@ def _held_as(delivery: Delivery) -> Iterable[tuple[str, str]]:
 
 def _pause(times: int) -> float:
     return ceiling_seconds(times + 1, first_seconds=AGAIN_AFTER_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
+
+
+def _doublings() -> int:
+    """After how many times the pause grows no more."""
+    return next(times for times in count() if _pause(times) == LONGEST_PAUSE_SECONDS)
+
+
+_PAUSE_NOW: Final = " ".join(
+    [
+        "CASE times",
+        *(f"WHEN {times} THEN {_pause(times + 1):g}" for times in range(_doublings())),
+        f"ELSE {LONGEST_PAUSE_SECONDS:g} END",
+    ]
+)
+"""How long a goal that is sent now may take, by how often it was sent again before."""

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from deploy.http.sending_on import BROKER_AWAY_SECONDS, SendingOn
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.messages import bodies
 from domain.messages.writing import outgoing_goal
-from domain.ports import Cursor
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.topology import GOALS_QUEUE
@@ -102,23 +100,11 @@ async def test_a_goal_that_has_begun_is_held_no_more(
     assert (names(store), broker.sent) == ([], [])
 
 
-def test_of_two_processes_one_sends(
-    store: WorkflowStore, table: HeldGoals, clock: DatabaseClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_of_two_processes_one_sends(store: WorkflowStore, table: HeldGoals, clock: DatabaseClock) -> None:
     table.hold(goal())
     clock.at += 5
-    real = store.transaction
-    of_the_other: list[HeldGoal] = []
-
-    def overtaken(point: str = "commit") -> AbstractContextManager[Cursor]:
-        """Another process takes it between this one's look and its statement."""
-        monkeypatch.setattr(store, "transaction", real)
-        of_the_other.extend(table.take(DESK, 10))
-        return real(point)
-
-    monkeypatch.setattr(store, "transaction", overtaken)
-    assert table.take(DESK, 10) == []
-    assert [one.message_id for one in of_the_other] == ["order-7"]
+    assert [one.message_id for one in table.take(DESK, 10)] == ["order-7"]
+    assert HeldGoals(store).take(DESK, 10) == []
 
 
 async def test_another_login_sends_it_never(
