@@ -34,7 +34,7 @@ from pamqp import commands
 from pamqp.frame import marshal
 from yarl import URL
 
-from consumers.bounded import aside, within
+from consumers.bounded import aside, closed, within
 from consumers.frames import HEARTBEAT_FRAME, Address, Frames
 from consumers.line import Limits, Line, Probe
 from consumers.tally import Settled, Settlement
@@ -445,9 +445,4 @@ class Link:
     async def close(self) -> None:
         """Close politely for a few seconds, then cut."""
         self._end("closed")
-        try:
-            await within(_CLOSE_SECONDS, self._connection.close())
-        except Exception as error:  # noqa: BLE001 - it is over either way
-            _log.debug("closing: %s", error)
-        finally:
-            self._transport.cut()
+        await closed(_CLOSE_SECONDS, self._connection.close(), self._transport.cut)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 _log: Final = logging.getLogger("handrail.consumers")
@@ -46,3 +46,17 @@ async def within(seconds: float, work: Coroutine[Any, Any, Value]) -> Value:
         task.cancel()
         raise TimeoutError(f"no answer within {seconds:g} seconds")
     return task.result()
+
+
+async def closed(seconds: float, work: Coroutine[Any, Any, object], cut: Callable[[], None]) -> None:
+    """Close politely, then cut, and wait as long again for the end. The work is not cancelled, and may fail.
+
+    The AMQP library, cancelled while it closes, waits for an end that nobody tells it of; an event loop that is to end
+    then waits with it, for ever.
+    """
+    task = aside(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        cut()
+    await asyncio.wait({task}, timeout=seconds)

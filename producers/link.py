@@ -16,7 +16,7 @@ from aiormq.connection import TCPTransportFactory, TLSTransportFactory
 from yarl import URL
 
 from domain.errors import BrokerUnavailable
-from producers.bounded import within
+from producers.bounded import closed, within
 
 _log: Final = logging.getLogger("handrail.producers")
 
@@ -122,9 +122,4 @@ class Link:
         """Close politely for a few seconds, then cut."""
         if not self.gone.done():
             self.gone.set_result("closed")
-        try:
-            await within(_CLOSE_SECONDS, self._connection.close())
-        except Exception as error:  # noqa: BLE001 - it is over either way
-            _log.debug("closing: %s", error)
-        finally:
-            self._transport.cut()
+        await closed(_CLOSE_SECONDS, self._connection.close(), self._transport.cut)
