@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlunsplit
 
 from pydantic import SecretStr
 
 from deploy.settings import Settings
+from domain.addresses import taken_apart, without_password
 from domain.errors import InputInvalid
 
 MOST_PASSWORD_BYTES: Final = 4_096
@@ -82,32 +83,25 @@ def _address(
     if given is None or not given.get_secret_value():
         return None
     variable = f"HANDRAIL_{setting.upper()}"
+    expected = " or ".join(f"{scheme}://user@host/…" for scheme in sorted(schemes))
+    parts = taken_apart(given.get_secret_value().strip(), variable, expected)
     try:
-        parts = urlsplit(given.get_secret_value().strip())
         parts.port  # noqa: B018 - reading it is what checks it
-    except ValueError as error:
-        raise InputInvalid(f"{variable} is no address: {_without_values(error)}; write it as scheme://…") from error
+    except ValueError:  # its words would repeat what stands there, which may be a password
+        raise InputInvalid(f"{variable} is no address: its port is no number; write it as {expected}") from None
     if parts.scheme not in schemes or not parts.hostname:
-        expected = " or ".join(f"{scheme}://user@host/…" for scheme in sorted(schemes))
         raise InputInvalid(f"{variable} is no address of this kind: write it as {expected}")
     if password_file is not None:
         if parts.password:
             raise InputInvalid(f"{variable} holds a password, and {variable}_PASSWORD_FILE names one: leave one out")
         parts = _with_password(parts, _password(password_file, variable))
-    return Address(urlunsplit(parts), _shown(parts))
+    return Address(urlunsplit(parts), without_password(parts))
 
 
 def _with_password(parts: SplitResult, password: str) -> SplitResult:
     _, _, place = parts.netloc.rpartition("@")
     user = parts.netloc.rpartition("@")[0]
     return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{place}")
-
-
-def _shown(parts: SplitResult) -> str:
-    """The address without password and parameters."""
-    user, _, place = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return urlunsplit((parts.scheme, f"{name}@{place}" if name else place, parts.path, "", ""))
 
 
 def _password(path: Path, variable: str) -> str:
@@ -122,8 +116,3 @@ def _password(path: Path, variable: str) -> str:
     if not password or len(content) > MOST_PASSWORD_BYTES:
         raise InputInvalid(f"{variable}_PASSWORD_FILE {path} is empty, or larger than {MOST_PASSWORD_BYTES} bytes")
     return password
-
-
-def _without_values(error: ValueError) -> str:
-    """What urllib says is wrong, without quoting the address."""
-    return str(error).partition(":")[0].partition("'")[0].strip() or "it cannot be read"

@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+from domain.addresses import taken_apart, without_password
 from domain.certificates import certificate_advice
 from domain.errors import InputInvalid
 
 _FILES: Final = frozenset({"cafile", "certfile", "keyfile"})
 _MECHANISMS: Final = frozenset({"plain", "external"})
+_EXAMPLE: Final = "amqps://login@host:5671/vhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +33,11 @@ class BrokerAddress:
 
         Raises InputInvalid where it is none, or asks for what is not done; the message never holds the password.
         """
+        parts = taken_apart(url, "the broker's address", _EXAMPLE)
         try:
-            parts = urlsplit(url)
             _ = parts.port
-        except ValueError as error:
-            raise InputInvalid(
-                "the broker's address cannot be read: write it as amqps://login@host:5671/vhost"
-            ) from error
+        except ValueError:  # its words would repeat what stands there, which may be a password
+            raise InputInvalid(f"the broker's address cannot be read: write it as {_EXAMPLE}") from None
         if parts.scheme not in {"amqp", "amqps"} or not parts.hostname:
             raise InputInvalid("the broker's address must be amqp://login@host:5672/vhost, or amqps://… for TLS")
         given = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -61,9 +61,7 @@ class BrokerAddress:
         login = unquote(parts.username or "")
         if not login and mechanism == "plain":
             raise InputInvalid("the broker's address names no login: write it as amqps://login@host/vhost")
-        place = parts.netloc.rpartition("@")[2]
-        shown = urlunsplit((parts.scheme, f"{quote(login)}@{place}" if login else place, parts.path, "", ""))
-        return cls(login, shown, url)
+        return cls(login, without_password(parts), url)
 
     def dialled(self, name: str, heartbeat_seconds: int) -> str:
         """The URL to connect with: the connection's name and its heartbeat added."""

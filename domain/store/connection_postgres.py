@@ -14,13 +14,13 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 import psycopg
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import conninfo
 
-from domain.errors import StoreAway, StoreError, StoreUnavailable
+from domain.addresses import taken_apart, without_password
+from domain.errors import InputInvalid, StoreAway, StoreError, StoreUnavailable
 from domain.faultpoints import reached
 from domain.store.batches_postgres import is_insert, several
 from domain.store.trouble_postgres import DRIVERS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS, spends, trouble
@@ -35,6 +35,7 @@ IDLE_IN_TRANSACTION_SECONDS: Final = 10
 """How long a process that was stopped in the middle of a transaction, or whose machine has gone, may hold up all that
 add to the log: a transaction of ours waits for nothing but the database."""
 _UNANSWERED_MILLISECONDS: Final = 15_000
+_EXAMPLE: Final = "postgresql://user@host:port/database"
 
 CLOCK: Final = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _ABOUT: Final = (
@@ -347,13 +348,19 @@ def _rolled_back(wire: Wire, error: BaseException) -> bool:
 
 def server_settings(url: str) -> tuple[str, dict[str, Any]]:
     """Where the store is, without its password, and what to connect with."""
-    shown = _shown(url)
+    try:
+        parts = taken_apart(url, "the store's address", _EXAMPLE)
+    except InputInvalid as error:
+        raise StoreUnavailable(str(error)) from None
+    # libpq's words of the form name=value would be shown whole.
+    if not parts.scheme.startswith("postgres"):
+        raise StoreUnavailable(f"the store's address is no address: write it as {_EXAMPLE}")
+    shown = without_password(parts)
     try:
         settings: dict[str, Any] = dict(conninfo.conninfo_to_dict(url))
     except psycopg.Error:  # its words would repeat the address, with the password in it
         raise StoreUnavailable(
-            f"store {shown} is no address; write it as postgresql://user@host:port/database, with special characters "
-            "as %-codes"
+            f"store {shown} is no address; write it as {_EXAMPLE}, with special characters as %-codes"
         ) from None
     options = (
         f"-c statement_timeout={STATEMENT_TIMEOUT_SECONDS}s -c lock_timeout={LOCK_TIMEOUT_SECONDS}s "
@@ -375,14 +382,3 @@ def server_settings(url: str) -> tuple[str, dict[str, Any]]:
     }
     # A database in another encoding is refused by name, which takes a connection first.
     return shown, {**ours, **settings, "client_encoding": "UTF8"}
-
-
-def _shown(url: str) -> str:
-    """The address without password and parameters."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "at an address that cannot be read"
-    user, _, hosts = parts.netloc.rpartition("@")
-    name = user.partition(":")[0]
-    return f"{parts.scheme}://{name + '@' if name else ''}{hosts}{parts.path}"

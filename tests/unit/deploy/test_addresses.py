@@ -1,13 +1,19 @@
 """Addresses: whole for those who connect, never with their password for those who read."""
 
+import traceback
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from deploy.addresses import broker_address, management_address, needed, operator_address, store_address
 from deploy.settings import Settings
-from domain.errors import InputInvalid
+from domain.broker_address import BrokerAddress
+from domain.errors import HandrailError, InputInvalid
+from domain.store.connection_postgres import server_settings
 
 
 def test_an_address_that_is_not_set_is_none_and_asked_for_by_name() -> None:
@@ -33,6 +39,73 @@ def test_a_password_is_shown_nowhere() -> None:
     assert address.shown == "postgresql://alice@db:5433/handrail"
     for text in (repr(address), str(address), repr(settings), str(settings)):
         assert "swordfish" not in text
+
+
+MARKER = "QzXvJkWq"
+"""A part of a password; no three of its letters in a row stand anywhere else."""
+
+DIVIDING = st.text(st.sampled_from("0123456789/?#@:[]%'\"\\=&, \t\n\u2100u") | st.characters(codec="utf-8"), max_size=6)
+
+
+def said_of(password: str) -> list[str]:
+    """Whatever is said of addresses with this password, by all who read one: messages, representations, tracebacks."""
+    said: list[str] = []
+
+    def note(url: str, scheme: str) -> None:
+        try:
+            if scheme == "postgresql":
+                address = store_address(Settings(store=SecretStr(url)))
+            elif scheme == "amqps":
+                address = broker_address(Settings(broker=SecretStr(url)))
+            else:
+                address = management_address(Settings(broker_management=SecretStr(url)))
+            said.extend((str(address), repr(address)))
+        except InputInvalid as error:
+            said.append("".join(traceback.format_exception(error)))
+        try:
+            if scheme == "postgresql":
+                said.append(server_settings(url)[0])
+            elif scheme == "amqps":
+                said.append(repr(BrokerAddress.read(url)))
+        except HandrailError as error:
+            said.append("".join(traceback.format_exception(error)))
+
+    for scheme in ("postgresql", "amqps", "http"):
+        note(f"{scheme}://u:{password}@host/db", scheme)
+        note(f"{scheme}://u:{password}@host:1234/db?cafile=/ca.pem", scheme)
+    return said
+
+
+@given(DIVIDING, DIVIDING)
+@example("12/", "")
+@example("/", "")
+@example("12?", "=")
+@example("12#", "")
+@example("'", "/")
+@example("a@", "")
+@example("[", "")
+@example("[", "]")
+def test_no_part_of_a_password_is_shown_whatever_it_holds(before: str, after: str) -> None:
+    # Held apart, so that a traceback which quotes this file's lines holds no marker either.
+    for text in said_of(before + MARKER + after):
+        shown = [MARKER[start : start + 3] for start in range(len(MARKER) - 2)]
+        assert not [part for part in shown if part in text], text
+
+
+@pytest.mark.parametrize("password", ["12/seKret", "/seKret", "12?seKret", "12#seKret", "se@Kret"])
+def test_a_password_that_would_be_shown_in_part_is_refused_with_the_way_to_write_it(password: str) -> None:
+    with pytest.raises(InputInvalid, match=r"HANDRAIL_STORE has an @ .*special characters as %-codes"):
+        store_address(Settings(store=SecretStr(f"postgresql://u:{password}@host/db")))
+    address = store_address(Settings(store=SecretStr(f"postgresql://u:{quote(password, safe='')}@host/db")))
+    assert address is not None
+    assert address.shown == "postgresql://u@host/db"
+    assert server_settings(address.url)[1]["password"] == password
+
+
+def test_words_for_the_driver_are_no_address_of_a_store_since_they_cannot_be_shown_in_part() -> None:
+    with pytest.raises(HandrailError, match="is no address") as refusal:
+        server_settings("host=db password=swordfish")
+    assert "swordfish" not in str(refusal.value)
 
 
 def test_a_password_comes_from_a_file_and_may_hold_any_character(tmp_path: Path) -> None:
