@@ -39,7 +39,13 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option("--port", metavar="P", min=0, max=65_535, help="Where /healthz and /readyz answer; 0: any free."),
+        typer.Option(
+            "--port",
+            metavar="P",
+            min=0,
+            max=65_535,
+            help="Where /healthz, /readyz and the role http answer; 0: any free. Without it, nowhere.",
+        ),
     ] = None,
     host: Annotated[str, typer.Option("--host", metavar="H", help="Address to listen on.")] = "127.0.0.1",
     module: Modules = None,
@@ -62,6 +68,8 @@ def serve(
         raise InputInvalid("--queues names none: leave it out for all that loaded activities declare")
     if "activities" not in names and (queues is not None or concurrency is not None):
         raise InputInvalid("--queues and --concurrency are for the role activities: add it, or leave them out")
+    if "http" in roles and port is None:
+        raise InputInvalid("--port P says where the role http answers (0: any free port): add it, or leave http out")
     settings = load_settings()
     log_to_stream(settings.log_level)
     definitions = load(modules_of(module or []))

@@ -83,12 +83,19 @@ class ServedProcess:
         with fewer_collections():
             async with AsyncExitStack() as stack:
                 tasks = await self._begun(stack)
-                _log.info("serving %s%s", ", ".join(self._names), f" at {address}" if address else "")
+                self._tell(address)
                 await self._ending.asked.wait()
                 await self._drain(tasks)
             await parts.turns.drained()
 
     # --- details ----------------------------------------------------------------------------------------------------
+
+    def _tell(self, address: str) -> None:
+        """Say what is served, and what is not."""
+        if not address and "http" in self._names:
+            _log.warning("the role http is not served, nor /healthz and /readyz: --port says where they are to answer")
+        served = [name for name in self._names if address or name != "http"]
+        _log.info("serving %s%s", ", ".join(served), f" at {address}" if address else "")
 
     def _made_consumer(self) -> AmqpConsumer | None:
         queues = {queue: how for role in self._roles for queue, how in role.queues.items()}

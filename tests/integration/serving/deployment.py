@@ -119,18 +119,19 @@ class Deployment:
 
     def serve(self, *arguments: str, ready: bool = True, **environment: str) -> Served:
         """Begin a process, and wait until it is ready, or at least until it serves, or waits for its store."""
-        served = self.begun(*arguments, **environment)
+        served = self.begun(*arguments, port=0, **environment)
         served.address = self._address(served)
         if ready:
             until(lambda: served.ask("/readyz")[0] == 200, lambda: f"not ready: {served.ask('/readyz')}")
         return served
 
-    def begun(self, *arguments: str, **environment: str) -> Served:
+    def begun(self, *arguments: str, port: int | None = 0, **environment: str) -> Served:
         """Begin a process; it may not have come to anything yet."""
+        answering = () if port is None else ("--port", str(port))
         log = self.folder / f"serve-{len(self.processes)}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "serve", *arguments, "--port", "0"],
+                [sys.executable, "-m", "deploy.cli", "serve", *arguments, *answering],
                 cwd=self.folder,
                 env={**self.environment, **environment},
                 stdin=subprocess.DEVNULL,

@@ -140,3 +140,14 @@ def test_a_wrong_password_is_found_out_when_the_database_is_back(deployment: Dep
     cluster_of(deployment).start()
     assert serving.process.wait(60) == ExitCode.INTERNAL
     assert "refused the user or the password" in serving.log.read_text()
+
+
+def test_all_roles_without_a_port_say_that_nobody_is_answered_and_work(deployment: Deployment) -> None:
+    serving = deployment.begun("all", port=None)
+    until(lambda: "serving " in serving.log.read_text(), lambda: f"it never served:\n{serving.log.read_text()}")
+    told = [line["message"] for line in serving.said if "http" in line["message"]]
+    assert told == ["the role http is not served, nor /healthz and /readyz: --port says where they are to answer"]
+    asyncio.run(published(deployment, {"one": bodies.Goal(goal="greet")}))
+    name = workflow_id_from_message(deployment.goal_service.name, "one")
+    until(lambda: deployment.statuses([name]) == {name: "completed"}, lambda: f"{deployment.statuses([name])}")
+    assert serving.terminate() == 0

@@ -24,6 +24,9 @@ def nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
         (["all", "--queues", "mail"], "--queues mail: no loaded activity declares it; there are: default"),
         (["all", "--queues", "default"], "HANDRAIL_STORE is not set"),
         (["goals"], "HANDRAIL_STORE is not set"),
+        (["http"], "--port P says where the role http answers (0: any free port)"),
+        (["goals", "http"], "--port P says where the role http answers"),
+        (["all", "http"], "--port P says where the role http answers"),
     ],
 )
 def test_what_cannot_be_served_is_refused(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
