@@ -109,6 +109,8 @@ class ActivityType:
     redactable_input: tuple[str, ...] = ()
     redactable_output: tuple[str, ...] = ()
     is_async: bool = True
+    companions: tuple[ActivityType, ...] = field(repr=False, compare=False, default=())
+    """Its compensation and its reconcile probe, where they were given as activities and not by name."""
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call the author's function; raises DefinitionInvalid for a foreign one, which has none."""
@@ -204,6 +206,7 @@ def activity(  # noqa: PLR0913 - the author's whole vocabulary, by keyword only
             secrets=tuple(secrets),
             limits=limits,
             foreign=foreign,
+            companions=tuple(one for one in (compensation, reconcile) if isinstance(one, ActivityType)),
         )
 
     return declare(function) if function is not None else declare

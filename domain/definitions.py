@@ -30,6 +30,7 @@ from domain.activity_types import (
 from domain.errors import DefinitionInvalid, PlanInvalid
 from domain.plan import ChildSpec, OnTimeout, PlannedStep, PlanProposal, PlanRequest, SignalWait, TimeWait, check_plan
 from domain.policies import ANYONE, ApprovalPolicy, GatePolicy, Predicate
+from domain.references import check_references
 
 __all__ = [
     "DEFAULT_QUEUE",
@@ -160,11 +161,14 @@ class Definition:
     def _gather(self, steps: Sequence[Step], activities: Sequence[ActivityType]) -> dict[str, ActivityType]:
         named: dict[str, ActivityType] = {}
         mentioned = [*activities, *(step.activity for step in steps), self.planner, self.artifact]
-        for one in mentioned:
+        while mentioned:
+            one = mentioned.pop(0)
             if not isinstance(one, ActivityType):
                 continue
-            if named.setdefault(one.name, one) is not one:
+            known = named.setdefault(one.name, one)
+            if known is not one:
                 raise DefinitionInvalid(f"{self.place}: two activities are called {one.name!r}; rename one with name=…")
+            mentioned += [other for other in one.companions if named.get(other.name) is not other]
         return named
 
     def _fixed_plan(self, steps: Sequence[Step]) -> tuple[PlannedStep, ...]:
@@ -199,7 +203,7 @@ class Definition:
                 if other is not None and other not in self.activities:
                     raise DefinitionInvalid(
                         f"{self.place}, activity {declared.name!r}: its {role} {other!r} is not known; "
-                        "list it in activities=[…]"
+                        "give the activity itself instead of its name, or list it in activities=[…]"
                     )
         self._check_foreign()
         if self.planner is not None and self.planner.effect == "once":
@@ -213,6 +217,7 @@ class Definition:
                 raise DefinitionInvalid(f"{self.place}, gate {gate.name!r}: unknown approval policy {gate.approval!r}")
         if self.plan is not None:
             try:
+                check_references(self.plan, activities=self.activities, input_model=self.input_model, place=self.place)
                 self.check(self.plan, earlier={}, place=self.place)
             except PlanInvalid as error:
                 raise DefinitionInvalid(str(error)) from error

@@ -131,7 +131,8 @@ def ref(path: str) -> dict[str, str]:
     """Refer to a value that is known only when the step is scheduled.
 
     Roots: `goal`, `input.…`, `steps.<step>.…` (a step's output), `approvals.<step>`, `workflow.id`, `tags.…`.
-    A path that leads nowhere resolves to null. Raises PlanInvalid for another root.
+    A path that leads nowhere resolves to null; a definition refuses those of its fixed plan that it can tell. Raises
+    PlanInvalid for another root.
     """
     if path.split(".", 1)[0] not in REFERENCE_ROOTS:
         message = f"ref({path!r}): a reference begins with one of {', '.join(REFERENCE_ROOTS)}"
@@ -164,7 +165,7 @@ def referenced_step(path: str, known: Iterable[str]) -> str | None:
 def sources(step: PlannedStep, known: Callable[[str], bool]) -> tuple[str, ...]:
     """The steps that a step comes after, and those that its input refers to; `known` says what is a step."""
     found = dict.fromkeys(step.after)
-    for path in references(_referring(step)):
+    for path in references(referring(step)):
         root, *parts = path.split(".")
         if root in {"steps", "approvals"}:
             names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
@@ -172,7 +173,7 @@ def sources(step: PlannedStep, known: Callable[[str], bool]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _referring(step: PlannedStep) -> list[object]:
+def referring(step: PlannedStep) -> list[object]:
     """The parts of a step that may hold references."""
     return [
         step.input or {},
@@ -227,7 +228,7 @@ def _check_step(
             raise PlanInvalid(f"{where}: after={name!r} names no step of this workflow")
         if name == step.id:
             raise PlanInvalid(f"{where}: comes after itself")
-    for path in references(_referring(step)):
+    for path in references(referring(step)):
         root = path.split(".", 1)[0]
         if root not in REFERENCE_ROOTS:
             raise PlanInvalid(f"{where}: reference {path!r} must begin with one of {', '.join(REFERENCE_ROOTS)}")

@@ -9,7 +9,7 @@ from domain import events as e
 from domain.definitions import Step
 from domain.policies import ApprovalPolicy
 from domain.state import Status
-from tests.unit.domain.recipes import act, define
+from tests.unit.domain.recipes import act, define, planner
 from tests.unit.domain.scenario import Scenario, given
 
 BOTH = ApprovalPolicy(four_eyes=True)
@@ -58,10 +58,20 @@ def test_whoever_intervened_on_what_its_input_refers_to_may_not_decide() -> None
     assert scenario.event(e.ApprovalRequested).barred == ("bob", "rita")
 
 
-def test_a_reference_counts_even_where_the_plan_does_not_order_the_steps() -> None:
-    draft = Step("draft", act("draft"), after=())
-    look = Step("look", act("look"), after=())
-    scenario = checked(draft, look, after=("look",), step_input={"text": {"$ref": "steps.draft.text"}})
+def test_a_reference_counts_even_where_a_planner_does_not_order_the_steps() -> None:
+    definition = define(
+        planner=planner(),
+        activities=[act("draft"), act("look"), act("pay")],
+        approvals=[BOTH],
+        on_failure="intervene",
+    )
+    pay = {"id": "pay", "activity": "pay", "after": ["look"], "approval": "default"}
+    steps = [
+        {"id": "draft", "activity": "draft"},
+        {"id": "look", "activity": "look"},
+        {**pay, "input": {"text": {"$ref": "steps.draft.text"}}},
+    ]
+    scenario = given(definition).ok("_plan", {"steps": steps, "done": True})
     scenario.left_open("draft").supplied("draft", by="bob").ok("look")
     assert scenario.event(e.ApprovalRequested).barred == ("bob", "rita")
 
