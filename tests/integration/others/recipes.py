@@ -39,3 +39,7 @@ READING = Definition(
     gates=[GatePolicy(name="signing", steps=("sign",), verdict="require_approval", approval="desk")],
     approvals=[ApprovalPolicy(name="desk", approvers=("bea",), four_eyes=True)],
 )
+
+COUNTING = Definition(
+    "Only count", input_model=Text, steps=[Step("count", word_count, input={"text": ref("input.text")})]
+)

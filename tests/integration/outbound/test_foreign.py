@@ -133,6 +133,8 @@ async def test_a_purged_queue_is_filled_again_on_request(begin: Begin, broker: S
     process = begin(NOTIFYING)
     command = await handed_over(process, broker)
     broker.purge()
-    await process.outbound.reissue(process.claims.handed_over(10))
-    assert broker.waiting == [command.message_id]
+    done = await process.outbound.outstanding.reconcile()
+    assert (done.commands, done.commands_sent, broker.waiting) == (1, 1, [command.message_id])
     assert rows(process) == ["handed_over"]
+    await answer(process, command)
+    assert process.state("wf_000").status is Status.COMPLETED

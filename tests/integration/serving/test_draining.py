@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from domain.events import StepSucceeded
 from domain.ids import workflow_id_from_message
 from domain.messages import bodies
 from tests.integration.serving.conftest import Deploy
@@ -28,6 +29,12 @@ def waiting(deployment: Deployment, pipe: Path) -> str:
     return name
 
 
+def consumers(deployment: Deployment) -> list[str]:
+    """The queues that somebody consumes from."""
+    vhost = deployment.vhost
+    return sorted(one["queue"]["name"] for one in vhost.broker.ask("GET", "consumers", vhost.name))
+
+
 def write_into(pipe: Path) -> None:
     writing = os.open(pipe, os.O_RDWR | os.O_NONBLOCK)
     os.write(writing, b"go")
@@ -35,16 +42,26 @@ def write_into(pipe: Path) -> None:
 
 
 def test_what_is_under_way_ends_within_the_grace_and_is_recorded(deploy: Deploy) -> None:
-    deployment = deploy()
+    deployment = deploy(settings={"HANDRAIL_GRACE_SECONDS": "60"})
     pipe = pipe_in(deployment.folder)
-    serving = deployment.serve("all")
+    ending = deployment.serve("all")
     name = waiting(deployment, pipe)
-    serving.process.terminate()
-    until(lambda: "ending" in serving.log.read_text(), "it was never asked to end")
+    ending.process.terminate()
+    until(lambda: not consumers(deployment), lambda: f"it takes more: {consumers(deployment)}")
+    # By the time that another process has come up and done what comes meanwhile, one without its grace has ended.
+    other = deployment.serve("all")
+    asyncio.run(published(deployment, {"two": bodies.Goal(goal="greet")}))
+    came = workflow_id_from_message(deployment.goal_service.name, "two")
+    until(lambda: deployment.statuses([came]) == {came: "completed"}, lambda: str(deployment.statuses([came])))
+    assert ending.process.poll() is None, ending.log.read_text()
     write_into(pipe)
-    assert serving.process.wait(30) == 0
-    assert [one.name for one in deployment.store.read(name)].count("StepSucceeded") >= 1
-    assert "AttemptLapsed" not in [one.name for one in deployment.store.read(name)]
+    assert ending.process.wait(30) == 0
+    until(lambda: deployment.statuses([name]) == {name: "completed"}, lambda: str(deployment.statuses([name])))
+    waited, said = [one.event for one in deployment.store.read(name) if isinstance(one.event, StepSucceeded)]
+    assert (waited.step, waited.attempt, said.attempt) == ("wait", 1, 1)
+    assert f"-{ending.process.pid}-" in (waited.worker or "")
+    # What follows from it is the other one's: the one that ends begins nothing more.
+    assert f"-{other.process.pid}-" in (said.worker or "")
 
 
 def test_what_does_not_end_within_the_grace_runs_again_elsewhere(deploy: Deploy) -> None:
