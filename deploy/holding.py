@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +24,8 @@ from deploy.relaying import RelaySurroundings
 from deploy.scope import Scope
 from deploy.secrets import SecretStore
 from deploy.settings import Settings
-from deploy.viewing import ViewsRole
+from deploy.thresholds import thresholds_of
+from deploy.viewing import Judged, ViewsRole
 from domain.errors import HandrailError, StoreError
 from domain.events import StoppingBegan
 from domain.ids import parse_message_id
@@ -33,6 +34,7 @@ from domain.store.positions import position_of
 from producers.memory import MemorySender
 from producers.relay import RELAY, Relay
 from producers.timers import Timer
+from projections.stuck import QueueFacts
 
 _log: Final = logging.getLogger("handrail.deploy")
 
@@ -105,7 +107,7 @@ class Holder:
             reissue=self._issue,
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
-        self._projector = ViewsRole(store, busy=lambda: self.busy) if views else None
+        self._projector = ViewsRole(store, busy=lambda: self.busy, judged=self._judged(definitions)) if views else None
         self._relay: Relay | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leases: asyncio.Task[None] | None = None
@@ -165,6 +167,13 @@ class Holder:
     def busy(self) -> bool:
         """Whether attempts are under way."""
         return bool(self.runner.running)
+
+    def _judged(self, definitions: LoadedDefinitions) -> Judged:
+        return Judged(self._clock, thresholds_of(self._settings.stuck, definitions), self._queues_now)
+
+    def _queues_now(self, queues: Collection[str]) -> Mapping[str, QueueFacts]:
+        """There is no broker: this process consumes whatever is scheduled."""
+        return dict.fromkeys(queues, QueueFacts(1, self.consumer.waiting))
 
     # --- roles ------------------------------------------------------------------------------------------------------
 

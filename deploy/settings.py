@@ -7,10 +7,11 @@ directory, or the one that `HANDRAIL_SETTINGS` names. Units stand last in each n
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -23,6 +24,36 @@ from domain.errors import InputInvalid
 
 SETTINGS_VARIABLE: Final = "HANDRAIL_SETTINGS"
 SETTINGS_FILE: Final = "handrail.toml"
+
+
+class StuckAfter(BaseModel):
+    """From when on what holds a workflow is too long: seconds, or ISO 8601 durations (`PT10M`)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    consumer: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A command in a queue that nobody consumes."""
+    start: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A command in a queue that is consumed."""
+    lease: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A claim past its lease."""
+    retrying: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A step that fails and is tried again."""
+    parked: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A command that its queue does not take."""
+    timer: timedelta | None = Field(default=None, gt=timedelta(0))
+    """What has fallen due and is not decided."""
+    approval: timedelta | None = Field(default=None, gt=timedelta(0))
+    """An approval without a deadline."""
+    definition: timedelta | None = Field(default=None, gt=timedelta(0))
+    """A wait for a definition that nobody has loaded."""
+
+
+class StuckSettings(StuckAfter):
+    """The thresholds for all, for definitions and for activity types, each by name."""
+
+    definitions: dict[str, StuckAfter] = Field(default_factory=dict)
+    activities: dict[str, StuckAfter] = Field(default_factory=dict)
 
 
 class Settings(BaseSettings):
@@ -86,6 +117,8 @@ class Settings(BaseSettings):
     """Whether a serving process publishes its commands straight after the commit, or leaves them to the relay."""
     longest_hold_seconds: float = Field(default=600.0, ge=1.0, le=600.0)
     """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
+    stuck: StuckSettings = StuckSettings()
+    """When workflows are called stuck: `[stuck]` in the file, or as JSON."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)
     """How often lapsed leases and unclaimed commands are looked for."""
 

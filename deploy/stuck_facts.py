@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 
 from consumers.standing import commands_standing
@@ -13,8 +13,8 @@ from projections.mismatches import mismatched_since
 from projections.rows import WorkflowRow
 from projections.stuck import CommandFacts, Facts, QueueFacts
 
-QueuesNow = Callable[[], Mapping[str, QueueFacts]]
-"""What is known of queues now; one that is not there was not asked about."""
+QueuesNow = Callable[[Collection[str]], Mapping[str, QueueFacts]]
+"""What is known of these queues now; one that is not there was not asked about."""
 
 
 class StoreFacts:
@@ -28,7 +28,8 @@ class StoreFacts:
 
     async def __call__(self, rows: Sequence[WorkflowRow]) -> Facts:
         """What is known of these workflows. Raises StoreError."""
-        return await self._aside(lambda: facts_of(self._store, rows, self._queues()))
+        queues = self._queues({hold.queue for row in rows for hold in row.standing.live.values()})
+        return await self._aside(lambda: facts_of(self._store, rows, queues))
 
 
 def facts_of(store: Queries, rows: Sequence[WorkflowRow], queues: Mapping[str, QueueFacts]) -> Facts:

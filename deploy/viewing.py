@@ -1,46 +1,89 @@
-"""The projector as a role of the holder: the views follow the log, and yield to the engine."""
+"""The projector as a role: the views follow the log and yield to the engine, and what is stuck is judged beside it."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from domain.ports import Aside, Waiting, unheard
+from deploy.stuck_facts import QueuesNow, StoreFacts
+from domain.ports import Aside, Clock, Waiting, unheard
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.log import LogFollower
+from projections.judging import Judging
 from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.metrics import Metrics
 from projections.projector import Projector
+from projections.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """By what workflows are judged: the engine's clock, the thresholds, and what the broker says of its queues."""
+
+    clock: Clock
+    thresholds: Thresholds
+    queues: QueuesNow
 
 
 class ViewsRole:
-    """Keeps the views and counts what passes by, for as long as it runs."""
+    """Keeps the views, judges what is stuck, and counts what passes by, for as long as it runs."""
 
-    def __init__(self, store: WorkflowStore, *, busy: Callable[[], bool], aside: Aside = inline) -> None:
-        """`busy` tells whether the engine is; `aside` is where rows are read, folded and written."""
+    def __init__(
+        self, store: WorkflowStore, *, busy: Callable[[], bool], judged: Judged | None = None, aside: Aside = inline
+    ) -> None:
+        """`busy` tells whether the engine is; `aside` is where rows are read, folded and written.
+
+        Without `judged` nothing is judged: the views then say only when to look.
+        """
         self._store = store
         self._busy = busy
+        self._judged = judged
         self._aside = aside
         self.metrics = Metrics()
 
     async def run(self, waiting: Waiting = unheard) -> None:
         """Follow the log until cancelled; `waiting` hears when the store is waited for."""
         follower = self._store.follow(0)
+        keeper = self._keeper()
+        projector = self._projector(keeper, follower, waiting)
+        judging = self._judging(keeper, projector)
+        beside = asyncio.create_task(judging.run()) if judging is not None else None
         try:
-            await self._projector(follower, waiting).run()
+            await projector.run()
         finally:
+            if beside is not None:
+                beside.cancel()
+                await asyncio.gather(beside, return_exceptions=True)
             follower.close()
             self._store.unfollow(follower)
 
     async def finish(self) -> None:
         """Write what is there when everything else has stopped."""
         # On rows of its own: what was cancelled may still be at work in its thread.
-        await self._projector(self._store.follow(0)).finish()
+        await self._projector(self._keeper(), self._store.follow(0)).finish()
 
-    def _projector(self, follower: LogFollower, waiting: Waiting = unheard) -> Projector:
+    def _keeper(self) -> Keeper:
+        return Keeper(self._store, thresholds=self._judged.thresholds if self._judged is not None else None)
+
+    def _judging(self, keeper: Keeper, projector: Projector) -> Judging | None:
+        judged = self._judged
+        if judged is None:
+            return None
+        return Judging(
+            keeper,
+            between=projector.between,
+            facts_of=StoreFacts(self._store, judged.queues, self._aside),
+            thresholds=judged.thresholds,
+            now=judged.clock,
+            aside=self._aside,
+        )
+
+    def _projector(self, keeper: Keeper, follower: LogFollower, waiting: Waiting = unheard) -> Projector:
         return Projector(
-            Keeper(self._store),
+            keeper,
             follower,
             LogReader(self._store.recorder, self._store.mapper.read),
             busy=self._busy,

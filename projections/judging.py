@@ -84,6 +84,8 @@ class Judging:
 
     async def round(self) -> int:
         """Judge what is due now, within bounds; how many workflows."""
+        if not self._keeper.beginnings:
+            return 0
         done = 0
         while done < JUDGED_A_ROUND:
             judged = await self._between(self._some)

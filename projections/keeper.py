@@ -86,6 +86,8 @@ class Keeper:
         self._written = 0
         self.position = 0
         """Position of the last event folded."""
+        self.beginnings = 0
+        """How often it began from what is in the store."""
 
     @property
     def pending(self) -> bool:
@@ -102,6 +104,7 @@ class Keeper:
         self._rows.clear()
         self._changed.clear()
         self._to_park.clear()
+        self.beginnings += 1
         with self._database.reading() as cursor:
             self._written = self.position = position_of(cursor, POSITION)
             self._parked = load_parked(cursor.query)

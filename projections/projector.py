@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from domain.errors import EventCorrupt, EventUnknown, StoreError
 from domain.ports import Aside, Notification, Waiting, unheard
@@ -35,6 +35,8 @@ TROUBLE_SECONDS: Final = 1.0
 """How long the projector keeps still after the store refused it."""
 
 _KEEPING: Final = "keep the views"
+
+Result = TypeVar("Result")
 
 _logger = logging.getLogger("handrail.projections")
 
@@ -112,6 +114,7 @@ class Projector:
         self._interval = busy_interval_seconds
         self._aside = aside
         self._waiting = waiting
+        self._keeping = asyncio.Lock()
         self._last_write = float("-inf")
         self._last_count = 0
 
@@ -136,6 +139,16 @@ class Projector:
                 begun = False
                 await self._pause(TROUBLE_SECONDS)
 
+    async def between(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Run other work on the keeper while the views are not being written."""
+        async with self._keeping:
+            beginnings = self._keeper.beginnings
+            try:
+                return await work()
+            finally:
+                if self._keeper.beginnings != beginnings:
+                    self._go_on_from_keeper()
+
     async def finish(self) -> None:
         """Write what is there now, when everything else has stopped; at most one write's worth."""
         try:
@@ -146,7 +159,15 @@ class Projector:
             _logger.warning("views are left behind: %s", error)
 
     async def _begin(self) -> None:
-        self._follower.position = await self._aside(self._keeper.begin)
+        async with self._keeping:
+            await self._begin_again()
+
+    async def _begin_again(self) -> None:
+        await self._aside(self._keeper.begin)
+        self._go_on_from_keeper()
+
+    def _go_on_from_keeper(self) -> None:
+        self._follower.position = self._keeper.position
         self._follower.look_again()
 
     async def _tell_if_idle(self) -> None:
@@ -167,11 +188,19 @@ class Projector:
 
     async def _round(self) -> bool:
         """Wait for events, fold what is there as far as one write goes, and write; False when there is no more."""
+        beginnings = self._keeper.beginnings
         entries: Sequence[Entry] = await self._follower.next_batch(SLICE_EVENTS)
         if not entries:
             return False
         noticed = self._now()
         await self._give_way()
+        async with self._keeping:
+            # Where the keeper began again meanwhile, the follower was set back with it, and reads these once more.
+            if self._keeper.beginnings == beginnings:
+                await self._keep(entries, noticed)
+        return True
+
+    async def _keep(self, entries: Sequence[Entry], noticed: float) -> None:
         folded = 0
         while entries:
             await self._take(entries)
@@ -186,23 +215,22 @@ class Projector:
             )
         self._last_count = folded
         await self._write(noticed)
-        return True
 
     async def _write(self, noticed: float) -> None:
         if not await self._aside(self._keeper.write):
-            await self._begin()
+            await self._begin_again()
         self._last_write = self._now()
         if self._meter is not None:
             self._meter.written(lag_seconds=self._last_write - noticed, parked=self._keeper.parked)
 
     async def _pass_unreadable(self) -> None:
         """Take the stretch that the follower could not read entry by entry: what cannot be read is parked."""
-        entries = await self._aside(lambda: self._take_stretch(SLICE_EVENTS))
-        if self._meter is not None:
-            self._meter.passed(entries)
-        await self._write(self._now())
-        self._follower.position = self._keeper.position
-        self._follower.look_again()
+        async with self._keeping:
+            entries = await self._aside(lambda: self._take_stretch(SLICE_EVENTS))
+            if self._meter is not None:
+                self._meter.passed(entries)
+            await self._write(self._now())
+            self._go_on_from_keeper()
 
     async def _give_way(self) -> None:
         """Return when the engine is idle, or when the last write is long enough ago.

@@ -99,6 +99,41 @@ def moving_workflows(query: Query) -> Iterator[tuple[str, str, frozenset[str]]]:
         last = rows[-1][0]
 
 
+STUCK: Final = (
+    "workflow_id",
+    "definition",
+    "status",
+    "stuck_cause",
+    "stuck_since",
+    "stuck_step",
+    "goal",
+    "requested_by",
+)
+
+
+def stuck_workflows(query: Query, *, definition: str | None = None) -> Iterator[dict[str, Any]]:
+    """The workflows that are stuck, those that have been for the longest first."""
+    which = "AND definition = ? " if definition is not None else ""
+    last = ("", "")
+    while True:
+        rows = query(
+            f"SELECT {', '.join(STUCK)} FROM workflows WHERE stuck_cause IS NOT NULL "  # noqa: S608 - ours
+            f"AND (stuck_since, workflow_id) > (?, ?) {which}ORDER BY stuck_since, workflow_id LIMIT ?",
+            (*last, *([definition] if definition is not None else []), PAGE_ROWS),
+        )
+        for values in rows:
+            yield dict(zip(STUCK, values, strict=True))
+        if len(rows) < PAGE_ROWS:
+            return
+        last = (rows[-1][STUCK.index("stuck_since")], rows[-1][0])
+
+
+def tallies(query: Query) -> list[tuple[str, str, str, int]]:
+    """How many workflows there are of each definition, status and cause (empty: not stuck); none that count nothing."""
+    rows = query("SELECT definition, status, cause, number FROM tallies WHERE number <> 0", ())
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
 def count_statuses(query: Query) -> dict[str, int]:
     """How many workflows there are in each status."""
     return {row[0]: row[1] for row in query("SELECT status, count(*) FROM workflows GROUP BY status", ())}

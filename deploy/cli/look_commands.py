@@ -22,6 +22,16 @@ def register(app: typer.Typer) -> None:
         ),
     )(list_workflows)
     app.command(
+        "stuck",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "List the workflows that do not go on, the longest first: why, since when, and what would help.",
+            "handrail stuck",
+            "handrail stuck --watch",
+            "handrail stuck --definition vendor_onboarding --json",
+        ),
+    )(stuck)
+    app.command(
         "show",
         rich_help_panel=LOOK,
         help=help_text(
@@ -67,6 +77,23 @@ def list_workflows(
 
     session = Session(home, None, as_json=as_json)
     return print_list(session, status=check_status(status), tags=read_tags(tag or []))
+
+
+def stuck(
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="Only workflows of this definition.")
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Look again every two seconds; print what has changed.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """List what is stuck."""
+    from deploy.cli.session import Session
+    from deploy.cli.stuck import print_stuck
+
+    return print_stuck(Session(home, None, as_json=as_json), definition=definition, watch=watch)
 
 
 def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_json: AsJson = False) -> int:

@@ -21,7 +21,9 @@ from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
-from deploy.viewing import ViewsRole
+from deploy.serving.queues import QueueWatch
+from deploy.thresholds import thresholds_of
+from deploy.viewing import Judged, ViewsRole
 from domain.messages.bodies import Signal as SignalBody
 from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
 from domain.transport import Intake
@@ -160,11 +162,19 @@ def timer(parts: Parts) -> Role:
 
 def projector(parts: Parts) -> Role:
     """Keeps the views."""
-    views = ViewsRole(parts.store, busy=lambda: False, aside=parts.aside)
+    watch = QueueWatch(parts.broker.url, parts.clock)
+    thresholds = thresholds_of(parts.settings.stuck, parts.definitions)
+    judged = Judged(parts.clock, thresholds, watch.now)
+    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, aside=parts.aside)
 
     async def run() -> None:
-        with parts.waits.of("projector") as waiting:
-            await views.run(waiting)
+        watching = asyncio.create_task(watch.run())
+        try:
+            with parts.waits.of("projector") as waiting:
+                await views.run(waiting)
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
 
     return Role(led={"projector": run})
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import psycopg
 
+from projections.schema import POSITION
 from tests.chaos.moments import called_within
 
 EVENTS_A_LOOK: Final = 20_000
@@ -37,7 +38,7 @@ _LEFT: Final = (
     "SELECT (SELECT count(*) FROM inbox WHERE state IN ('open', 'claimed', 'handed_over')), "
     "(SELECT count(*) FROM timers), "
     "coalesce((SELECT max(id) FROM stored_events), 0) "
-    "- coalesce((SELECT position FROM positions WHERE name = 'views'), 0)"
+    f"- coalesce((SELECT position FROM positions WHERE name = '{POSITION}'), 0)"
 )
 _EVENTS: Final = (
     "SELECT id, originator_id, originator_version, topic FROM stored_events WHERE id > %s ORDER BY id LIMIT %s"

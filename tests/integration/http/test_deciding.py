@@ -4,6 +4,7 @@ import asyncio
 
 from domain import events as e
 from domain.state import Status
+from projections.schema import POSITION
 from tests.integration.flows import ASKING, until
 from tests.integration.http.conftest import COUNCIL, EYES, Endpoint, decision, problem
 
@@ -47,10 +48,12 @@ async def test_an_approval_moves_the_workflow_on(endpoint: Endpoint) -> None:
 async def test_a_list_says_how_far_it_is_behind(endpoint: Endpoint) -> None:
     await endpoint.blocked(ASKING)
     store = endpoint.runtime.store
-    await until(lambda: store.query("SELECT position FROM positions WHERE name = 'views'") == [(store.newest(),)])
+    await until(
+        lambda: store.query("SELECT position FROM positions WHERE name = ?", (POSITION,)) == [(store.newest(),)]
+    )
     assert (await endpoint.get("/approvals")).json()["behind"] == 0
     with store.transaction() as cursor:
-        cursor.execute("UPDATE positions SET position = position - 2 WHERE name = 'views'")
+        cursor.execute("UPDATE positions SET position = position - 2 WHERE name = ?", (POSITION,))
     assert (await endpoint.get("/approvals")).json()["behind"] == 2
 
 

@@ -1,0 +1,148 @@
+"""`handrail stuck`: the workflows that do not go on, why, since when, and what would help."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.lines import one_line
+from deploy.cli.session import Session
+from domain.errors import StoreUnavailable
+from domain.store.application import WorkflowStore
+from projections.causes import Cause
+from projections.thresholds import LAG
+
+WATCH_SECONDS: Final = 2.0
+MOST_JUDGED: Final = 50_000
+"""Workflows of a home that are looked at in one go."""
+ALL_VIEWS: Final = "all views"
+
+# What helps, on a store that others serve; `{id}` is the workflow, `{step}` the step that it is stuck by.
+HELP: Final[Mapping[Cause, str]] = {
+    Cause.NO_CONSUMER: "handrail serve activities",
+    Cause.BACKLOG: "handrail serve activities --concurrency N",
+    Cause.LEASE_LAPSED: "handrail serve timer",
+    Cause.RETRYING_TOO_LONG: "handrail show {id}",
+    Cause.DEAD_LETTERED: "handrail retry {id} {step} --reason …",
+    Cause.COMMAND_PARKED: "handrail topology check",
+    Cause.COMMAND_LOST: "handrail reconcile",
+    Cause.TIMER_OVERDUE: "handrail serve timer",
+    Cause.APPROVAL_OVERDUE: "handrail approve {id}",
+    Cause.OUTCOME_UNKNOWN: "handrail settle {id} {step} --applied | --not-applied",
+    Cause.INTERVENTION_NEEDED: "handrail show {id}",
+    Cause.COMPENSATION_FAILED: "handrail retry {id} {step} --reason …",
+    Cause.DEFINITION_MISSING: "handrail serve activities --module MODULE",
+    Cause.REPLAY_MISMATCH: "handrail history {id}",
+    Cause.PROJECTION_LAG: "handrail serve projector",
+}
+# On a home nobody serves: whoever goes on with it is whoever resumes it.
+_RESUMED: Final = frozenset(
+    {Cause.NO_CONSUMER, Cause.BACKLOG, Cause.LEASE_LAPSED, Cause.COMMAND_LOST, Cause.TIMER_OVERDUE}
+)
+
+
+def print_stuck(session: Session, *, definition: str | None, watch: bool) -> ExitCode:
+    """Print what is stuck, the longest first; with `watch` again whenever it changes, until interrupted."""
+    before: list[dict[str, Any]] | None = None
+    while True:
+        rows = look(session, definition)
+        if rows != before:
+            for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
+                session.screen.text(line)
+        if not watch:
+            return ExitCode.COMPLETED
+        before = rows
+        try:
+            time.sleep(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return ExitCode.COMPLETED
+
+
+def look(session: Session, definition: str | None) -> list[dict[str, Any]]:
+    """What is stuck now, each with what would help; first of all the views, where they are behind."""
+    from projections.queries import stuck_workflows
+
+    if not session.shared:
+        _judge_here(session)
+    with session.store() as store:
+        found = [_shown(row, shared=session.shared) for row in stuck_workflows(store.query, definition=definition)]
+        return [*_behind(store), *found]
+
+
+def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
+    cause = Cause(row["stuck_cause"])
+    helps = HELP[cause] if shared or cause not in _RESUMED else "handrail resume {id}"
+    return {
+        "workflow_id": row["workflow_id"],
+        "cause": cause.value,
+        "since": row["stuck_since"],
+        "step": row["stuck_step"],
+        "definition": row["definition"],
+        "status": row["status"],
+        "goal": row["goal"],
+        "help": helps.format(id=row["workflow_id"], step=row["stuck_step"] or "STEP"),
+    }
+
+
+def _behind(store: WorkflowStore) -> Iterator[dict[str, Any]]:
+    """The views themselves, where what they say is old."""
+    from projections.lag import lag_of
+
+    with store.reading() as cursor:
+        lag = lag_of(cursor, store.mapper.read)
+    if lag.since is not None and datetime.now(UTC) - lag.since > LAG:
+        yield {
+            "workflow_id": ALL_VIEWS,
+            "cause": Cause.PROJECTION_LAG.value,
+            "since": lag.since.isoformat(),
+            "step": "",
+            "definition": "",
+            "status": f"{lag.events} events behind",
+            "goal": "",
+            "help": HELP[Cause.PROJECTION_LAG],
+        }
+
+
+def _judge_here(session: Session) -> None:
+    """Bring the views of a home up to date, and judge: whether anybody runs it or not."""
+    from deploy.settings import load_settings
+    from deploy.stuck_facts import facts_of
+    from deploy.thresholds import thresholds_of
+    from projections.keeper import Keeper
+    from projections.log import LogReader
+    from projections.projector import catch_up
+    from projections.stuck import LOOKS_APART_SECONDS, QueueFacts, judge
+
+    thresholds = thresholds_of(load_settings().stuck, ())
+    try:
+        with session.store(read_only=False) as store:
+            keeper = Keeper(store, thresholds=thresholds)
+            catch_up(keeper, LogReader(store.recorder, store.mapper.read))
+            now = datetime.now(UTC)
+            # Those too that are due within the moment that looks are rounded up by.
+            rows = keeper.to_judge(now + timedelta(seconds=LOOKS_APART_SECONDS), MOST_JUDGED)
+            queues = {hold.queue: QueueFacts(0) for row in rows for hold in row.standing.live.values()}
+            facts = facts_of(store, rows, queues)
+            keeper.judged([(row, judge(row, facts, now, thresholds)) for row in rows])
+    except StoreUnavailable as error:
+        session.screen.note(f"what is stuck may have changed: {error}", "yellow")
+
+
+def _as_json(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield json.dumps(rows, ensure_ascii=False, indent=2)
+
+
+def _as_text(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not rows:
+        yield "nothing is stuck"
+        return
+    width = max(12, *(len(row["workflow_id"]) for row in rows))
+    yield f"{'ID':<{width}} {'CAUSE':<19} {'SINCE':<19}  {'STEP':<20} HELP"
+    for row in rows:
+        since = row["since"][:19].replace("T", " ")
+        step = one_line(row["step"], 20)
+        yield f"{row['workflow_id']:<{width}} {row['cause']:<19} {since:<19}  {step:<20} {row['help']}".rstrip()

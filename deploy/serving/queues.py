@@ -1,0 +1,87 @@
+"""What the broker says of the queues that commands lie in: asked now and then, for judging what is stuck.
+
+The answer is no part of the log, so it is kept with the instant at which it was given: one that is old is not used, and
+its age is a metric of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from consumers.looking import BrokerLook, QueueLook
+from domain.errors import BrokerUnavailable
+from domain.ports import Clock
+from domain.topology import activity_queue
+from projections.stuck import QueueFacts
+
+_log: Final = logging.getLogger("handrail.deploy")
+
+LOOK_SECONDS: Final = 10.0
+"""How often the broker is asked."""
+MOST_QUEUES: Final = 1_000
+"""Queues asked about at most."""
+OLD_SECONDS: Final = 60.0
+"""From when on an answer says nothing any more."""
+
+
+class QueueWatch:
+    """Asks one broker about queues, for as long as it runs."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        """Ask about nothing yet: `now` says which queues are of interest."""
+        self._url = url
+        self._clock = clock
+        self._wanted: dict[str, None] = {}
+        self._known: dict[str, QueueFacts] = {}
+        self._failing = False
+        self.asked_at: float | None = None
+        """When the broker last answered, in seconds since 1970."""
+
+    def now(self, queues: Collection[str]) -> Mapping[str, QueueFacts]:
+        """What is known of activity queues, by the names that activity types declare; they are asked about from now on.
+
+        Nothing where the broker has not answered lately.
+        """
+        for name in sorted(queues):
+            self._wanted[name] = None
+        while len(self._wanted) > MOST_QUEUES:
+            del self._wanted[next(iter(self._wanted))]
+        if self.asked_at is None or self._clock().timestamp() - self.asked_at > OLD_SECONDS:
+            return {}
+        return self._known
+
+    async def run(self) -> None:
+        """Ask until cancelled."""
+        while True:
+            try:
+                async with BrokerLook(self._url) as look:
+                    if self._failing:
+                        _log.info("the broker says again how its queues are")
+                    self._failing = False
+                    while True:
+                        await self._ask(look)
+                        await asyncio.sleep(LOOK_SECONDS)
+            except BrokerUnavailable as error:
+                if not self._failing:
+                    _log.warning("how queues are is not known, and no cause of being stuck rests on it: %s", error)
+                self._failing = True
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _ask(self, look: BrokerLook) -> None:
+        known: dict[str, QueueFacts] = {}
+        for name in list(self._wanted):
+            facts = facts_of(await look.queue(activity_queue(name)))
+            if facts is not None:
+                known[name] = facts
+        self._known = known
+        self.asked_at = self._clock().timestamp()
+
+
+def facts_of(look: QueueLook) -> QueueFacts | None:
+    """What a look at a queue says; None where the broker does not say. A queue that is not there has no consumers."""
+    if look.there is None:
+        return None
+    return QueueFacts(look.consumers, look.messages) if look.there else QueueFacts(0)

@@ -1,0 +1,37 @@
+"""How far the views are behind the log: computed where they are read, since a projector that is dead cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.ports import Cursor
+from domain.recorded import RecordedEvent
+from domain.store.positions import position_of
+from projections.schema import POSITION
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Events that the views do not have yet, and since when the first of them has been in the log."""
+
+    events: int
+    since: datetime | None = None
+
+    def seconds(self, now: datetime) -> float:
+        """How long the first of them has waited."""
+        return 0.0 if self.since is None else max(0.0, (now - self.since).total_seconds())
+
+
+def lag_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEvent]) -> Lag:
+    """How far the views are behind now. Raises EventCorrupt, EventUnknown where the first event cannot be read."""
+    position = position_of(cursor, POSITION)
+    ((newest,),) = cursor.query("SELECT coalesce(max(id), 0) FROM stored_events")
+    if newest <= position:
+        return Lag(0)
+    rows = cursor.query(
+        "SELECT originator_id, originator_version, topic, state FROM stored_events WHERE id > ? ORDER BY id LIMIT 1",
+        (position,),
+    )
+    return Lag(newest - position, decode(*rows[0]).timestamp if rows else None)
