@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
@@ -54,6 +54,10 @@ class Database(Protocol):
 
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""
+        ...
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT, which needs no view of its own."""
         ...
 
 
@@ -161,9 +165,11 @@ class Keeper:
         """
         if not self.write():
             return []
+        # One statement by itself: it is asked for as long as the process runs, and mostly finds nothing.
+        names = [name for (name,) in self._database.query(DUE, (text_of(now), limit))]
+        if not names:
+            return []
         with self._database.reading() as cursor:
-            due = cursor.query(DUE, (text_of(now), limit))
-            names = [name for (name,) in due]
             found = load_workflows(cursor.query, [name for name in names if name not in self._rows])
         return [self._rows.get(name) or found[name] for name in names]
 
