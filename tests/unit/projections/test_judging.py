@@ -1,0 +1,134 @@
+"""What is due is judged, written with the tallies, and kept for as long as what it is stuck by is there."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+import pytest
+
+from domain.errors import StoreUnavailable
+from projections.judging import Judging
+from projections.keeper import Keeper
+from projections.projector import catch_up
+from projections.queries import stuck_workflows, tallies
+from projections.rows import WorkflowRow
+from projections.stuck import Facts, judge
+from projections.thresholds import Thresholds
+from tests.unit.projections.conftest import Place
+from tests.unit.projections.histories import START
+from tests.unit.projections.test_keeper import histories
+
+Result = TypeVar("Result")
+LATER = START + timedelta(days=400)
+
+
+class Bench:
+    """A keeper that has caught up, and one who judges for it."""
+
+    def __init__(self, place: Place, seed: int = 51, workflows: int = 12) -> None:
+        self.place = place
+        self.log = histories(seed, workflows)
+        place.put(self.log)
+        self.keeper = Keeper(place.recorder)
+        catch_up(self.keeper, place.log)
+        self.now = LATER
+        self.asked: list[int] = []
+        self.mismatched: dict[str, datetime] = {}
+        self.judging = Judging(
+            self.keeper,
+            between=self.between,
+            facts_of=self.facts_of,
+            thresholds=Thresholds(),
+            now=lambda: self.now,
+            pause=self.pause,
+        )
+
+    async def between(self, work: Callable[[], Awaitable[Result]], /) -> Result:
+        return await work()
+
+    async def facts_of(self, rows: Sequence[WorkflowRow]) -> Facts:
+        self.asked.append(len(rows))
+        return Facts(mismatched=self.mismatched)
+
+    async def pause(self, seconds: float) -> None:
+        assert seconds == 0
+
+    def rows(self) -> list[tuple[str, str, str, int]]:
+        return sorted(tallies(self.place.recorder.query))
+
+    def counted(self) -> list[tuple[str, str, str, int]]:
+        """The tallies as the rows themselves give them."""
+        rows = self.place.recorder.query("SELECT definition, status, coalesce(stuck_cause, '') FROM workflows")
+        return sorted((*key, number) for key, number in Counter(rows).items())
+
+
+@pytest.fixture
+def bench(place: Place) -> Bench:
+    return Bench(place)
+
+
+async def test_what_is_due_is_judged_and_the_tallies_move_with_it(bench: Bench) -> None:
+    before = bench.rows()
+    assert before == bench.counted()
+    assert {cause for _, _, cause, _ in before} == {""}
+    assert await bench.judging.round() > 0
+    assert any(cause for _, _, cause, _ in bench.rows())
+    assert bench.rows() == bench.counted()
+    found = list(stuck_workflows(bench.place.recorder.query))
+    assert [row["stuck_since"] for row in found] == sorted(row["stuck_since"] for row in found)
+    assert len(found) == sum(number for _, _, cause, number in bench.rows() if cause)
+
+
+async def test_within_their_time_nobody_is_asked_about(bench: Bench) -> None:
+    bench.now = START - timedelta(days=1)
+    assert await bench.judging.round() == 0
+    assert bench.asked == []
+
+
+async def test_who_goes_on_is_stuck_no_more(bench: Bench) -> None:
+    await bench.judging.round()
+    stuck = {row["workflow_id"] for row in stuck_workflows(bench.place.recorder.query)}
+    assert stuck
+    with bench.place.recorder.transaction() as cursor:
+        cursor.execute("UPDATE workflows SET look_at = ? WHERE stuck_cause IS NOT NULL", (LATER.isoformat(),))
+    bench.keeper.begin()
+    bench.mismatched = dict.fromkeys(stuck, START)
+    await bench.judging.round()
+    causes = {row["stuck_cause"] for row in stuck_workflows(bench.place.recorder.query)}
+    assert causes == {"replay_mismatch"}
+    assert bench.rows() == bench.counted()
+
+
+async def test_a_keeper_that_was_overtaken_writes_no_judgement(bench: Bench) -> None:
+    due = bench.keeper.to_judge(LATER, 100)
+    with bench.place.recorder.transaction() as cursor:
+        cursor.execute("UPDATE positions SET position = position - 1")
+    before = bench.rows()
+    assert not bench.keeper.judged([(row, judge(row, Facts(), LATER, Thresholds())) for row in due])
+    assert bench.rows() == before
+    assert bench.keeper.position == len(bench.log) - 1
+
+
+async def test_trouble_with_the_store_leaves_the_rows_as_they_are_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transaction = bench.place.recorder.transaction
+
+    def refused(point: str = "commit") -> object:
+        raise StoreUnavailable(f"no {point}")
+
+    monkeypatch.setattr(bench.place.recorder, "transaction", refused)
+    with pytest.raises(StoreUnavailable):
+        await bench.judging.round()
+    monkeypatch.setattr(bench.place.recorder, "transaction", transaction)
+    await bench.judging.round()
+    assert bench.rows() == bench.counted()
+
+
+async def test_a_crowd_is_judged_in_parts(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("projections.judging.JUDGED_AT_ONCE", 3)
+    bench = Bench(place, workflows=40)
+    judged = await bench.judging.round()
+    assert max(bench.asked) == 3
+    assert sum(bench.asked) == judged > 3
