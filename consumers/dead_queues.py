@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 from consumers.amqp import ANSWER_SECONDS, HEARTBEAT_SECONDS, REFUSED, UNFIT, Link, unused
 from consumers.bounded import within
-from domain.broker_address import BrokerAddress
+from domain.broker_address import BrokerAddress, broker_trouble
 from domain.errors import BrokerUnavailable, BrokerUnfit
 from domain.faultpoints import reached
 from domain.transport import Delivery
@@ -60,7 +60,7 @@ class DeadQueues:
         except Exception as error:
             await link.close()
             raise BrokerUnavailable(
-                f"{self.address.shown} is not reached: {str(error) or type(error).__name__}; see that the broker runs, "
+                f"{self.address.shown} is not reached: {broker_trouble(error)}; see that the broker runs, "
                 "and that address and password are right"
             ) from error
         self._link = link

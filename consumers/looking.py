@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from consumers.amqp import ANSWER_SECONDS, HEARTBEAT_SECONDS, REFUSED, UNFIT, Link
 from consumers.bounded import within
-from domain.broker_address import BrokerAddress
+from domain.broker_address import BrokerAddress, broker_trouble
 from domain.errors import BrokerUnavailable
 
 _NAME: Final = "handrail doctor"
@@ -40,7 +40,7 @@ class BrokerLook:
         except Exception as error:
             await link.close()
             raise BrokerUnavailable(
-                f"{self.address.shown} is not reached: {str(error) or type(error).__name__}; see that the broker runs, "
+                f"{self.address.shown} is not reached: {broker_trouble(error)}; see that the broker runs, "
                 "and that address, virtual host and password are right"
             ) from error
         return self

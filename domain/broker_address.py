@@ -72,11 +72,18 @@ class BrokerAddress:
 
 _LOGIN_REFUSED: Final = "Login was refused"
 """RabbitMQ's words for a user that it does not know, and for a wrong password: it does not say which."""
+_NOT_ENTERED: Final = "Expected one of ['Connection.OpenOk']"
+"""The driver's words where the broker closes the connection instead of opening the virtual host: its reason is lost."""
 
 
 def broker_trouble(error: BaseException) -> str:
     """What keeps us from the broker, in one line, and what to do about it where that is to be known from the words."""
     words = " ".join(str(error).split()) or type(error).__name__
+    if words.startswith(_NOT_ENTERED):
+        return (
+            "the virtual host that the address names is not there, or may not be entered by this login: name another "
+            "one, or declare it and its rights with `handrail topology apply`; the broker's log says which it is"
+        )
     advice = certificate_advice(words, authority="cafile", client="certfile and keyfile")
     if _LOGIN_REFUSED in words:
         advice = "see that this login exists, and that its password (HANDRAIL_BROKER_PASSWORD_FILE) is right"

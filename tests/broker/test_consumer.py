@@ -427,3 +427,10 @@ async def test_trouble_with_the_broker_in_an_intake_is_no_fault_of_the_message(v
     async with consumer(vhost.url, books):
         await books.have(5)
     assert await count(vhost.url, DEAD) == 0
+
+
+async def test_a_virtual_host_that_is_not_there_is_named_as_what_is_wrong(vhost: Vhost) -> None:
+    url = vhost.broker.amqp_url(vhost.broker.admin, "handrail-test-nowhere")
+    async with consumer(url, Books()) as receiver:
+        await eventually(lambda: "virtual host" in receiver.health[0].detail, "the virtual host was never named")
+        assert "`handrail topology apply`" in receiver.health[0].detail

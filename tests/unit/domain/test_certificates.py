@@ -43,3 +43,11 @@ def test_trouble_with_the_broker_is_one_line_with_the_advice_behind_it() -> None
     assert broker_trouble(OSError("tlsv13 alert certificate required")).endswith("with certfile and keyfile")
     refused = OSError("ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN.")
     assert "HANDRAIL_BROKER_PASSWORD_FILE" in broker_trouble(refused)
+
+
+def test_a_virtual_host_that_cannot_be_entered_is_said_without_the_drivers_frames() -> None:
+    frame = "<pamqp.commands.Connection.Close object at 0x7f0123456789>"
+    said = broker_trouble(OSError(f"Expected one of ['Connection.OpenOk'], got {frame}"))
+    assert "virtual host" in said
+    assert "`handrail topology apply`" in said
+    assert "0x7f" not in said
