@@ -100,7 +100,8 @@ class Sending:
     ) -> Sent[Found]:
         """Send, and send again, until `look` finds something; what it found, or nothing when the time is over.
 
-        Raises what `look` raises, BrokerUnfit, and BrokerUnavailable where the broker never had the message.
+        Raises what `look` raises, and BrokerUnfit or BrokerUnavailable where the broker never had the message. That no
+        queue takes it any more, as while queues are deleted and declared anew, is waited out.
         """
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         times = await self.confirmed(message, timeout_seconds=timeout_seconds)
@@ -115,6 +116,10 @@ class Sending:
             _log.warning("message %s has had no effect yet: it is sent again", message.message_id)
             try:
                 times += await self.confirmed(message, timeout_seconds=max(left, 0.1))
+            except BrokerUnfit as error:
+                _log.warning("%s; it had been confirmed before, and is sent again", error)
+                times += 1
+                continue
             except BrokerUnavailable as error:  # it had the message before, and may still have it
                 _log.warning("%s", error)
                 return Sent(await look(), times)

@@ -100,6 +100,28 @@ async def test_a_broker_that_goes_after_the_first_confirm_is_no_error() -> None:
     assert (await sending(publisher).until(MESSAGE, look, timeout_seconds=0.2)).found == "there"
 
 
+@pytest.mark.parametrize("answer", [Published.RETURNED, Published.UNFIT])
+async def test_what_no_queue_takes_any_more_after_the_first_confirm_is_sent_until_the_time_is_over(
+    answer: Published,
+) -> None:
+    """As while queues are deleted and declared anew."""
+    publisher = Scripted(Published.CONFIRMED, answer, answer)
+
+    async def look() -> str | None:
+        return "there" if len(publisher.sent) == 4 else None
+
+    sent = await sending(publisher).until(MESSAGE, look, timeout_seconds=10)
+    assert (sent.found, sent.times) == ("there", 4)
+    never = Scripted(Published.CONFIRMED, *[answer] * 1_000_000)
+
+    async def nothing() -> str | None:
+        return None
+
+    sent = await sending(never).until(MESSAGE, nothing, timeout_seconds=0.02)
+    assert sent.found is None
+    assert sent.times == len(never.sent) > 1
+
+
 async def test_what_the_look_finds_wrong_ends_it() -> None:
     async def look() -> str | None:
         raise WorkflowConflict("another goal")
