@@ -9,12 +9,12 @@ which is harmless: a replay has the message id that it had.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Self
 
-from consumers.dead_queues import DeadQueues
+from consumers.dead_queues import QUIET_SECONDS, DeadQueues
 from deploy.dead_acts import Act, Why, act_on, keep_acts
 from domain.errors import BrokerError, InputInvalid
 from domain.faultpoints import reached
@@ -91,11 +91,18 @@ class Done:
 class DeadDesk:
     """Works on dead queues as an operator's login. Made with `async with`; on its end the rest returns."""
 
-    def __init__(self, url: str, store: Transactions | None = None) -> None:
-        """Acts are kept in `store`. Raises InputInvalid where the address is none."""
+    def __init__(
+        self,
+        url: str,
+        store: Transactions | None = None,
+        *,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Acts are kept in `store`; `pause` waits so many seconds. Raises InputInvalid where the address is none."""
         self._queues = DeadQueues(url, name="handrail dead letters")
         self._publisher = AmqpPublisher(url, name="handrail dead letters")
         self._store = store
+        self._pause = pause
         self._closed: dict[tuple[str, bool], str] = {}
 
     async def __aenter__(self) -> Self:
@@ -111,17 +118,16 @@ class DeadDesk:
         await self._queues.close()
 
     async def read(self, queues: Iterable[str], most: int = MOST_HELD) -> Reading:
-        """Hold what lies in these queues, `most` at most; one that cannot be read is a trouble of that one alone."""
+        """Hold what lies in these queues, `most` at most; one that cannot be read is a trouble of that one alone.
+
+        What another connection held until just now is not counted by the broker before it has returned: queues that
+        seem empty are asked once more, after QUIET_SECONDS.
+        """
         reading = Reading()
-        for queue in queues:
-            try:
-                held = await self._queues.hold(queue, most - len(reading.letters))
-            except BrokerError as error:
-                reading.troubles.append(str(error))
-                continue
-            reading.letters += [Letter(one, read_dead_letter(one)) for one in held.deliveries]
-            if held.more:
-                reading.more[queue] = held.more
+        seem_empty = await self._read(queues, most, reading)
+        if seem_empty:
+            await self._pause(QUIET_SECONDS)
+            await self._read(seem_empty, most, reading)
         return reading
 
     async def replay(self, letters: Sequence[Letter], why: Why, *, rate: float | None = None) -> AsyncIterator[Done]:
@@ -151,6 +157,22 @@ class DeadDesk:
             for letter, act in zip(chunk, acts, strict=True):
                 yield Done(letter, act)
             await self._queues.acknowledge([one.delivery for one in chunk])
+
+    async def _read(self, queues: Iterable[str], most: int, reading: Reading) -> list[str]:
+        """Add to a reading what these queues hold; those in which nothing is."""
+        empty = []
+        for queue in queues:
+            try:
+                held = await self._queues.hold(queue, most - len(reading.letters))
+            except BrokerError as error:
+                reading.troubles.append(str(error))
+                continue
+            reading.letters += [Letter(one, read_dead_letter(one)) for one in held.deliveries]
+            if held.more:
+                reading.more[queue] = held.more
+            elif not held.deliveries:
+                empty.append(queue)
+        return empty
 
     async def _sent(self, letters: Sequence[Letter], why: Why) -> list[Done]:
         """Send these together; acknowledge each that the broker has confirmed and the store has noted."""
