@@ -11,11 +11,10 @@
 
 const { hostname } = require('node:os');
 const { Answered } = require('./answered');
-const { open, pause } = require('./broker');
+const { ending, serve } = require('./broker');
 
 const AT_ONCE = Number(process.env.AT_ONCE || 8);
 const COMMAND = 'handrail.step.run.v1';
-const SETTLED_MILLISECONDS = 5_000;
 const WORKER = `${hostname()}-${process.pid}`;
 
 /** A failure that says what it means for the next attempt: transient, permanent, rate_limited … */
@@ -66,33 +65,26 @@ class Consumer {
     this.answered = answered;
     this.running = new Map();
     this.taken = new Set();
-    this.ending = false;
-    this.broker = undefined;
   }
 
-  /** Serves the queue until the process is told to end, through every disconnection. */
-  async serve() {
-    for (let attempt = 1; !this.ending; attempt += 1) {
-      const began = Date.now();
-      try {
-        let broken;
-        const gone = new Promise((resolve) => { broken = resolve; });
-        const broker = await open({ prefetch: AT_ONCE, lost: broken });
-        this.broker = broker;
-        const { consumerTag } = await broker.channel.consume(`handrail.activity.${this.queue}`, (message) => {
-          if (message === null) broker.connection.close().catch(() => {}); // the queue has gone
-          else this.take(broker, message);
-        });
-        this.consumerTag = consumerTag;
-        process.stderr.write(`serving ${this.queue}\n`);
-        const error = await gone;
-        if (!this.ending) process.stderr.write(`disconnected (${error.message})\n`);
-      } catch (error) {
-        process.stderr.write(`not connected (${error.message})\n`);
-      }
-      if (Date.now() - began > SETTLED_MILLISECONDS) attempt = 0;
-      if (!this.ending) await pause(attempt);
-    }
+  /** Serves the queue until the process is told to end, through every disconnection; throws where it is refused. */
+  serve(asked) {
+    return serve({ prefetch: AT_ONCE, asked, begin: (broker) => this.begin(broker), finish: (broker) => this.finish(broker) });
+  }
+
+  async begin(broker) {
+    const { consumerTag } = await broker.channel.consume(`handrail.activity.${this.queue}`, (message) => {
+      if (message === null) broker.close(); // the queue has gone
+      else this.take(broker, message);
+    });
+    this.consumerTag = consumerTag;
+    process.stderr.write(`serving ${this.queue}\n`);
+  }
+
+  /** Takes nothing new, and answers what is under way. */
+  async finish(broker) {
+    await broker.channel.cancel(this.consumerTag).catch(() => {});
+    await Promise.allSettled(this.taken);
   }
 
   /** Takes one delivery to its end; one that cannot be brought to it stays with the broker, and comes again. */
@@ -100,7 +92,7 @@ class Consumer {
     const taken = this.settle(broker, message)
       .catch((error) => {
         process.stderr.write(`a command is not answered yet: ${error.message}\n`);
-        broker.connection.close().catch(() => {});
+        broker.close();
       })
       .finally(() => this.taken.delete(taken));
     this.taken.add(taken);
@@ -139,24 +131,16 @@ class Consumer {
     this.running.set(command.message_id, made);
     return made;
   }
-
-  /** Takes nothing new, answers what is under way, and closes. */
-  async end() {
-    this.ending = true;
-    if (!this.broker) return;
-    await this.broker.channel.cancel(this.consumerTag).catch(() => {});
-    await Promise.allSettled(this.taken);
-    await this.broker.connection.close().catch(() => {});
-  }
 }
 
 async function main([queue, table]) {
   if (!queue || !table) throw new Error('usage: node activity_consumer.js QUEUE TABLE');
   const answered = new Answered(table);
-  const consumer = new Consumer(queue, answered);
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => consumer.end());
-  await consumer.serve();
-  answered.close();
+  try {
+    await new Consumer(queue, answered).serve(ending());
+  } finally {
+    answered.close();
+  }
 }
 
 main(process.argv.slice(2)).catch((error) => {

@@ -2,15 +2,13 @@
 //
 // QUEUE is bound to handrail.events with the key approval.requested.# (an administrator declares it). Each request is
 // one line of JSON on stdout, acknowledged once it is written. A request may come more than once: the message id tells.
+// Connects again whenever the broker is away; ends where the broker refuses, and on SIGTERM and SIGINT.
 'use strict';
 
-const { open, pause } = require('./broker');
+const { ending, serve } = require('./broker');
 
 const REMEMBERED = 10_000;
 const seen = new Set();
-let attempt = 0;
-let ending = false;
-let current;
 
 async function print(message) {
   const { messageId, type } = message.properties;
@@ -30,14 +28,10 @@ async function print(message) {
   });
 }
 
-async function listen(queue) {
-  let broken;
-  const gone = new Promise((resolve) => { broken = resolve; });
-  const broker = await open({ prefetch: 50, lost: broken });
-  current = broker;
+async function listen(queue, broker) {
   await broker.channel.consume(queue, (message) => {
     if (message === null) {
-      broker.connection.close().catch(() => {});
+      broker.close(); // the queue has gone
       return;
     }
     print(message).then(
@@ -48,24 +42,12 @@ async function listen(queue) {
       },
     ).catch(() => {}); // the channel has gone: the message comes again
   });
-  attempt = 0;
   process.stderr.write(`listening to ${queue}\n`);
-  return gone;
 }
 
 async function main([queue]) {
   if (!queue) throw new Error('usage: node approval_listener.js QUEUE');
-  process.on('SIGTERM', () => {
-    ending = true;
-    if (current) current.connection.close().catch(() => {});
-  });
-  while (!ending) {
-    const error = await listen(queue).catch((caught) => caught);
-    if (ending) return;
-    attempt += 1;
-    process.stderr.write(`not connected (${error.message}): trying again\n`);
-    await pause(attempt);
-  }
+  await serve({ prefetch: 50, asked: ending(), begin: (broker) => listen(queue, broker) });
 }
 
 main(process.argv.slice(2)).catch((error) => {

@@ -2,7 +2,8 @@
 //
 // REQUEST is one line that approval_listener.js printed. The decision quotes its approval, its round and its digest: if
 // the action is no longer what the person was shown, it is refused, and the refusal is recorded. Your login needs the
-// right to speak for persons in that definition (setting `vouching`).
+// right to speak for persons in that definition (setting `vouching`); without it the decision ends in the dead queue,
+// which a sender cannot see. Prints the message id: the broker has it then, and no more than that is known here.
 'use strict';
 
 const { createHash } = require('node:crypto');
@@ -44,6 +45,10 @@ async function main([decision, person, reason = '', ...controls]) {
     { messageId, correlationId: asked.workflow_id },
   );
   process.stdout.write(`${messageId}\n`);
+  process.stderr.write(
+    `the broker has it; whether it counts is told by \`handrail show ${asked.workflow_id}\`, and if it was refused `
+    + `(a login that may not speak for persons there, say) by \`handrail dead show ${messageId}\`\n`,
+  );
 }
 
 main(process.argv.slice(2)).catch((error) => {

@@ -2,9 +2,12 @@
 'use strict';
 
 const { createHash } = require('node:crypto');
+const { setTimeout: sleep } = require('node:timers/promises');
 const amqp = require('amqplib');
 
 const ANSWER_MILLISECONDS = 10_000;
+const CLOSE_MILLISECONDS = 5_000;
+const SETTLED_MILLISECONDS = 5_000;
 
 /** Where the broker is, from AMQP_URL: amqp://login:password@host:port/vhost, or amqps://. */
 function brokerUrl() {
@@ -32,23 +35,43 @@ function workflowIdOf(login, messageId) {
 async function open({ prefetch = 0, lost = () => {} } = {}) {
   const url = brokerUrl();
   const login = loginOf(url);
-  const connection = await amqp.connect(url, { heartbeat: 15, clientProperties: { connection_name: process.argv[1] } });
+  const connection = await amqp.connect(url, {
+    heartbeat: 15,
+    timeout: ANSWER_MILLISECONDS,
+    clientProperties: { connection_name: process.argv[1] },
+  });
   const returned = new Set();
-  let told = false;
+  let why;
   const tell = (error) => {
-    if (!told) {
-      told = true;
-      lost(error || new Error('the connection was closed'));
+    if (!why) {
+      why = error || new Error('the connection was closed');
+      lost(why);
     }
   };
   connection.on('error', tell);
   connection.on('close', tell);
-  const channel = await connection.createConfirmChannel();
+
+  /** Closes politely, and after a few seconds in any case: a connection that is left open keeps the program alive. */
+  async function close() {
+    let late;
+    const limit = new Promise((resolve) => { late = setTimeout(resolve, CLOSE_MILLISECONDS); });
+    await Promise.race([connection.close().catch(() => {}), limit]);
+    clearTimeout(late);
+    connection.connection.stream.destroy();
+  }
+
+  let channel;
+  try {
+    channel = await connection.createConfirmChannel();
+    if (prefetch) await channel.prefetch(prefetch);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   channel.on('error', tell);
   channel.on('close', tell);
   // The broker returns what no queue takes, before it confirms it: without looking here, that would pass for success.
   channel.on('return', (message) => returned.add(message.properties.messageId));
-  if (prefetch) await channel.prefetch(prefetch);
 
   function publish(exchange, routingKey, type, body, { messageId, correlationId }) {
     const options = {
@@ -66,7 +89,7 @@ async function open({ prefetch = 0, lost = () => {} } = {}) {
       const limit = setTimeout(() => reject(new Error('the broker did not answer in time')), ANSWER_MILLISECONDS);
       const answered = (error) => {
         clearTimeout(limit);
-        if (error) reject(error);
+        if (error) reject(why || error); // what closed the channel says more than that it is closed
         else if (returned.delete(messageId)) reject(new Error(`no queue takes ${routingKey} of ${exchange}`));
         else resolve();
       };
@@ -78,7 +101,56 @@ async function open({ prefetch = 0, lost = () => {} } = {}) {
     });
   }
 
-  return { connection, channel, login, publish };
+  return { channel, login, publish, close };
+}
+
+/** Whether the broker refuses (login, right, queue, virtual host): that stays until a person changes something. */
+function refused(error) {
+  return [403, 404, 530].includes(error.code) || /(?:^|\s)(?:403|404|530) \(/u.test(error.message);
+}
+
+/** The same error, with what to do about it. */
+function explained(error) {
+  return new Error(
+    `the broker refuses: ${error.message}. Trying again is useless before somebody has changed that: see the login, the `
+    + 'password and the virtual host in AMQP_URL, the name of the queue, and the rights (`handrail topology check`)',
+  );
+}
+
+/** Told to end: aborted by SIGTERM and SIGINT; a second signal ends the process at once. */
+function ending() {
+  const asked = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => asked.abort());
+  return asked.signal;
+}
+
+/**
+ * Serves over one connection after the other until `asked` is aborted: `begin` for each, `finish` before the last is
+ * closed. Every connection is closed before the next is opened. Throws where the broker refuses.
+ */
+async function serve({ prefetch, asked, begin, finish = async () => {} }) {
+  const told = new Promise((resolve) => { asked.addEventListener('abort', () => resolve(), { once: true }); });
+  for (let attempt = 1; !asked.aborted; attempt += 1) {
+    const began = Date.now();
+    let broker;
+    try {
+      let broken;
+      const gone = new Promise((resolve) => { broken = resolve; });
+      broker = await open({ prefetch, lost: broken });
+      await begin(broker);
+      const error = await Promise.race([gone, told]);
+      if (error) throw error;
+      await finish(broker);
+    } catch (error) {
+      if (asked.aborted) return;
+      if (refused(error)) throw explained(error);
+      process.stderr.write(`not connected (${error.message}): trying again\n`);
+    } finally {
+      if (broker) await broker.close();
+    }
+    if (Date.now() - began > SETTLED_MILLISECONDS) attempt = 0;
+    if (!asked.aborted) await pause(attempt, asked);
+  }
 }
 
 /** Sends one message, and again after every failure, under the same message id: a repeat does no harm. */
@@ -91,19 +163,20 @@ async function sendUntilConfirmed(exchange, routingKey, type, body, properties, 
       await broker.publish(exchange, routingKey, type, body, properties);
       return broker.login;
     } catch (error) {
+      if (refused(error)) throw explained(error);
       if (Date.now() > end) throw error;
       process.stderr.write(`not confirmed (${error.message}): sending it again\n`);
       await pause(attempt);
     } finally {
-      if (broker) await broker.connection.close().catch(() => {});
+      if (broker) await broker.close();
     }
   }
 }
 
-/** Waits before the next attempt: longer each time, up to 10 s, and never all clients at once. */
-function pause(attempt) {
+/** Waits before the next attempt: longer each time, up to 10 s, and never all clients at once; `asked` ends it. */
+function pause(attempt, asked) {
   const longest = Math.min(10_000, 100 * 2 ** Math.min(attempt, 10));
-  return new Promise((resolve) => setTimeout(resolve, Math.random() * longest));
+  return sleep(Math.random() * longest, undefined, { signal: asked }).catch(() => {}); // told to end
 }
 
-module.exports = { brokerUrl, loginOf, open, pause, sendUntilConfirmed, workflowIdOf };
+module.exports = { brokerUrl, ending, loginOf, sendUntilConfirmed, serve, workflowIdOf };

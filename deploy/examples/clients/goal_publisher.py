@@ -20,6 +20,12 @@ from urllib.parse import unquote, urlsplit
 import aio_pika
 
 TRIES = 10
+# Login, right, exchange or virtual host: that stays until a person changes something.
+REFUSED = (
+    aio_pika.exceptions.AuthenticationError,
+    aio_pika.exceptions.ProbableAuthenticationError,
+    aio_pika.exceptions.ChannelClosed,
+)
 
 
 def workflow_id_of(login: str, message_id: str) -> str:
@@ -47,13 +53,15 @@ async def send(url: str, login: str, message_id: str, body: bytes) -> None:
 
 async def main(message_id: str, goal: str, given: str = "{}") -> None:
     """Send until it is confirmed: a repeat does no harm."""
-    url = os.environ["AMQP_URL"]
+    url = os.environ.get("AMQP_URL") or sys.exit("set AMQP_URL to amqp://login:password@host:port/vhost")
     login = unquote(urlsplit(url).username or "guest")
     body = json.dumps({"goal": goal, "input": json.loads(given)}).encode()
     for attempt in range(1, TRIES + 1):
         try:
             await send(url, login, message_id, body)
             break
+        except REFUSED as error:
+            sys.exit(f"the broker refuses: {error}. See login, password and virtual host in AMQP_URL, and the rights")
         except (aio_pika.exceptions.AMQPError, OSError, TimeoutError) as error:
             if attempt == TRIES:
                 raise

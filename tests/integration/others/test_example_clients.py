@@ -158,6 +158,92 @@ async def test_any_definition_has_the_same_word_in_either_language(handrail: Han
     assert (await approvals.next_kept()).routing_key == f"approval.{routing_word(definition)}"
 
 
+async def test_a_sender_says_that_it_does_not_know_whether_the_decision_counts(handrail: Handrail) -> None:
+    url = handrail.vhost.url_of(login_as(handrail.vhost, approval_service("desk-sender", [GOAL])))
+    asked = announcement_of(recorded(ASKED), State("wf_1", definition=GOAL, definition_version="2", requested_by="al"))
+    assert asked is not None
+    given = outgoing_announcement(asked).body
+    code, message_id, said = await run("approval_sender.js", "approve", "bea", url=url, given=given)
+    assert code == 0
+    assert "the broker has it; whether it counts is told by `handrail show wf_1`" in said
+    assert f"`handrail dead show {message_id.strip()}`" in said
+
+
+# --- refusals and ends ----------------------------------------------------------------------------------------------
+
+
+def without_password(vhost: Vhost, url: str) -> str:
+    """The same address with a password that is not the login's."""
+    before, _, place = url.rpartition("@")
+    return f"{before.rpartition(':')[0]}:wrong@{place}"
+
+
+@pytest.mark.parametrize("program", ["approval_listener.js", "activity_consumer.js"])
+@pytest.mark.parametrize("how", ["password", "right", "queue"])
+async def test_who_serves_ends_where_the_broker_refuses(
+    handrail: Handrail, tmp_path: Path, program: str, how: str
+) -> None:
+    user = listener("desk") if how != "right" else goal_service("shop")
+    url = handrail.vhost.url_of(login_as(handrail.vhost, user))
+    if program == "activity_consumer.js":
+        user = foreign_worker(
+            "worker-missing" if how == "queue" else "worker", "missing" if how == "queue" else "papers"
+        )
+        if how != "right":
+            url = handrail.vhost.url_of(login_as(handrail.vhost, user))
+        arguments = ["missing" if how == "queue" else "papers", str(tmp_path / "table")]
+    else:
+        arguments = [listener_queue("desk")]
+        if how == "queue":
+            handrail.vhost.broker.ask("DELETE", "queues", handrail.vhost.name, listener_queue("desk"))
+    url = without_password(handrail.vhost, url) if how == "password" else url
+    code, out, said = await run(program, *arguments, url=url)
+    assert (code, out) == (1, "")
+    assert said.startswith("the broker refuses: ")
+    assert {"password": "403 (ACCESS", "right": "403 (ACCESS", "queue": "404 (NOT"}[how] in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("program", ["goal_publisher.js", "goal_publisher.py", "approval_sender.js"])
+@pytest.mark.parametrize("how", ["password", "right"])
+async def test_who_sends_ends_where_the_broker_refuses(handrail: Handrail, program: str, how: str) -> None:
+    user = listener("desk") if how == "right" else goal_service("shop")
+    url = handrail.vhost.url_of(login_as(handrail.vhost, user))
+    url = without_password(handrail.vhost, url) if how == "password" else url
+    given = b'{"workflow_id": "wf_1", "definition": "review"}'
+    arguments = ("approve", "bea") if program == "approval_sender.js" else ("order-7", GOAL)
+    code, out, said = await run(program, *arguments, url=url, given=given)
+    assert (code, out) == (1, "")
+    assert said.startswith("the broker refuses: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("program", ["approval_listener.js", "activity_consumer.js"])
+async def test_who_serves_ends_on_a_signal_while_the_broker_is_away(
+    tmp_path: Path, program: str, how: signal.Signals
+) -> None:
+    async with running(program, "papers", str(tmp_path / "table"), url="amqp://me:secret@127.0.0.1:1/none") as client:
+        for _ in range(4):
+            await client.says("trying again")
+        assert await client.end(how) == 0
+
+
+async def test_a_listener_goes_on_after_a_disconnection_over_one_connection(handrail: Handrail) -> None:
+    desk = handrail.vhost.url_of(login_as(handrail.vhost, listener("desk")))
+    broker = handrail.vhost.broker
+    asked = announcement_of(recorded(ASKED), State("wf_1", definition=GOAL, definition_version="2", requested_by="al"))
+    assert asked is not None
+    async with running("approval_listener.js", listener_queue("desk"), url=desk) as listening:
+        await listening.says("listening to")
+        name = await asyncio.to_thread(connection_of, broker, "approval_listener.js")
+        broker.ask("DELETE", "connections", name)
+        await listening.says("listening to")
+        await handrail.send(outgoing_announcement(asked))
+        assert json.loads(await listening.line())["version"] == 7
+        assert await listening.end(signal.SIGINT) == 0
+
+
 # --- the activity consumer ------------------------------------------------------------------------------------------
 
 
