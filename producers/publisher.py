@@ -40,6 +40,7 @@ from domain.errors import BrokerUnavailable
 from domain.transport import LinkHealth, Outgoing, Published
 from producers.batch import ACCESS_REFUSED, NOT_FOUND, Batch, Refusal, Slot, Suspects, single_out
 from producers.bounded import aside
+from producers.destinations import Destinations
 from producers.link import Link
 
 _log: Final = logging.getLogger("handrail.producers")
@@ -79,6 +80,8 @@ class AmqpPublisher:
     ) -> None:
         """Connect to nothing yet. Raises InputInvalid where the address is none."""
         self.address = BrokerAddress.read(url)
+        self.destinations = Destinations(login=self.address.login, chance=chance)
+        """What is known of the exchanges; none is asked about unless it is expected."""
         self._name = name
         self._window = window
         self._timeout_seconds = timeout_seconds
@@ -195,6 +198,7 @@ class AmqpPublisher:
             "%s: the broker does not take message %s to exchange %r with key %r: %s",
             self._name, message.message_id, message.exchange, message.routing_key, refused.words,
         )  # fmt: skip
+        self.destinations.doubt(message.exchange)
 
     # --- the connection ---------------------------------------------------------------------------------------------
 
@@ -217,9 +221,11 @@ class AmqpPublisher:
     async def _connected(self) -> str:
         """One connection, from its beginning to its end; why it ended."""
         link = Link(self.address.dialled(self._name, self._heartbeat_seconds))
+        watching: asyncio.Task[None] | None = None
         try:
             await link.open(self._timeout_seconds)
             self._link = link
+            watching = asyncio.ensure_future(self.destinations.watch(link))
             while not link.gone.done():
                 line = await self._open_line(link)
                 if line is None:
@@ -235,6 +241,8 @@ class AmqpPublisher:
         finally:
             self._usable.clear()
             self._link = self._line = None
+            if watching is not None:
+                watching.cancel()
             await link.close()
 
     def _note(self, *, connected: bool, detail: str) -> None:

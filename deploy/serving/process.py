@@ -21,6 +21,7 @@ from deploy.serving.ending import Ending
 from deploy.serving.endpoint import Endpoint, application
 from deploy.serving.health import Lately
 from deploy.serving.parts import Parts
+from deploy.serving.publishing import published_by
 from deploy.serving.roles import MESSAGES, Role, Running, http
 from domain.errors import FenceMissed, HandrailError, InputInvalid
 from domain.store.leading_postgres import PostgresLocks
@@ -70,6 +71,8 @@ class ServedProcess:
         if "http" in names:
             self._roles.append(http(parts))
         self._fallen = Lately()
+        parts.publisher.destinations.expect(published_by(names, straight=parts.settings.straight))
+        parts.health.checks["exchanges"] = self._exchanges_there
         self._consumer = self._made_consumer()
         if self.activities is not None and self._consumer is not None:
             self.activities.intake.pause = self._consumer.pause
@@ -111,6 +114,9 @@ class ServedProcess:
         )
         parts.health.checks["queues"] = lambda: _queues_served(consumer)
         return consumer
+
+    async def _exchanges_there(self) -> str:
+        return self._parts.publisher.destinations.trouble
 
     async def _begun(self, stack: AsyncExitStack) -> list[asyncio.Task[None]]:
         led = {name: role for one in self._roles for name, role in one.led.items()}
