@@ -16,7 +16,7 @@ from domain.transport import Published, Publisher
 
 _log: Final = logging.getLogger("handrail.http")
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
 """How often a process looks for goals to send."""
 GOALS_AT_ONCE: Final = 20
 """Each may have a megabyte."""

@@ -26,7 +26,7 @@ from producers.timers import Timer
 
 _log: Final = logging.getLogger("handrail.deploy")
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 10.0
 """How often a process looks for workflows that wait for what it has."""
 OFFERS_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0)
 """When a command that came to a process without its definition is issued again, each time that it comes."""
