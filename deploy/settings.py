@@ -11,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -57,7 +57,7 @@ class StuckSettings(StuckAfter):
 
 
 class Settings(BaseSettings):
-    """What may be set. An unknown name in the file is an error; in the environment it is another program's."""
+    """What may be set. An unknown name in the file is an error; in the environment, told as a warning."""
 
     model_config = SettingsConfigDict(env_prefix="HANDRAIL_", extra="forbid", frozen=True)
 
@@ -121,6 +121,18 @@ class Settings(BaseSettings):
     """When workflows are called stuck: `[stuck]` in the file, or as JSON."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)
     """How often lapsed leases and unclaimed commands are looked for."""
+
+    @field_validator(
+        "store_password_file",
+        "broker_password_file",
+        "broker_operator_password_file",
+        "broker_management_password_file",
+        mode="before",
+    )
+    @classmethod
+    def _none_where_empty(cls, given: object) -> object:
+        """A file without a name is none: as a path it would be the working directory."""
+        return None if given == "" else given
 
     @classmethod
     def settings_customise_sources(

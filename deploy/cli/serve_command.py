@@ -51,10 +51,13 @@ def serve(
     module: Modules = None,
 ) -> int:
     """Serve roles until asked to end."""
+    import logging
+
     from deploy import faults, process
     from deploy.cli.exits import ExitCode
     from deploy.cli.place import modules_of
     from deploy.loading import load
+    from deploy.misspelt import misspelt
     from deploy.runtime import utc_now
     from deploy.serving.logs import log_to_stream
     from deploy.serving.process import chosen
@@ -72,6 +75,8 @@ def serve(
         raise InputInvalid("--port P says where the role http answers (0: any free port): add it, or leave http out")
     settings = load_settings()
     log_to_stream(settings.log_level)
+    for words in misspelt():
+        logging.getLogger("handrail.deploy").warning("%s", words)
     definitions = load(modules_of(module or []))
     faults.arm_from_environment()
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from deploy.addresses import broker_address, management_address, operator_address, store_address
 from deploy.doctor.findings import Finding, Level
 from deploy.lock import LOCK_FILE, holder_of
+from deploy.misspelt import misspelt
 from deploy.opened import DATABASE_FILE
 from deploy.settings import Settings, settings_file
 from domain.store.inspection_sqlite import inspect_file
@@ -49,7 +50,9 @@ def program() -> Iterator[Finding]:
 
 
 def settings_of(settings: Settings) -> Iterator[Finding]:
-    """Where passwords are kept, and how they travel."""
+    """Settings with a slip in their names; where passwords are kept, and how they travel."""
+    for words in misspelt():
+        yield Finding("settings", Level.WARN, words)
     files = {
         "HANDRAIL_STORE_PASSWORD_FILE": settings.store_password_file,
         "HANDRAIL_BROKER_PASSWORD_FILE": settings.broker_password_file,

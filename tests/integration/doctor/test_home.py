@@ -45,3 +45,19 @@ def test_a_setting_that_lets_followers_skip_events_is_told(handrail: CommandLine
     ended = handrail("doctor", POSTGRES_ENABLE_DB_FUNCTIONS="y")
     assert ended.code == 2
     assert "POSTGRES_ENABLE_DB_FUNCTIONS is set" in ended.out
+
+
+def test_a_setting_with_a_slip_in_its_name_is_told(handrail: CommandLine) -> None:
+    ended = handrail("doctor", HANDRAIL_VUCHING='{"shop": ["order"]}')
+    assert ended.code == 1
+    (line,) = [line for line in ended.lines if line.startswith("warn")]
+    assert "HANDRAIL_VUCHING" in line
+    assert "is HANDRAIL_VOUCHING meant?" in line
+
+
+def test_serving_begins_by_telling_of_a_setting_with_a_slip_in_its_name(handrail: CommandLine) -> None:
+    ended = handrail("serve", "goals", HANDRAIL_VUCHING='{"shop": ["order"]}')
+    assert ended.code == 2
+    first = ended.errors.splitlines()[0]
+    assert '"level": "warning"' in first
+    assert "is HANDRAIL_VOUCHING meant?" in first

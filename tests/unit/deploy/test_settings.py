@@ -54,6 +54,15 @@ def test_what_is_no_json_in_the_environment_is_not_said_of_the_file(monkeypatch:
         load_settings()
 
 
+@pytest.mark.parametrize("setting", ["store", "broker", "broker_operator", "broker_management"])
+def test_an_empty_name_of_a_password_file_is_none(folder: Path, monkeypatch: pytest.MonkeyPatch, setting: str) -> None:
+    monkeypatch.setenv(f"HANDRAIL_{setting.upper()}_PASSWORD_FILE", "")
+    assert getattr(load_settings(), f"{setting}_password_file") is None
+    monkeypatch.delenv(f"HANDRAIL_{setting.upper()}_PASSWORD_FILE")
+    (folder / "handrail.toml").write_text(f'{setting}_password_file = ""\n')
+    assert getattr(load_settings(), f"{setting}_password_file") is None
+
+
 def test_other_programs_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDRAIL_SOMETHING_ELSE", "x")
     assert load_settings() == Settings()
