@@ -35,6 +35,10 @@ SILENT_ABOUT_QUEUES: Final = frozenset({(4, 2, 6), (4, 3, 0)})
 MANY_MESSAGES: Final = 10_000
 """What waits in one queue before it is worth a line."""
 DEFAULT_TIMEOUT_SECONDS: Final = 1_800
+ENOUGH_BYTES: Final = 2 * 1024 * 1024
+"""What `deploy/rabbitmq/rabbitmq.conf` lets a message have at most."""
+_SMALLER_SINCE: Final = (4,)
+"""From this version on, RabbitMQ takes 16 MiB where nothing is set; before, 128."""
 
 _ROLES: Final[Mapping[str, str]] = {
     GOALS_QUEUE: "goals",
@@ -64,6 +68,7 @@ def over_amqp(url: str, wanted: Wanted, known: Mapping[str, QueueLook]) -> Itera
         yield Finding("broker", Level.MEND, words)
     else:
         yield Finding("broker", Level.OK, f"RabbitMQ {said} is reached")
+    yield from sizes(numbers)
     if numbers in SILENT_ABOUT_QUEUES:
         words = (
             f"RabbitMQ {said} says how queues are only to who may declare them: set HANDRAIL_BROKER_MANAGEMENT, or "
@@ -73,6 +78,17 @@ def over_amqp(url: str, wanted: Wanted, known: Mapping[str, QueueLook]) -> Itera
     yield from queues(
         {name: known.get(name, look) if look.there is None else look for name, look in looks.items()}, wanted
     )
+
+
+def sizes(numbers: tuple[int, ...]) -> Iterator[Finding]:
+    """How large a message a broker of this version takes by default; what it was set to, it does not show."""
+    most = 16 if numbers >= _SMALLER_SINCE else 128
+    words = (
+        f"RabbitMQ takes messages of up to {most} MiB unless max_message_size in its own settings, which it "
+        f"does not show, says less, and a few such goals fill its memory: max_message_size = {ENOUGH_BYTES} is enough "
+        "for Handrail's (deploy/rabbitmq/rabbitmq.conf)"
+    )
+    yield Finding("broker", Level.NOTE, words)
 
 
 async def _look(url: str, names: Collection[str]) -> tuple[str, dict[str, QueueLook]]:

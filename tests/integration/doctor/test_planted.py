@@ -22,6 +22,7 @@ def test_all_is_well_but_for_replication(clinic: Clinic) -> None:
         "PostgreSQL 1", "RabbitMQ ", "eventsourcing 9.5.", "fsync and full_page_writes are on", "lock_timeout 5s",
         f"migrated up to {MIGRATED_TO}", "the clock of the store is within", "the clock of the broker is within",
         "none short of memory or disk", "may do what serving processes need", "deliveries are held 600 s at most",
+        "max_message_size",
     ):  # fmt: skip
         assert words in told
 

@@ -15,6 +15,7 @@ from deploy.doctor.broker import Wanted
 from deploy.doctor.findings import Finding, Level, examine
 from deploy.doctor.place import EVENTSOURCING, clock
 from domain.errors import StoreUnavailable
+from domain.messages.names import BODY_BYTES, COMMAND_BODY_BYTES, GOAL_BODY_BYTES
 from domain.store.inspection_postgres import ServerFacts, Standby
 from domain.topology import topology_of
 
@@ -203,6 +204,18 @@ def test_a_node_that_is_short_of_something_or_away_is_told() -> None:
         "node c is short of memory and takes no messages: give it more",
         "node d is short of disk and takes no messages: give it more",
     ]
+
+
+@pytest.mark.parametrize(("version", "most"), [((3, 10, 8), "128 MiB"), ((4, 0, 5), "16 MiB"), ((4, 3), "16 MiB")])
+def test_how_large_messages_may_be_is_said_with_what_to_set_since_the_broker_does_not_show_it(
+    version: tuple[int, ...], most: str
+) -> None:
+    (line,) = said(broker.sizes(version), Level.NOTE)
+    assert f"RabbitMQ takes messages of up to {most} unless max_message_size" in line
+    assert f"max_message_size = {broker.ENOUGH_BYTES}" in line
+    shipped = (Path(__file__).parents[3] / "deploy" / "rabbitmq" / "rabbitmq.conf").read_text(encoding="utf-8")
+    assert f"\nmax_message_size = {broker.ENOUGH_BYTES}\n" in shipped
+    assert max(GOAL_BODY_BYTES, COMMAND_BODY_BYTES, BODY_BYTES) < broker.ENOUGH_BYTES
 
 
 def test_rights_are_judged_by_what_they_reach_and_not_by_how_they_are_written() -> None:
