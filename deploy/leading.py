@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
-from domain.errors import HandrailError, StoreError, StoreUnavailable
+from domain.errors import BrokerError, HandrailError, StoreError, StoreUnavailable
 from domain.leadership import Locks, Role
 
 _log: Final = logging.getLogger("handrail.deploy")
@@ -24,6 +24,8 @@ WATCH_SECONDS: Final = 2.0
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _AFTER_ROLE_SECONDS: Final = 1.0
+_WATCHES_LEFT_TO_OTHERS: Final = 3
+"""How many times others may try for what this process let go of because the broker keeps it from doing it."""
 
 ELECTIONS: Final = "elections"
 
@@ -50,6 +52,8 @@ class _Seat:
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     resting: bool = False
     """Whether it is not to be tried for just now."""
+    others_first: bool = False
+    """Whether the role fell over the broker: another process may be let in."""
 
     def take(self) -> None:
         """It is held from now on."""
@@ -106,7 +110,7 @@ class Elections:
         seat = self._seats.setdefault(name, _Seat(name))
         try:
             while True:
-                seat.resting = False
+                seat.resting = seat.others_first = False
                 await seat.held.wait()
                 _log.info("this process leads %s", name)
                 if not await self._play(seat, role):
@@ -115,7 +119,8 @@ class Elections:
                 # It ended by itself, or was overtaken: somebody else may try.
                 seat.resting = True
                 self._give_up(seat)
-                await asyncio.sleep(self._rest_seconds)
+                others = _WATCHES_LEFT_TO_OTHERS * self._watch_seconds if seat.others_first else 0.0
+                await asyncio.sleep(self._rest_seconds + others)
         finally:
             self._seats.pop(name, None)
             self._give_up(seat)
@@ -127,7 +132,12 @@ class Elections:
 
     async def _play(self, seat: _Seat, role: Role) -> bool:
         """Run the role for as long as the seat is held; whether it ended by itself."""
-        playing = asyncio.create_task(_run(seat.name, role, self._trouble), name=seat.name)
+
+        def hear(name: str, error: HandrailError) -> None:
+            seat.others_first = isinstance(error, BrokerError)
+            self._trouble(name, error)
+
+        playing = asyncio.create_task(_run(seat.name, role, hear), name=seat.name)
         lost = asyncio.create_task(seat.lost.wait())
         try:
             await asyncio.wait([playing, lost], return_when=asyncio.FIRST_COMPLETED)

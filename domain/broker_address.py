@@ -88,3 +88,8 @@ def broker_trouble(error: BaseException) -> str:
     if _LOGIN_REFUSED in words:
         advice = "see that this login exists, and that its password (HANDRAIL_BROKER_PASSWORD_FILE) is right"
     return f"{words}: {advice}" if advice else words
+
+
+def login_refused(trouble: str) -> bool:
+    """Whether what keeps us from the broker, in the words of `broker_trouble`, is that it refuses the login."""
+    return _LOGIN_REFUSED in trouble

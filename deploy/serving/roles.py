@@ -19,6 +19,7 @@ from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
+from deploy.serving.accepted import while_accepted
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.queues import QueueWatch
@@ -115,7 +116,7 @@ def relay(parts: Parts) -> Role:
         with parts.waits.of("relay") as waiting:
             await parts.outbound.relay(waiting)
 
-    return Role(led={"relay": run})
+    return Role(led={"relay": _accepted(parts, run)})
 
 
 def timer(parts: Parts) -> Role:
@@ -157,7 +158,7 @@ def timer(parts: Parts) -> Role:
             for hearer in hearers:
                 parts.store.hearers.remove(hearer)
 
-    return Role(led={"timer": run}, loops={"awaited definitions": parts.awaited.run})
+    return Role(led={"timer": _accepted(parts, run)}, loops={"awaited definitions": parts.awaited.run})
 
 
 def projector(parts: Parts) -> Role:
@@ -213,6 +214,15 @@ def _intake(parts: Parts, source: Any, holding: Holding | None = None) -> Messag
     intake = MessageIntake(source, receipts=parts.receipts, burial=parts.burial, counts=parts.counts, holding=holding)
     intake.traces = parts.traces
     return intake
+
+
+def _accepted(parts: Parts, role: Running) -> Running:
+    """The role, ended when the broker has refused this process's login for a while: another may have the new one."""
+
+    async def run() -> None:
+        await while_accepted(asyncio.ensure_future(role()), lambda: parts.publisher.health, parts.clock)
+
+    return run
 
 
 def _definition_of(parts: Parts) -> Callable[[str], Awaitable[str]]:

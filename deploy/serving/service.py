@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from deploy.loading import LoadedDefinitions
+from deploy.serving.accepted import check_login
 from deploy.serving.activities import Served
 from deploy.serving.ending import Ending
 from deploy.serving.endpoint import Endpoint
@@ -37,8 +38,8 @@ async def serve(
 ) -> None:
     """Serve these roles until asked to end; a store that is away is waited for.
 
-    Raises InputInvalid where a queue, the port or an address cannot be used, StoreUnavailable where somebody has to
-    change something before the store can be.
+    Raises InputInvalid where a queue, the port or an address cannot be used, or the broker refuses the login,
+    StoreUnavailable where somebody has to change something before the store can be.
     """
     if "activities" in names:
         Served.of(definitions, queues)
@@ -55,6 +56,7 @@ async def serve(
                 parts = await opened(lambda: Parts.open(settings, definitions, clock, health), ending, waiting)
                 if parts is None:
                     return
+                await check_login(parts.broker, ending)
                 process = ServedProcess(
                     parts, names, endpoint=endpoint, ending=ending, queues=queues, concurrency=concurrency
                 )

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from deploy.leading import Elections
-from domain.errors import FenceMissed, HandrailError
+from domain.errors import BrokerUnavailable, FenceMissed, HandrailError
 from domain.store.leading_postgres import PostgresLocks
 from tests.servers.postgres import Database
 from tests.servers.proxy import Proxy
@@ -94,6 +94,27 @@ async def test_whoever_loses_the_connection_steps_down_and_leads_again_later(
         await playing.until("first")
         task.cancel()
         await playing.until()
+
+
+async def test_a_role_that_the_broker_keeps_from_its_work_is_left_to_another_process(database: Database) -> None:
+    playing = Playing()
+
+    async def kept() -> None:
+        playing.begun.append("kept")
+        raise BrokerUnavailable("the login is refused")
+
+    locks = PostgresLocks(database.url, answer_seconds=0.5)
+    # It would be elected again with the same look in which it lets go.
+    async with Elections(locks, watch_seconds=1.0, rest_seconds=0.0) as first, elections(database.url) as second:
+        leading = asyncio.create_task(first.lead("relay", kept))
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while not playing.begun:  # noqa: ASYNC110 - it leads only for a moment
+                await asyncio.sleep(0)
+        standing_by = asyncio.create_task(second.lead("relay", playing.role("second")))
+        await playing.until("second")
+        for task in (leading, standing_by):
+            task.cancel()
+    assert playing.begun == ["kept", "second"]
 
 
 async def test_a_role_that_ends_by_itself_lets_another_process_try(database: Database) -> None:

@@ -131,6 +131,47 @@ def test_what_somebody_has_to_change_ends_the_process_at_once(deployment: Deploy
     assert "not-this-one" not in ended.stderr + ended.stdout
 
 
+def test_a_login_that_the_broker_refuses_ends_the_process_as_a_wrong_setting(deployment: Deployment) -> None:
+    password = deployment.runtime.password
+    url = deployment.vhost.url_of(deployment.runtime).replace(f":{password}@", ":not-this-one@")
+    ended = deployment.run("serve", "relay", "timer", "--port", "0", HANDRAIL_BROKER=url)
+    assert ended.returncode == ExitCode.REFUSED, ended.stdout + ended.stderr
+    assert "HANDRAIL_BROKER: amqp://" in ended.stderr
+    assert "see that this login exists, and that its password (HANDRAIL_BROKER_PASSWORD_FILE) is right" in ended.stderr
+    assert "`handrail topology apply --credentials FILE`" in ended.stderr
+    assert "not-this-one" not in ended.stderr + ended.stdout
+
+
+def test_a_broker_that_is_away_is_waited_for(deployment: Deployment) -> None:
+    url = "amqp://runtime:not-this-one@127.0.0.1:1/none"
+    serving = deployment.begun("relay", HANDRAIL_BROKER=url)
+    until(lambda: "this process leads relay" in serving.log.read_text(), serving.log.read_text)
+    assert serving.terminate() == 0
+
+
+def test_a_process_with_a_password_of_yesterday_lets_one_with_the_new_one_lead(deployment: Deployment) -> None:
+    old = deployment.serve("relay")
+    until(lambda: "this process leads relay" in old.log.read_text(), old.log.read_text)
+    login, broker = deployment.runtime, deployment.vhost.broker
+    before = deployment.vhost.url_of(login)
+    user = broker.ask("GET", "users", login.name)
+    broker.ask("PUT", "users", login.name, body={"password": "the-new-one", "tags": user["tags"]})
+    new = deployment.serve("all", HANDRAIL_BROKER=before.replace(f":{login.password}@", ":the-new-one@"))
+
+    def cut_off() -> bool:
+        for one in broker.ask("GET", "connections", "username", login.name):  # it learns of connections late
+            broker.ask("DELETE", "connections", one["name"], absent=True)
+        return "Login was refused" in old.ask("/readyz")[1]["parts"]["broker"]
+
+    until(cut_off, old.log.read_text)
+    until(lambda: "this process leads relay" in new.log.read_text(), old.log.read_text)
+    status, said = old.ask("/readyz")
+    assert status == 503
+    assert "Login was refused" in said["parts"]["broker"]
+    assert old.process.poll() is None, "it tries again"
+    assert old.terminate() == 0
+
+
 def test_a_wrong_password_is_found_out_when_the_database_is_back(deployment: Deployment) -> None:
     cluster_of(deployment).stop()
     parts = urlsplit(deployment.database.url)
