@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from math import inf
@@ -19,6 +20,9 @@ from typing import Final
 
 from consumers.claims import Claims
 from deploy.loading import LoadedDefinitions
+from deploy.serving.health import Waits
+from domain.backoff import Backoff
+from domain.errors import StoreError, StoreUnavailable
 from domain.ids import parse_message_id
 from domain.ports import Aside
 from domain.store.aside import inline
@@ -33,6 +37,11 @@ OFFERS_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0, 10.0)
 MOST_REMEMBERED: Final = 20_000
 """Commands that it could not run that a process remembers; others it hears of when those come again."""
 _LONGEST_PATIENCE_SECONDS: Final = 3_600.0
+ROLE: Final = "awaited definitions"
+FIRST_PAUSE_SECONDS: Final = 1.0
+LONGEST_PAUSE_SECONDS: Final = 5.0
+"""How long after the store is back this may still wait for it."""
+_DOING: Final = "look for workflows that wait for a definition"
 
 
 @dataclass(slots=True)
@@ -59,15 +68,22 @@ class AwaitedDefinitions:
         timer: Timer,
         definitions: LoadedDefinitions,
         patience_seconds: float,
+        waits: Waits,
         time: Callable[[], float] = monotonic,
+        chance: Callable[[], float] = random.random,
         aside: Aside = inline,
     ) -> None:
-        """`patience_seconds` is how long others may take to claim what this process cannot run."""
+        """`patience_seconds` is how long others may take to claim what this process cannot run.
+
+        `waits` hears when the store is waited for.
+        """
         self._claims = claims
         self._timer = timer
         self._known = [f"{one.name} {one.version}" for one in definitions]
         self._patience_seconds = patience_seconds
+        self._waits = waits
         self._time = time
+        self._pauses = Backoff(chance, first_seconds=FIRST_PAUSE_SECONDS, longest_seconds=LONGEST_PAUSE_SECONDS)
         self._aside = aside
         self._lacking: dict[str, _Lacking] = {}
         self._remembered = 0
@@ -97,15 +113,30 @@ class AwaitedDefinitions:
         return known
 
     async def run(self) -> None:
-        """Look for both kinds, until cancelled. Raises StoreUnavailable."""
+        """Look for both kinds, until cancelled; a store that is away is waited for."""
         look_at = self._time()
-        while True:
-            if look_at <= self._time():
-                await self.go_on()
-                look_at = self._time() + LOOK_SECONDS
-            await self.offer()
-            await self.say_so()
-            await self._rest(look_at)
+        said = ""
+        with self._waits.of(ROLE) as waiting:
+            while True:
+                try:
+                    if look_at <= self._time():
+                        await self.go_on()
+                        look_at = self._time() + LOOK_SECONDS
+                    await self.offer()
+                    await self.say_so()
+                except StoreUnavailable as error:
+                    waiting(_DOING, error)
+                    if str(error) != said:  # once for each kind of trouble: a server may be down, then starting
+                        said = str(error)
+                        _log.warning("%s wait for the store: %s", ROLE, said, extra={"role": ROLE})
+                    await asyncio.sleep(self._pauses.failed())
+                    continue
+                if said:
+                    said = ""
+                    waiting(_DOING, None)
+                    self._pauses.succeeded()
+                    _log.info("%s: the store is there", ROLE, extra={"role": ROLE})
+                await self._rest(look_at)
 
     async def go_on(self) -> int:
         """Wake the workflows that wait for a definition which is loaded here; how many. Raises StoreUnavailable."""
@@ -116,14 +147,20 @@ class AwaitedDefinitions:
         return len(found)
 
     async def offer(self) -> int:
-        """Have commands that came here issued again, for others to claim; of how many workflows."""
+        """Have commands that came here issued again, for others to claim; of how many workflows. Raises StoreError."""
         now = self._time()
         over = [known for known in self._lacking.values() if known.offer_at <= now]
         for known in over:
             known.offer_at = inf
             known.offers += 1
         if over:
-            await self._aside(lambda: self._claims.give_back(_commands_of(over)))
+            try:
+                await self._aside(lambda: self._claims.give_back(_commands_of(over)))
+            except StoreError:
+                for known in over:
+                    known.offer_at = now
+                    known.offers -= 1
+                raise
         return len(over)
 
     async def say_so(self) -> int:

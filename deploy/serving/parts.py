@@ -104,11 +104,14 @@ class Parts:
         )
         if settings.straight:
             self.inbox.straight = self.outbound.straight
+        self.waits = Waits(clock)
+        """What roles wait for that are there and cannot go on."""
         self.awaited = AwaitedDefinitions(
             claims=self.claims,
             timer=Timer(store=store, decider=self.turns, clock=clock, scope=lambda: None, aside=self.aside),
             definitions=definitions,
             patience_seconds=settings.definition_patience_seconds,
+            waits=self.waits,
             aside=self.aside,
         )
         self.outbound.missing = self.awaited.missing
@@ -119,8 +122,6 @@ class Parts:
         self.counts = IntakeCounts()
         self.answering = AnsweringGrants(settings.answering)
         self.vouching, self.operating = grants(settings, self.publisher.address.login)
-        self.waits = Waits(clock)
-        """What roles wait for that are there and cannot go on."""
         self.health = health
         health.checks.update(store=self._store_answers, broker=self._broker_answers, waits=self.waits)
 

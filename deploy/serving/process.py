@@ -20,9 +20,10 @@ from deploy.serving.activities import ActivitiesRole, Served, all_queues, dead_c
 from deploy.serving.ending import Ending
 from deploy.serving.endpoint import Endpoint, application
 from deploy.serving.health import Lately
+from deploy.serving.keeping import kept_up
 from deploy.serving.parts import Parts
 from deploy.serving.publishing import published_by
-from deploy.serving.roles import MESSAGES, Role, Running, http
+from deploy.serving.roles import MESSAGES, Role, http
 from domain.errors import FenceMissed, HandrailError, InputInvalid
 from domain.store.leading_postgres import PostgresLocks
 from domain.transport import QueueState
@@ -31,8 +32,6 @@ _log: Final = logging.getLogger("handrail.deploy")
 
 ROLES: Final = (*MESSAGES, "activities", "http")
 EVERYTHING: Final = "all"
-
-_RESTART_SECONDS: Final = 1.0
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -123,7 +122,7 @@ class ServedProcess:
         loops = {name: role for one in self._roles for name, role in one.loops.items()}
         if led or loops:
             self._parts.health.checks["roles"] = self._fallen
-        tasks = [asyncio.create_task(self._kept_up(name, loop), name=name) for name, loop in loops.items()]
+        tasks = [asyncio.create_task(kept_up(name, loop, self._fallen.note), name=name) for name, loop in loops.items()]
         if led:
             locks = PostgresLocks(self._parts.store_place.url)
             elections = await stack.enter_async_context(Elections(locks, trouble=self._fell))
@@ -136,16 +135,6 @@ class ServedProcess:
         """A role has fallen over something; that another process was first is how it steps down."""
         if not isinstance(error, FenceMissed):
             self._fallen.note(f"{name}: {error}")
-
-    async def _kept_up(self, name: str, role: Running) -> None:
-        """Run a loop for as long as the process lives, whatever happens to it."""
-        while True:
-            try:
-                await role()
-            except Exception as error:  # noqa: BLE001 - a fault of one loop must not end the others
-                _log.exception("%s stopped and begins again", name, extra={"role": name})
-                self._fallen.note(f"{name}: {type(error).__name__}: {error}")
-            await asyncio.sleep(_RESTART_SECONDS)
 
     async def _drain(self, tasks: Sequence[asyncio.Task[None]]) -> None:
         """Take nothing new, finish what is under way, let go of the rest."""

@@ -1,11 +1,14 @@
 """Definitions that one process has and another has not: who waits for one says so, and goes on when it is there."""
 
+import logging
 from dataclasses import dataclass
 
 import pytest
 
 from deploy.serving import awaited as awaiting
 from deploy.serving.awaited import AwaitedDefinitions
+from deploy.serving.health import Waits
+from domain.errors import StoreAway
 from domain.ids import message_id
 from producers.timers import Timer
 from tests.integration.outbound.conftest import Begin
@@ -24,13 +27,15 @@ class Clock:
         return self.seconds
 
 
-def awaited(process: Process, clock: Clock) -> AwaitedDefinitions:
+def awaited(process: Process, clock: Clock, waits: Waits | None = None) -> AwaitedDefinitions:
     return AwaitedDefinitions(
         claims=process.claims,
         timer=Timer(store=process.store, decider=process.turns, clock=utc_now, scope=lambda: None),
         definitions=process.definitions,
         patience_seconds=PATIENCE_SECONDS,
+        waits=waits or Waits(utc_now),
         time=clock,
+        chance=lambda: 0.0,
     )
 
 
@@ -140,3 +145,36 @@ async def test_only_so_many_commands_are_remembered_and_the_oldest_are_let_go(
     assert set(broker.published) == {first_command(name) for name in names[1:]}
     assert await lacking.say_so() == 2
     assert [waiting(without, name) for name in names] == [False, True, True]
+
+
+async def test_a_store_that_is_away_is_waited_for_told_once_and_nothing_is_forgotten(
+    begin: Begin, broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    without, having = begin(LONELY), begin(CHAIN, name="two")
+    (name,) = await having.start(CHAIN)
+    clock, waits, tries = Clock(), Waits(utc_now), 0
+
+    def away(_: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise StoreAway("store here is being switched over")
+
+    lacking = awaited(without, clock, waits)
+    lacking.missing([first_command(name)])
+    clock.seconds = 1.0
+    with caplog.at_level(logging.INFO, "handrail.deploy"):
+        async with running(lacking.run()):
+            with monkeypatch.context() as patched:
+                patched.setattr(without.claims, "give_back", away)
+                await until(lambda: tries >= 3)
+                told = await waits()
+            assert told.startswith("awaited definitions waits since 20")
+            assert told.endswith("to look for workflows that wait for a definition: store here is being switched over")
+            await until(lambda: "the store is there" in caplog.text)
+            assert await waits() == ""
+    await having.sweep.once()
+    assert broker.published == {first_command(name): 1}, "it was offered when the store was there again"
+    warned = [one for one in caplog.records if one.levelno >= logging.WARNING]
+    assert [(one.getMessage(), one.exc_info) for one in warned] == [
+        ("awaited definitions wait for the store: store here is being switched over", None)
+    ]

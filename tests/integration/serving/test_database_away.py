@@ -53,3 +53,20 @@ def test_goals_that_come_while_the_database_is_away_wait_for_it(deployment: Depl
     )
     assert dead(deployment) == {}
     assert serving.terminate() == 0
+
+
+def test_who_looks_for_awaited_definitions_waits_for_the_database_without_a_trace(deployment: Deployment) -> None:
+    cluster = deployment.database.cluster
+    assert isinstance(cluster, OwnCluster)
+    serving = deployment.serve("timer")
+    cluster.stop("immediate")
+    waits = until(
+        lambda: (told := serving.ask("/readyz")[1]["parts"]["waits"]) != "ok" and told,
+        lambda: f"it waits for nothing: {serving.ask('/readyz')}",
+    )
+    assert waits.startswith("awaited definitions waits since 20")
+    assert "to look for workflows that wait for a definition: store " in waits
+    cluster.start()
+    until(lambda: serving.ask("/readyz")[0] == 200, lambda: f"not ready: {serving.ask('/readyz')}")
+    assert not [line for line in serving.said if line["level"] == "error" or "Traceback" in str(line)]
+    assert serving.terminate() == 0
