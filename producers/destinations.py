@@ -14,12 +14,10 @@ import logging
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
-from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
-
 from domain.backoff import Backoff
 from domain.topology import CONTROL_EXCHANGE, GOALS_EXCHANGE
 from producers.bounded import within
-from producers.link import Link
+from producers.link import MISSING, REFUSED, Link
 
 _log: Final = logging.getLogger("handrail.producers")
 
@@ -99,10 +97,10 @@ class Destinations:
         except Exception as error:  # noqa: BLE001 - the library raises what it likes when a connection dies
             _log.debug("exchange %s: %s", exchange, str(error) or type(error).__name__)
             return None
-        if isinstance(there, ChannelNotFoundEntity):
+        if isinstance(there, MISSING):
             return f"exchange {exchange} is not there ({there}): `handrail topology apply` declares it"
         # Where the words name the other exchange, the right to write was there, and the login may not read that one.
-        if isinstance(writable, ChannelAccessRefused) and f"exchange '{exchange}' in " in str(writable):
+        if isinstance(writable, REFUSED) and f"exchange '{exchange}' in " in str(writable):
             return (
                 f"exchange {exchange} may not be written to as {self._login or 'this login'} ({writable}): "
                 "`handrail topology apply --credentials FILE` gives logins their rights"
@@ -120,7 +118,7 @@ async def _refusal(link: Link, question: _Question) -> BaseException | None:
         raise TimeoutError("there is no channel")
     try:
         await within(ANSWER_SECONDS, _asked(question, channel))
-    except (ChannelAccessRefused, ChannelNotFoundEntity) as error:
+    except (REFUSED, MISSING) as error:
         return error
     await within(ANSWER_SECONDS, channel.close())
     return None

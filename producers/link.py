@@ -13,12 +13,18 @@ from typing import Any, Final
 import aio_pika
 from aiormq.abc import AbstractChannel
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory
+from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from yarl import URL
 
 from domain.errors import BrokerUnavailable
 from producers.bounded import closed, within
 
 _log: Final = logging.getLogger("handrail.producers")
+
+REFUSED: Final = ChannelAccessRefused
+"""What the broker closes a channel with where a right is missing."""
+MISSING: Final = ChannelNotFoundEntity
+"""What the broker closes a channel with where something is not there."""
 
 _CHANNEL_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
