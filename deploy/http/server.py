@@ -12,14 +12,12 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from deploy.http.connection import BoundedConnection
+from deploy.http.connection import HEADER_BYTES, BoundedConnection
 from domain.errors import InputInvalid
 
-CONNECTIONS_AT_ONCE: Final = 512
 WAITING_CONNECTIONS: Final = 128
 KEEP_ALIVE_SECONDS: Final = 15
 GRACE_SECONDS: Final = 10
-HEADER_BYTES: Final = 16 * 1024
 
 
 class _Server(uvicorn.Server):
@@ -81,7 +79,6 @@ async def served(
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            limit_concurrency=CONNECTIONS_AT_ONCE,
             backlog=WAITING_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,

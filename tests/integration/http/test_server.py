@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from deploy.http.connection import BoundedConnection
+from deploy.http.connection import HEADER_BYTES, BoundedConnection
 from deploy.http.server import address_of, is_loopback, listen, served
 from deploy.http.wrapping import Wrapped
 from domain.errors import InputInvalid
@@ -21,6 +22,12 @@ class Hasty(BoundedConnection):
     """Does not wait long."""
 
     begins_seconds = 0.05
+
+
+class Small(BoundedConnection):
+    """Has room for two."""
+
+    connections_at_once = 2
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -50,6 +57,23 @@ async def patient() -> AsyncIterator[tuple[str, int]]:
 async def hasty() -> AsyncIterator[tuple[str, int]]:
     async for place in serve(Hasty, request_seconds=0.05):
         yield place
+
+
+@pytest.fixture
+async def small() -> AsyncIterator[tuple[str, int]]:
+    async for place in serve(Small):
+        yield place
+
+
+def problem_in(answer: bytes) -> dict[str, Any]:
+    """The problem that an answer is, sealed as every answer, with the connection at its end."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    for line in ("content-type: application/problem+json", "connection: close", "x-content-type-options: nosniff"):
+        assert line in lines, answer
+    problem: dict[str, Any] = json.loads(body)
+    assert f" {problem['status']} " in head.decode()
+    return problem
 
 
 async def asked(place: tuple[str, int], sent: bytes) -> bytes:
@@ -101,12 +125,58 @@ async def test_a_connection_is_kept_for_the_next_request(patient: tuple[str, int
 
 @pytest.mark.parametrize("sent", [b"nonsense", b"\x16\x03\x01\x02\x00\x01\x00", b"\x00" * 99])
 async def test_what_is_no_http_is_sent_away(patient: tuple[str, int], sent: bytes) -> None:
-    assert b"200 OK" not in await asked(patient, sent + b"\r\n\r\n")
+    problem = problem_in(await asked(patient, sent + b"\r\n\r\n"))
+    assert (problem["status"], problem["type"]) == (400, "urn:handrail:problem:not-http")
 
 
-async def test_headers_without_end_are_bounded(patient: tuple[str, int]) -> None:
-    answer = await asked(patient, b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 100_000)
-    assert answer.startswith(b"HTTP/1.1 4")
+async def test_what_stops_being_http_behind_an_answer_is_sent_away(patient: tuple[str, int]) -> None:
+    answer = await asked(patient, b"GET / HTTP/1.1\r\nHost: x\r\n\r\nnonsense\r\n\r\n")
+    first, _, second = answer.partition(b"ok")
+    assert b"200 OK" in first
+    assert problem_in(second)["status"] == 400
+
+
+async def test_what_stops_being_http_within_its_body_is_sent_away(
+    patient: tuple[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert problem_in(await asked(patient, head + b"3\r\nabc\r\nnonsense\r\n\r\n"))["status"] == 400
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
+@pytest.mark.parametrize("size", [HEADER_BYTES, 60_000])
+async def test_headers_are_bounded_whether_they_end_or_not(patient: tuple[str, int], size: int, end: bytes) -> None:
+    problem = problem_in(await asked(patient, b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * size + end))
+    assert (problem["status"], problem["type"]) == (431, "urn:handrail:problem:headers-too-large")
+    assert str(HEADER_BYTES) in problem["detail"]
+
+
+async def test_an_address_counts_with_the_headers(patient: tuple[str, int]) -> None:
+    answer = await asked(patient, b"GET /?" + b"x" * HEADER_BYTES + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert problem_in(answer)["status"] == 431
+
+
+async def test_headers_within_the_bound_are_taken(patient: tuple[str, int]) -> None:
+    head = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Long: "
+    answer = await asked(patient, head + b"x" * (HEADER_BYTES - len(head) - 4) + b"\r\n\r\n")
+    assert b"200 OK" in answer
+
+
+async def test_more_connections_than_there_is_room_for_are_told_so(small: tuple[str, int]) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n"
+    async with asyncio.timeout(LIMIT_SECONDS):
+        open_ones = [await asyncio.open_connection(*small) for _ in range(2)]
+        for reader, writer in open_ones:
+            writer.write(request + b"\r\n")
+            assert b"200 OK" in await reader.readuntil(b"ok")
+        problem = problem_in(await asked(small, request + b"\r\n"))
+        assert (problem["status"], problem["type"]) == (503, "urn:handrail:problem:busy")
+        for _, writer in open_ones:
+            writer.close()
+            await writer.wait_closed()
+        while b"200 OK" not in await asked(small, request + b"Connection: close\r\n\r\n"):
+            pass
 
 
 def test_where_it_listens_is_told() -> None:
