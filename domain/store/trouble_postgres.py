@@ -71,7 +71,7 @@ _REFUSED: Final = (
 _PUT_OFF: Final = (
     (re.compile(r"too many (clients|connections)|remaining connection slots"), "53300"),
     (re.compile(r"the database system is |terminating connection"), "57P03"),
-    (re.compile(r"session is read-only|server is in hot standby mode"), "25006"),
+    (re.compile(r"session is read-only|server is in hot standby mode|could not make a writable connection"), "25006"),
     # The words of libpq, of its driver and of ours for a server that nobody finds, or that says nothing more.
     (
         re.compile(

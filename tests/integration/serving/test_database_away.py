@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from domain.ids import workflow_id_from_message
@@ -70,3 +71,28 @@ def test_who_looks_for_awaited_definitions_waits_for_the_database_without_a_trac
     until(lambda: serving.ask("/readyz")[0] == 200, lambda: f"not ready: {serving.ask('/readyz')}")
     assert not [line for line in serving.said if line["level"] == "error" or "Traceback" in str(line)]
     assert serving.terminate() == 0
+
+
+def test_a_primary_that_becomes_read_only_is_said_to_be_and_not_to_be_unreachable(deployment: Deployment) -> None:
+    serving = deployment.serve("goals", "timer")
+    with psycopg.connect(deployment.database.admin_url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+        connection.execute("SELECT pg_reload_conf()")
+        try:
+            asyncio.run(published(deployment, {"one": bodies.Goal(goal="greet")}))
+            until(
+                lambda: "connect to the primary" in serving.ask("/readyz")[1]["parts"]["store"],
+                lambda: f"it can be written to: {serving.ask('/readyz')}",
+            )
+            until(
+                lambda: "awaited definitions" in serving.ask("/readyz")[1]["parts"]["waits"],
+                lambda: f"nobody waits: {serving.ask('/readyz')}",
+            )
+        finally:
+            connection.execute("ALTER SYSTEM RESET default_transaction_read_only")
+            connection.execute("SELECT pg_reload_conf()")
+    until(lambda: serving.ask("/readyz")[0] == 200, lambda: f"not ready: {serving.ask('/readyz')}")
+    assert not [line for line in serving.said if "check that the server runs" in line["message"]]
+    assert not [line for line in serving.said if line["level"] == "error" or "Traceback" in str(line)]
+    name = workflow_id_from_message(deployment.goal_service.name, "one")
+    until(lambda: deployment.store.exists(name), "the goal that came meanwhile was lost")

@@ -105,6 +105,7 @@ TO = 'connection failed: connection to server at "127.0.0.1", port 5432 failed: 
         (f"{TO}FATAL:  sorry, too many clients already", "max_connections"),
         (f"{TO}session is read-only", "connect to the primary"),
         (f"{TO}server is in hot standby mode", "connect to the primary"),
+        ('could not make a writable connection to server "127.0.0.1:5432"', "connect to the primary"),
     ],
 )
 def test_what_passes_by_itself_is_away(said: str, words: str) -> None:
