@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 
 from consumers.dead_queues import QUIET_SECONDS, DeadQueues
 from deploy.dead_acts import Act, Why, act_on, keep_acts
-from domain.errors import BrokerError, InputInvalid
+from domain.errors import BrokerError, BrokerUnfit, InputInvalid
 from domain.faultpoints import reached
 from domain.messages.faults import DeadLetter, outgoing_replay, read_dead_letter
 from domain.messages.names import Fault
@@ -30,6 +30,8 @@ MOST_HELD: Final = 10_000
 HELD_SECONDS: Final = 600.0
 """How long they may be held: RabbitMQ takes back what is not acknowledged within half an hour."""
 _AT_ONCE: Final = 64
+_REFUSED: Final = "ACCESS_REFUSED"
+"""RabbitMQ's word for a right that is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,8 @@ class Reading:
     letters: list[Letter] = field(default_factory=list)
     more: dict[str, int] = field(default_factory=dict)
     troubles: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+    """The queues that this login may not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,8 @@ class DeadDesk:
                 held = await self._queues.hold(queue, most - len(reading.letters))
             except BrokerError as error:
                 reading.troubles.append(str(error))
+                if isinstance(error, BrokerUnfit) and _REFUSED in str(error):
+                    reading.refused.append(queue)
                 continue
             reading.letters += [Letter(one, read_dead_letter(one)) for one in held.deliveries]
             if held.more:

@@ -30,6 +30,10 @@ _HARMLESS: Final = frozenset(
 )  # fmt: skip
 _HASHING: Final = "rabbit_password_hashing_sha256"
 _SALT_BYTES: Final = 4
+_BY_APPLYING: Final = "`handrail topology apply` mends it"
+_BY_CREDENTIALS: Final = (
+    "`handrail topology apply --credentials FILE` mends it, where FILE names this user; without one no user is changed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Difference:
 
     what: str
     matter: str
-    remedy: str = "`handrail topology apply` mends it"
+    remedy: str = _BY_APPLYING
     mend: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     done: str = ""
     """What to say when it was mended."""
@@ -111,7 +115,9 @@ class Declared:
                 continue
             tags = _tags(known["tags"])
             if tags != set(user.tags):
-                yield Difference(what, f"has the tags {_listed(tags)}, and must have {_listed(user.tags)}")
+                yield Difference(
+                    what, f"has the tags {_listed(tags)}, and must have {_listed(user.tags)}", _BY_CREDENTIALS
+                )
             yield from self._rights(user)
 
     def _version(self, topology: Topology) -> Iterator[Difference]:
@@ -227,14 +233,21 @@ class Declared:
         known = self._permissions(user.name)
         for right, pattern in rights(user).items():
             if not known:
+                # To whoever applies, and has none, apply gives them: without them it could declare nothing.
+                own = user.name == self._management.user
                 yield Difference(
-                    what, f"has no rights in {self._vhost!r}", mend=lambda: self._permit(user), done="given its rights"
+                    what,
+                    f"has no rights in {self._vhost!r}",
+                    _BY_APPLYING if own else _BY_CREDENTIALS,
+                    mend=lambda: self._permit(user),
+                    done="given its rights",
                 )
                 break
             if known[right] != pattern:
                 yield Difference(
                     what,
                     f"may {right} {known[right]!r}, and must {pattern!r}",
+                    _BY_CREDENTIALS,
                     mend=lambda: self._permit(user),
                     done="given its rights",
                 )
@@ -251,6 +264,7 @@ class Declared:
                     what,
                     f"may write {told.get(topic.exchange, ('every key', ''))[0]!r} on {topic.exchange}, and must "
                     f"{topic.write!r}",
+                    _BY_CREDENTIALS,
                     mend=lambda: self._permit(user),
                     done="held to its routing keys",
                 )

@@ -35,6 +35,7 @@ from deploy.loading import load
 from deploy.management import Management
 from deploy.settings import Settings, load_settings
 from domain.errors import BrokerError, InputInvalid
+from domain.messages.names import Fault
 from domain.store.application import WorkflowStore
 from domain.topology import DEFAULT_ACTIVITY_QUEUE, topology_of
 
@@ -73,6 +74,15 @@ async def list_letters(modules: Sequence[str], screen: Screen) -> ExitCode:
         screen.text(
             f"{group.count:>6}  {one_line(group.fault, 40):<20}  {group.queue:<32}  {group.first[:19]:<19}  "
             f"{group.last[:19]:<19}  {example}"
+        )
+    if groups:
+        screen.note(
+            "`handrail dead show MESSAGE_ID` (or QUEUE) shows one whole: from whom, about which workflow, and why"
+        )
+    if any(group.fault == Fault.SENDER_NOT_ALLOWED.value for group in groups):
+        screen.note(
+            f"{Fault.SENDER_NOT_ALLOWED.value}: its sender was told nothing. Where its word is to count, name its "
+            "login in HANDRAIL_VOUCHING or HANDRAIL_ANSWERING, restart who serves, and `handrail dead replay` it"
         )
     if not groups and not reading.troubles:
         screen.note("there are no dead letters")
@@ -226,7 +236,13 @@ def _in_time(letters: list[Letter], rate: float | None, screen: Screen) -> list[
 
 
 def _tell_limits(reading: Reading, screen: Screen) -> None:
-    """Say what was not looked at."""
+    """Say what was not looked at. Raises InputInvalid where the login may not look at anything."""
+    if reading.refused and len(reading.refused) == len(reading.troubles) and not reading.letters:
+        raise InputInvalid(
+            f"{reading.troubles[0].partition(';')[0]}: set HANDRAIL_BROKER_OPERATOR to a login with the role operator, "
+            "and HANDRAIL_BROKER_OPERATOR_PASSWORD_FILE to the file of its password; `handrail topology apply "
+            "--credentials FILE` makes one"
+        )
     for queue, more in reading.more.items():
         screen.note(f"{queue}: {more} more were not looked at: act on these first", "yellow")
     for trouble in reading.troubles:

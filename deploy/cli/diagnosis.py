@@ -79,7 +79,7 @@ def _broker_checks(settings: Settings, address: Address, wanted: broker.Wanted) 
                 known = ask(lambda management: broker.known_queues(management, vhost, wanted))
             except BrokerError:
                 known = {}  # the checks of the management interface say it
-        yield from broker.over_amqp(address.url, wanted, known)
+        yield from broker.over_amqp(address.url, wanted, known, settings.vouching)
 
     checks: dict[str, Check] = {"broker": queues}
     if managed is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
@@ -13,6 +14,8 @@ from domain.errors import InputInvalid, StoreUnavailable
 from domain.state import Status
 
 GOAL_CHARACTERS: Final = 60
+WIDTH_ROWS: Final = 1_000
+"""Rows that are looked at for the width of the column of ids."""
 
 
 def check_status(given: str | None) -> str | None:
@@ -64,8 +67,11 @@ def _as_json(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
 
 
 def _as_text(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    head = f"{'ID':<12} {'STATUS':<13} {'STEPS':>7}  {'STARTED':<19}  {'WAITS FOR':<24} GOAL"
-    for row in rows:
+    # A list may be long: the first rows say how wide the ids are.
+    first = list(islice(rows, WIDTH_ROWS))
+    width = max((len(row["workflow_id"]) for row in first), default=0)
+    head = f"{'ID':<{width}} {'STATUS':<13} {'STEPS':>7}  {'STARTED':<19}  {'WAITS FOR':<24} GOAL"
+    for row in chain(first, rows):
         if head:
             yield head
             head = ""
@@ -73,4 +79,5 @@ def _as_text(rows: Iterator[dict[str, Any]]) -> Iterator[str]:
         steps = f"{row['settled_count']}/{row['step_count']}"
         started = (row["started_at"] or "")[:19].replace("T", " ")
         goal = one_line(row["goal"], GOAL_CHARACTERS)
-        yield f"{row['workflow_id']:<12} {row['status']:<13} {steps:>7}  {started:<19}  {waits:<24} {goal}".rstrip()
+        name = f"{row['workflow_id']:<{width}}"
+        yield f"{name} {row['status']:<13} {steps:>7}  {started:<19}  {waits:<24} {goal}".rstrip()

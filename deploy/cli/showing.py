@@ -24,6 +24,11 @@ def print_workflow(session: Session, state: State) -> ExitCode:
     else:
         for line in as_text(state, waits):
             session.screen.text(line)
+        if session.shared and any(one.reason == "approval" for one in waits):
+            session.screen.note(
+                "a decision that another service sent, and that is not to be seen here, was refused or waits: "
+                "`handrail dead show approvals` says which, from whom, and why"
+            )
     return ExitCode.COMPLETED
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from deploy.cli.aside import tell_aside
+from deploy.cli.aside import describe, tell_aside
 from deploy.cli.exits import ExitCode, exit_code_of_status
 from deploy.cli.lines import Earlier, tell
-from deploy.cli.pending import Place, pendings
+from deploy.cli.pending import Pending, Place, pendings
 from deploy.cli.screen import Screen
 from deploy.client import Client, Submitted
 from deploy.lookout import StoreLookout
@@ -78,6 +78,7 @@ class Follower:
         self._screen = screen
         self._earlier = Earlier()
         self._state = State(self._workflow_id, head=GENESIS)
+        self._told: set[Pending] = set()
 
     async def follow(self) -> ExitCode:
         """Until the workflow ends; the exit code that says how. Trouble with the store on the way is waited out."""
@@ -85,6 +86,7 @@ class Follower:
         while self._state.ended is None:
             try:
                 moved = await self._look()
+                self._tell_waits([self._state])
             except StoreUnavailable as error:
                 self._screen.note(str(error), "yellow")
                 moved = False
@@ -104,15 +106,21 @@ class Follower:
                 await self._gather(family)
         except (StoreError, TimeoutError) as error:
             self._screen.note(f"what its children wait for is not known: {str(error) or 'no answer in time'}", "yellow")
-        waits = [one for state in family for one in pendings(state, Place()) if one.needs_person]
-        for one in waits:
-            self._screen.note(f"{one.workflow_id} waits: {one.step} {one.reason}", "yellow")
-        if waits:
+        if self._tell_waits(family):
             return ExitCode.WAITING
         self._screen.note(
             f"{self._workflow_id} is {self._state.status}, and goes on; nobody waits for it here any more"
         )
         return ExitCode.INTERNAL
+
+    def _tell_waits(self, family: Iterable[State]) -> bool:
+        """Say what a person is waited for, and the commands that move it, each wait once; whether there are any."""
+        waits = [one for state in family for one in pendings(state, Place()) if one.needs_person]
+        for one in waits:
+            if one not in self._told:
+                self._told.add(one)
+                self._screen.note(describe(one), "yellow")
+        return bool(waits)
 
     async def _gather(self, family: list[State]) -> None:
         """Put the children that are waited for into the family, and theirs, as far as they have begun."""

@@ -59,8 +59,11 @@ class Wanted:
     """Queues that consumers in other languages serve, by the names that activity types declare."""
 
 
-def over_amqp(url: str, wanted: Wanted, known: Mapping[str, QueueLook]) -> Iterator[Finding]:
-    """The connection, the broker's version, and its queues; `known` says of queues what the broker itself does not."""
+def over_amqp(url: str, wanted: Wanted, known: Mapping[str, QueueLook], vouching: Collection[str]) -> Iterator[Finding]:
+    """The connection, the broker's version, its queues, and who may speak for persons.
+
+    `known` says of queues what the broker itself does not; `vouching` names the logins of that setting.
+    """
     said, looks = asyncio.run(_look(url, [queue.name for queue in wanted.topology.queues]))
     numbers = tuple(int(part) for part in re.findall(r"\d+", said)[:3])
     if numbers[:2] < OLDEST:
@@ -75,9 +78,9 @@ def over_amqp(url: str, wanted: Wanted, known: Mapping[str, QueueLook]) -> Itera
             "upgrade (4.2.7, 4.3.1)"
         )
         yield Finding("broker", Level.NOTE, words)
-    yield from queues(
-        {name: known.get(name, look) if look.there is None else look for name, look in looks.items()}, wanted
-    )
+    looks = {name: known.get(name, look) if look.there is None else look for name, look in looks.items()}
+    yield from queues(looks, wanted)
+    yield from vouched(looks, vouching)
 
 
 def sizes(numbers: tuple[int, ...]) -> Iterator[Finding]:
@@ -111,6 +114,18 @@ def queues(looks: Mapping[str, QueueLook], wanted: Wanted) -> Iterator[Finding]:
         waiting += look.messages
         yield from found
     yield Finding("queues", Level.OK, f"{fine} of {len(looks)} queues are as they should be; {waiting} messages wait")
+
+
+def vouched(looks: Mapping[str, QueueLook], vouching: Collection[str]) -> Iterator[Finding]:
+    """Decisions of people are consumed, and no service may pass any on: a sender does not hear of that."""
+    look = looks.get(APPROVALS_QUEUE)
+    if not vouching and look is not None and look.consumers:
+        words = (
+            f"{APPROVALS_QUEUE} is consumed and HANDRAIL_VOUCHING is not set: a decision that another service sends "
+            "ends in its dead queue (sender_not_allowed), which the sender does not see. Name the service's login "
+            "there, unless people decide at the endpoint and the command line only"
+        )
+        yield Finding("rights", Level.NOTE, words)
 
 
 def _queue(name: str, look: QueueLook, wanted: Wanted) -> Iterator[Finding]:

@@ -47,12 +47,16 @@ Check = Callable[[], Iterable[Finding]]
 
 
 async def examine(checks: Mapping[str, Check], *, seconds: float = CHECK_SECONDS) -> list[Finding]:
-    """What all checks find, in their order; by the name of what each is about.
+    """What all checks find, in their order, each thing once; by the name of what each is about.
 
     One that raises has found that; one that hangs is left behind.
     """
     found = await asyncio.gather(*(_looked(about, check, seconds) for about, check in checks.items()))
-    return [finding for findings in found for finding in findings]
+    # Several look at one server: that it cannot be reached is one finding.
+    once: dict[tuple[Level, str], Finding] = {}
+    for finding in (finding for findings in found for finding in findings):
+        once.setdefault((finding.level, finding.text), finding)
+    return list(once.values())
 
 
 async def _looked(about: str, check: Check, seconds: float) -> list[Finding]:

@@ -46,6 +46,14 @@ def test_list_filters_and_prints_one_array(three: CommandLine) -> None:
     ]
 
 
+def test_list_stays_in_line_whatever_the_ids(three: CommandLine) -> None:
+    three("run", "--goal", "greet", "--id", "an-order-of-thirty-characters-1")
+    head, *rows = three("list").lines
+    assert {row[head.index("STATUS") - 1 :][:2].strip() for row in rows} <= set("cb"), "every status is in its column"
+    assert all(row[head.index("STATUS") - 1] == " " for row in rows)
+    assert len(rows) == 4
+
+
 def test_show_says_where_it_stands_and_what_would_move_it(three: CommandLine) -> None:
     shown = three("show", "wf_002")
     assert shown.lines[0] == "wf_002  blocked"

@@ -55,7 +55,10 @@ async def test_a_wait_that_is_given_up_at_a_block_says_so(served: Served, handra
     ended = await typed(handrail, *words, **places(served))
     assert ended.code == 3, ended.errors
     assert ended.lines[1:] == ["[step] ask=blocked(manual approval)"]
-    assert "ask approval" in ended.errors
+    assert ended.errors.count(" waits: ask approval (") == 1
+    workflow_id = ended.lines[0].split("id=")[1].split()[0]
+    assert f"    handrail approve {workflow_id} --by WHO\n" in ended.errors
+    assert f"    handrail reject {workflow_id} --by WHO --reason TEXT\n" in ended.errors
 
 
 async def test_a_wait_that_is_given_up_at_a_childs_block_says_so(served: Served, handrail: CommandLine) -> None:

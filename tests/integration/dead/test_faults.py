@@ -91,6 +91,18 @@ def test_every_fault_that_there_is_makes_a_group_of_its_own(morgue: Morgue) -> N
     assert morgue.groups() == {(DEAD_GOALS, fault.value): 2 for fault in Fault}
 
 
+def test_a_list_says_how_to_see_one_and_what_becomes_of_senders_without_a_say(morgue: Morgue) -> None:
+    morgue.publish(dead_goal(1, Fault.NOT_JSON), login=morgue.deployment.runtime)
+    _, _, errors = morgue.run("list")
+    assert "`handrail dead show MESSAGE_ID` (or QUEUE) shows one whole" in errors
+    assert "HANDRAIL_VOUCHING" not in errors
+    morgue.publish(dead_goal(2, Fault.SENDER_NOT_ALLOWED), login=morgue.deployment.runtime)
+    code, _, errors = morgue.run("list")
+    assert code == 0
+    assert "sender_not_allowed: its sender was told nothing" in errors
+    assert "name its login in HANDRAIL_VOUCHING or HANDRAIL_ANSWERING" in errors
+
+
 def test_a_goal_that_nobody_settled_is_listed_and_replayed(morgue: Morgue) -> None:
     deployment = morgue.deployment
     morgue.publish(goal("m-1"))

@@ -60,9 +60,11 @@ def test_an_operator_without_the_tag_is_told_what_is_missing(morgue: Morgue) -> 
 
 def test_a_login_that_may_not_read_dead_queues_is_told_so(morgue: Morgue) -> None:
     morgue.publish(dead_goal(1), login=morgue.deployment.runtime)
-    code, _, errors = morgue.run("list", login=morgue.deployment.goal_service)
-    assert code == 4
-    assert f"{DEAD_GOALS} cannot be read as {morgue.deployment.goal_service.name}" in errors
+    code, out, errors = morgue.run("list", login=morgue.deployment.goal_service)
+    assert (code, out) == (2, "")
+    assert f"cannot be read as {morgue.deployment.goal_service.name}: ACCESS_REFUSED" in errors
+    assert "set HANDRAIL_BROKER_OPERATOR to a login with the role operator" in errors
+    assert errors.count("\n") == 1
 
 
 def test_a_message_whose_exchange_is_gone_stays_where_it_is(morgue: Morgue) -> None:

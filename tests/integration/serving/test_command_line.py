@@ -57,6 +57,16 @@ def test_a_refused_decision_is_told_and_recorded(serving: Deployment) -> None:
     assert "DecisionRefused" in [one.name for one in serving.store.read(name)]
 
 
+def test_whoever_misses_a_decision_is_led_to_those_that_were_refused(serving: Deployment) -> None:
+    name = submitted(serving, "asking")
+    waited(serving, name)
+    shown = serving.run("show", name)
+    assert shown.returncode == 0
+    assert "`handrail dead show approvals` says which, from whom, and why" in shown.stderr
+    assert serving.run("approve", name, "--by", "alice").returncode == 0
+    assert "dead show" not in serving.run("show", name).stderr, "there is nothing to decide any more"
+
+
 def test_an_operator_cancels_and_looks_from_anywhere(serving: Deployment) -> None:
     name = submitted(serving, "asking")
     ended = serving.run("cancel", name, "--by", "omar", "--reason", "no longer wanted")

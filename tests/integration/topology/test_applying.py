@@ -115,6 +115,23 @@ def test_check_names_exactly_what_is_missing(topology: Command, vhost: Vhost) ->
     assert topology("check").code == 0
 
 
+def test_check_says_of_a_user_what_mends_it(topology: Command, vhost: Vhost) -> None:
+    topology("apply")
+    found = vhost.broker.ask("GET", "users", "handrail-administrator", absent=True)
+    if found is None:
+        vhost.broker.ask("PUT", "users", "handrail-administrator", body={"password": "x", "tags": "administrator"})
+    try:
+        checked = topology("check")
+        lines = [line for line in checked.lines if line.startswith("user 'handrail-administrator': has no rights")]
+        assert len(lines) == 1, checked.lines
+        assert "`handrail topology apply --credentials FILE` mends it, where FILE names this user" in lines[0]
+        topology("apply")
+        assert lines[0] in topology("check").lines, "without a file no user is changed"
+    finally:
+        if found is None:
+            vhost.broker.ask("DELETE", "users", "handrail-administrator", absent=True)
+
+
 @pytest.mark.parametrize("verb", ["check", "apply"])
 def test_a_virtual_host_that_is_not_there(topology: Command, vhost: Vhost, verb: str) -> None:
     other = f"{vhost.name}/other"

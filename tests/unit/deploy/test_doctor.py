@@ -59,6 +59,14 @@ def said(found: Iterator[Finding], level: Level) -> list[str]:
     return [one.text for one in found if one.level is level]
 
 
+@pytest.mark.parametrize(("consumers", "vouching", "told"), [(1, {}, 1), (0, {}, 0), (1, {"desk": ["*"]}, 0)])
+def test_approvals_that_nobody_may_pass_on_are_told(consumers: int, vouching: dict[str, list[str]], told: int) -> None:
+    look = looks(approvals=QueueLook(there=True, consumers=consumers))
+    notes = said(broker.vouched(look, vouching), Level.NOTE)
+    assert len(notes) == told
+    assert all("HANDRAIL_VOUCHING is not set" in one and "(sender_not_allowed)" in one for one in notes)
+
+
 @pytest.mark.parametrize(
     ("names", "standbys", "level"),
     [
