@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
+from domain.errors import BrokerUnavailable
 from domain.rights import runtime
 from domain.topology import DEAD_EXCHANGE, EXCHANGES, GOALS_EXCHANGE, OUTCOMES_EXCHANGE, UNROUTED_EXCHANGE
 from domain.transport import Published
+from producers import link
 from producers.publisher import AmqpPublisher
-from tests.broker.stage import channel, eventually, exchange, outgoing, publisher
+from tests.broker.stage import channel, control, eventually, exchange, outgoing, publisher
 from tests.servers.proxy import Proxy
-from tests.servers.rabbitmq import Login, Vhost
+from tests.servers.rabbitmq import Login, OwnBroker, Vhost
 
 ALL = [one.name for one in EXCHANGES]
 OURS = sorted({*ALL} - {OUTCOMES_EXCHANGE, UNROUTED_EXCHANGE})
@@ -141,3 +143,28 @@ async def test_a_broker_that_tells_only_those_who_may_declare_is_not_taken_to_la
         sender.destinations.expect(OURS)
         await well(sender)
         assert refused.is_set()
+
+
+async def test_a_broker_that_has_blocked_us_is_not_asked_and_not_left_for_its_silence(
+    own_vhost: Vhost, proxies: Callable[[int], Proxy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(link, "_CHANNEL_SECONDS", 1.0)
+    broker = own_vhost.broker
+    assert isinstance(broker, OwnBroker)
+    declared(own_vhost, [GOALS_EXCHANGE])
+    proxy = proxies(broker.port)
+    async with publisher(proxy.through(own_vhost.url), timeout_seconds=2.0) as sender:
+        sender.destinations.expect([GOALS_EXCHANGE])
+        await well(sender)
+        before = proxy.accepted
+        await asyncio.to_thread(control, broker, "set_vm_memory_high_watermark", "absolute", "1MB")
+        try:
+            assert await sender.publish([outgoing(1, exchange=GOALS_EXCHANGE)]) == [Published.UNANSWERED]
+            sender.destinations.doubt(GOALS_EXCHANGE)
+            with pytest.raises(BrokerUnavailable, match="short of memory or disk"):
+                await sender.publish([outgoing(2, exchange=GOALS_EXCHANGE)])
+            assert proxy.accepted == before
+            own_vhost.broker.ask("DELETE", "exchanges", own_vhost.name, GOALS_EXCHANGE)
+        finally:
+            await asyncio.to_thread(control, broker, "set_vm_memory_high_watermark", "absolute", "1GB")
+        await told(sender, f"exchange {GOALS_EXCHANGE} is not there")
