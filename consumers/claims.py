@@ -272,9 +272,14 @@ class Claims:
         columns, where = "message_id, workflow_id, version", "state = 'handed_over' AND expires_at > ?"
         return [OpenRow(*row) for row in self._select(columns, where, None, only, limit)]
 
-    def not_claimed(self, limit: int, only: Scope = None, *, horizon_seconds: float = 0.0) -> list[OpenRow]:
-        """Open commands that are due to be issued again within the horizon, the longest due first."""
-        where = f"state = 'open' AND issue_after <= ? + {horizon_seconds}"
+    def not_claimed(
+        self, limit: int, only: Scope = None, *, horizon_seconds: float = 0.0, deferred: bool = True
+    ) -> list[OpenRow]:
+        """Open commands that are due to be issued again within the horizon, the longest due first.
+
+        Without those `deferred` by a limit, if so asked: they come back when they were promised to, and no sooner.
+        """
+        where = f"state = 'open' AND issue_after <= ? + {horizon_seconds}{'' if deferred else ' AND due_at IS NULL'}"
         # A command that was deferred was with a consumer: it comes back when it was promised to.
         columns = "message_id, workflow_id, version, queue, CASE WHEN due_at IS NULL THEN issued_at END"
         rows = self._select(columns, where, None, only, limit, order="ORDER BY issue_after")
@@ -341,14 +346,17 @@ class Claims:
         return len(rows)
 
     def note_issued(self, message_ids: Iterable[str]) -> None:
-        """Say that these open commands are issued again: the next time is twice as far away, at most an hour."""
+        """Say that these open commands are issued again: the next time is twice as far away, at most an hour.
+
+        One whose limit has deferred it since it was sent is left alone: it comes back when it was promised to.
+        """
         with self._store.transaction("sweep") as cursor:
-            delay = _delay()
+            delay, now = _delay(), cursor.now()
             for chunk, places in in_chunks(message_ids):
                 cursor.execute(
                     f"UPDATE inbox SET sender = NULL, issued = issued + 1, issue_after = ? + {delay} "  # noqa: S608 - fixed parts
-                    f"WHERE message_id IN ({places}) AND state = 'open'",
-                    (cursor.now(), *chunk),
+                    f"WHERE message_id IN ({places}) AND state = 'open' AND (due_at IS NULL OR due_at <= ?)",
+                    (now, *chunk, now),
                 )
 
 

@@ -192,7 +192,11 @@ class Sweep:
 
     async def _not_claimed(self, horizon_seconds: float) -> list[OpenRow]:
         only = self._scope()
-        return await self._aside(lambda: self._claims.not_claimed(ROWS_A_SWEEP, only, horizon_seconds=horizon_seconds))
+        return await self._aside(
+            lambda: self._claims.not_claimed(
+                ROWS_A_SWEEP, only, horizon_seconds=horizon_seconds, deferred=not horizon_seconds
+            )
+        )
 
     async def _note_issued(self, message_ids: Collection[str]) -> None:
         await self._aside(lambda: self._claims.note_issued(message_ids))
