@@ -26,6 +26,7 @@ from consumers.settlement import Delivered, Settlement, settle
 from consumers.waiting import WaitingRoom
 from domain.errors import BrokerError, MessageUnfit, StoreError, StoreUnavailable
 from domain.ids import message_id
+from domain.messages.commands import scheduled_at_of
 from domain.messages.names import Fault as FaultName
 from domain.messages.reading import read_command
 from domain.ports import Command
@@ -289,7 +290,9 @@ def read(delivery: Delivery) -> Command:
             f"expires_at {body.expires_at.isoformat()} is no instant with a time zone, near enough to be met",
             fault=FaultName.SCHEMA.value,
         )
-    return body.command()
+    command = body.command()
+    command.scheduled_at = scheduled_at_of(delivery.headers)
+    return command
 
 
 def _nobody(_: str) -> None:

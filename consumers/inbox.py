@@ -347,7 +347,7 @@ class InboxCompanion:
                     if claimed:
                         self._claimed.add(event.message_id)
                     else:
-                        command = command_of(event, request.workflow_id, decided.state)
+                        command = command_of(event, request.workflow_id, decided.state, scheduled_at=recorded.timestamp)
                         row.digest = command_digest(command)
                         row.promised = len(self._promised) < room
                         if row.promised:
@@ -381,7 +381,13 @@ class InboxCompanion:
         claimed, self._claimed = self._claimed, set()
         self.starter.start(
             [
-                command_of(recorded.event, decided.state.workflow_id, decided.state, claimed=True)
+                command_of(
+                    recorded.event,
+                    decided.state.workflow_id,
+                    decided.state,
+                    claimed=True,
+                    scheduled_at=recorded.timestamp,
+                )
                 for decided in turn
                 for recorded in decided.events
                 if type(recorded.event) is StepScheduled and recorded.event.message_id in claimed

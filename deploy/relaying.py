@@ -110,7 +110,7 @@ class RelaySurroundings:
         """The command that a StepScheduled event asks for."""
         if not isinstance(recorded.event, StepScheduled):
             raise TypeError(type(recorded.event).__name__)
-        return command_of(recorded.event, recorded.originator_id, facts)
+        return command_of(recorded.event, recorded.originator_id, facts, scheduled_at=recorded.timestamp)
 
     async def commands_of(self, rows: Sequence[OpenRow]) -> tuple[list[Command], list[str]]:
         """The commands that these rows stand for, and the message ids of those that cannot be read."""

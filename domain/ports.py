@@ -204,6 +204,8 @@ class Command:
     requested_by: str = ""
     claimed: bool = field(default=False)
     """Whether the scheduling transaction already claimed it for the process that decided."""
+    scheduled_at: datetime | None = None
+    """When it was scheduled, as far as whoever carried it said so: for measuring, nothing is decided by it."""
 
 
 @dataclass(slots=True)

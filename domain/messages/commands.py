@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.events import StepScheduled
-from domain.messages.names import ATTEMPT, CAUSATION_ID, DEADLINE, SEQUENCE, STEP_RUN, TRACEPARENT
+from domain.messages.names import ATTEMPT, CAUSATION_ID, DEADLINE, SCHEDULED_AT, SEQUENCE, STEP_RUN, TRACEPARENT
 from domain.ports import Command
 from domain.transport import HeaderValue
 
@@ -53,6 +54,7 @@ class Headers(BaseModel):
     causation_id: str = Field(default="", alias=CAUSATION_ID)
     attempt: int | None = Field(default=None, alias=ATTEMPT)
     deadline: datetime | None = Field(default=None, alias=DEADLINE)
+    scheduled_at: datetime | None = Field(default=None, alias=SCHEDULED_AT)
     sequence: int | None = Field(default=None, alias=SEQUENCE)
     traceparent: str | None = Field(default=None, alias=TRACEPARENT)
 
@@ -80,8 +82,15 @@ class Origin(Protocol):
         ...
 
 
-def command_of(scheduled: StepScheduled, workflow_id: str, origin: Origin, *, claimed: bool = False) -> Command:
-    """The command that a scheduled attempt asks for."""
+def command_of(
+    scheduled: StepScheduled,
+    workflow_id: str,
+    origin: Origin,
+    *,
+    claimed: bool = False,
+    scheduled_at: datetime | None = None,
+) -> Command:
+    """The command that a scheduled attempt asks for; `scheduled_at` is the event's instant."""
     return Command(
         scheduled.message_id,
         workflow_id,
@@ -98,4 +107,21 @@ def command_of(scheduled: StepScheduled, workflow_id: str, origin: Origin, *, cl
         scheduled.expires_at,
         origin.requested_by,
         claimed,
+        scheduled_at,
     )
+
+
+def scheduled_at_of(headers: Mapping[str, object]) -> datetime | None:
+    """When a delivered command was scheduled; None where its headers do not say, or not in a way that can be read.
+
+    It travels beside the body because it is no part of what is asked for: nothing is decided by it, and the digest of a
+    command does not cover it.
+    """
+    said = headers.get(SCHEDULED_AT)
+    if not isinstance(said, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(said)
+    except ValueError:
+        return None
+    return instant if instant.tzinfo is not None else None

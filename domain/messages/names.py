@@ -43,6 +43,7 @@ MOST_TAGS: Final = 100
 CAUSATION_ID: Final = "handrail-causation-id"
 ATTEMPT: Final = "handrail-attempt"
 DEADLINE: Final = "handrail-deadline"
+SCHEDULED_AT: Final = "handrail-scheduled-at"
 SEQUENCE: Final = "handrail-sequence"
 TRACEPARENT: Final = "traceparent"
 TRACESTATE: Final = "tracestate"

@@ -93,7 +93,11 @@ def outgoing_outcome(outcome: Outcome, *, message_id: str | None = None) -> Outg
 def outgoing_command(command: Command, *, causation_id: str = "", traceparent: str | None = None) -> Outgoing:
     """A step command, to the queue of its activity type."""
     headers = Headers(
-        causation_id=causation_id, attempt=command.attempt, deadline=command.expires_at, traceparent=traceparent
+        causation_id=causation_id,
+        attempt=command.attempt,
+        deadline=command.expires_at,
+        scheduled_at=command.scheduled_at,
+        traceparent=traceparent,
     )
     # What was recorded was checked when it was decided: checking it again would be most of what this costs.
     return Outgoing(

@@ -13,7 +13,7 @@ import pytest
 from consumers.activities import Bounds
 from consumers.burial import Fault
 from consumers.claims import Claims, Taken
-from consumers.commands import HELD_SECONDS, WAITING_SECONDS, CommandIntake
+from consumers.commands import HELD_SECONDS, WAITING_SECONDS, CommandIntake, read
 from consumers.inbox import command_digest
 from consumers.waiting import WaitingRoom
 from domain.definitions import ActivityType, activity
@@ -24,7 +24,7 @@ from domain.ports import Command
 from domain.store.application import WorkflowStore
 from domain.topology import activity_queue
 from domain.transport import Delivery
-from tests.unit.consumers.stage import LEASE_SECONDS, OWNER, DatabaseClock, Workshop, open_inbox, rows
+from tests.unit.consumers.stage import BEGINNING, LEASE_SECONDS, OWNER, DatabaseClock, Workshop, open_inbox, rows
 
 Given = dict[str, Any]
 QUEUE = activity_queue("default")
@@ -445,3 +445,10 @@ async def test_what_a_limit_defers_is_acknowledged(store: WorkflowStore) -> None
     assert len(desk.post.acknowledged) == 3
     assert desk.outcomes == ["ok"]
     assert [state for state, _ in rows(store).values()] == ["claimed", "open", "open"]
+
+
+async def test_a_command_says_when_it_was_scheduled_as_far_as_its_headers_do() -> None:
+    command = Workshop(quick).command(quick)
+    told = Post().delivery(command, headers={"handrail-scheduled-at": "2030-01-01T12:00:00.5Z"})
+    assert read(told).scheduled_at == BEGINNING + timedelta(seconds=0.5)
+    assert read(Post().delivery(command)).scheduled_at is None

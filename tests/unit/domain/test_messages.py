@@ -8,6 +8,8 @@ import pytest
 from domain.errors import InputInvalid
 from domain.events import StepScheduled
 from domain.messages import Headers, StepCommand, command_of
+from domain.messages.commands import scheduled_at_of
+from domain.messages.writing import outgoing_command
 from domain.state import State
 from domain.topology import COMMANDS_EXCHANGE, activity_queue
 
@@ -48,6 +50,18 @@ def test_headers_have_their_names_on_the_wire() -> None:
         "handrail-attempt": 2,
         "handrail-deadline": "2030-01-01T01:00:00Z",
     }
+
+
+def test_when_a_command_was_scheduled_travels_beside_its_body() -> None:
+    at = datetime(2030, 1, 1, 2, 3, 4, 567_000, tzinfo=UTC)
+    sent = outgoing_command(command_of(SCHEDULED, "wf_001", STATE, scheduled_at=at))
+    assert scheduled_at_of(sent.headers) == at
+    assert b"scheduled" not in sent.body
+
+
+@pytest.mark.parametrize("said", [None, 7, "", "yesterday", "2030-01-01T00:00:00"])
+def test_an_instant_that_cannot_be_read_is_none(said: object) -> None:
+    assert scheduled_at_of({"handrail-scheduled-at": said}) is None
 
 
 def test_queues_follow_from_what_an_activity_declares() -> None:
