@@ -198,16 +198,6 @@ def test_what_is_deferred_while_it_is_noted_as_issued_comes_back_when_it_was_pro
     assert issue_after > clock.at
 
 
-def test_what_is_issued_ahead_of_its_time_leaves_out_what_is_deferred(store: WorkflowStore, claims: Claims) -> None:
-    names = crowd(store, 3)
-    take(claims, Limits(name="bank", at_once=1), names[:2])
-    ((waiting, _),) = deferred(store)
-    claims.note_issued(names[2:])
-    ahead = {row.message_id for row in claims.not_claimed(10, horizon_seconds=1_000, deferred=False)}
-    assert ahead == {names[2]}
-    assert {row.message_id for row in claims.not_claimed(10, horizon_seconds=1_000)} == {names[2], waiting}
-
-
 def test_what_is_not_open_counts_for_nothing(store: WorkflowStore, claims: Claims) -> None:
     limits = Limits(name="bank", rate=Rate(times=1))
     over = [put(store, "wf_done", "done"), put(store, "wf_theirs", "claimed", "there-2"), "wf_none/a/run/1"]

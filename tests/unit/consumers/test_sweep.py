@@ -251,3 +251,18 @@ async def test_while_a_command_is_open_it_is_looked_for_without_hearing(store: W
     task = asyncio.create_task(swept.sweep.run(every_seconds=0.0, hearing=Hearing(), besides=besides))
     await until_true(lambda: len(rounds) >= 3)
     task.cancel()
+
+
+async def test_what_is_issued_ahead_of_its_time_leaves_out_what_a_limit_has_deferred(
+    store: WorkflowStore, swept: Swept, clock: DatabaseClock
+) -> None:
+    soon = clock.at + 5
+    waiting = put(store, "wf_1", issue_after=soon)
+    with store.transaction() as cursor:
+        cursor.execute("UPDATE inbox SET due_at = issue_after WHERE message_id = ?", (waiting,))
+    dropped = put(store, "wf_2", issue_after=soon)
+    await swept.sweep.issue_again(horizon_seconds=30)
+    assert swept.issued == [dropped]
+    clock.at = soon
+    await swept.sweep.once()
+    assert swept.issued[1:2] == [waiting]
