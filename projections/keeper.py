@@ -23,7 +23,7 @@ from domain.ports import Cursor, Notification
 from domain.recorded import RecordedEvent
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
-from projections.schema import POSITION
+from projections.schema import MENDED
 from projections.sql import (
     DUE,
     Forget,
@@ -36,6 +36,7 @@ from projections.sql import (
     text_of,
 )
 from projections.stuck import Judgement, first_look, rounded, still
+from projections.tables import LIVE, Tables
 from projections.thresholds import Thresholds
 from projections.views import ViewBroken, fold, mentioned_step
 
@@ -77,17 +78,24 @@ class Keeper:
     """The views' rows at hand, the position they are folded up to, and the one that is written."""
 
     def __init__(
-        self, database: Database, *, thresholds: Thresholds | None = None, rows_at_hand: int = ROWS_AT_HAND
+        self,
+        database: Database,
+        *,
+        thresholds: Thresholds | None = None,
+        rows_at_hand: int = ROWS_AT_HAND,
+        tables: Tables = LIVE,
     ) -> None:
-        """Nothing is read until `begin`."""
+        """Nothing is read until `begin`. `tables` are those of the live views, or a rebuild's."""
         self._database = database
         self._thresholds = thresholds or Thresholds()
         self._rows_at_hand = rows_at_hand
+        self._tables = tables
         self._rows: OrderedDict[str, WorkflowRow] = OrderedDict()
         self._changed: dict[str, None] = {}
         self._parked: dict[str, str] = {}
         self._to_park: list[tuple[str, int, str]] = []
         self._written = 0
+        self._mended = 0
         self.position = 0
         """Position of the last event folded."""
         self.beginnings = 0
@@ -110,8 +118,9 @@ class Keeper:
         self._to_park.clear()
         self.beginnings += 1
         with self._database.reading() as cursor:
-            self._written = self.position = position_of(cursor, POSITION)
-            self._parked = load_parked(cursor.query)
+            self._written = self.position = position_of(cursor, self._tables.position)
+            self._mended = position_of(cursor, MENDED)
+            self._parked = load_parked(cursor.query, self._tables)
         return self.position
 
     def take(self, entries: Sequence[Entry]) -> None:
@@ -142,13 +151,13 @@ class Keeper:
         changed = [self._rows[name] for name in self._changed]
         for row in changed:
             self._note(row)
-        along = ViewsAlong(changed, self._to_park)
+        along = ViewsAlong(changed, self._to_park, self._tables)
         try:
             with self._database.transaction("project") as cursor:
-                MovePosition(POSITION, self._written, self.position).run(cursor)
+                self._move(self.position).run(cursor)
                 if self._written == 0:
                     # What an earlier version folded is not to be mixed with what this one folds.
-                    Forget().run(cursor)
+                    Forget(self._tables).run(cursor)
                 along.run(cursor)
         except FenceMissed:
             self.begin()
@@ -170,7 +179,7 @@ class Keeper:
         if not names:
             return []
         with self._database.reading() as cursor:
-            found = load_workflows(cursor.query, [name for name in names if name not in self._rows])
+            found = load_workflows(cursor.query, [name for name in names if name not in self._rows], self._tables)
         return [self._rows.get(name) or found[name] for name in names]
 
     def judged(self, judgements: Sequence[tuple[WorkflowRow, Judgement]]) -> bool:
@@ -181,7 +190,7 @@ class Keeper:
             row.look_at = rounded(judgement.look_at) if judgement.look_at is not None else None
         try:
             with self._database.transaction("project") as cursor:
-                MovePosition(POSITION, self._written, self._written).run(cursor)
+                self._move(self._written).run(cursor)
                 JudgedAlong([row for row, _ in judgements]).run(cursor)
         except FenceMissed:
             self.begin()
@@ -199,9 +208,13 @@ class Keeper:
         self.begin()
         with self._database.transaction("project") as cursor:
             if self._written:
-                MovePosition(POSITION, self._written, 0).run(cursor)
-            Forget().run(cursor)
+                self._move(0).run(cursor)
+            Forget(self._tables).run(cursor)
         self.begin()
+
+    def _move(self, after: int) -> MovePosition:
+        """Move the position, unless it is elsewhere by now, or rows at hand are not what is in the store any more."""
+        return MovePosition(self._tables.position, self._written, after, also=(MENDED, self._mended))
 
     def _note(self, row: WorkflowRow) -> None:
         """Write down when to look at a workflow next; it stays stuck for as long as what it is stuck by is there."""
@@ -252,9 +265,9 @@ class Keeper:
             if step is not None:
                 steps[workflow_id, step] = None
         with self._database.reading() as cursor:
-            for row in load_workflows(cursor.query, list(cold)).values():
+            for row in load_workflows(cursor.query, list(cold), self._tables).values():
                 self._hold(row)
-            for workflow_id, step_row in load_steps(cursor.query, list(steps)):
+            for workflow_id, step_row in load_steps(cursor.query, list(steps), self._tables):
                 if workflow_id in self._rows:
                     self._rows[workflow_id].steps[step_row.step] = step_row
 
@@ -265,7 +278,7 @@ class Keeper:
 
     def _ask(self, workflow_id: str, step: str) -> StepRow | None:
         with self._database.reading() as cursor:
-            found = load_steps(cursor.query, [(workflow_id, step)])
+            found = load_steps(cursor.query, [(workflow_id, step)], self._tables)
         return found[0][1] if found else None
 
     def _tidy(self, written: Iterable[WorkflowRow]) -> None:

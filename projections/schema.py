@@ -14,7 +14,17 @@ POSITION: Final = "views-2"
 """Name of the views' row in the table of positions. The number rises where rows are folded otherwise than before: the
 views then begin again at the first event."""
 
-SCHEMA: Final[tuple[str, ...]] = (
+SHADOW_PREFIX: Final = "shadow_"
+"""What the names of the tables begin with that a rebuild folds into, beside the live ones."""
+SHADOW_POSITION: Final = "views-shadow"
+"""Name of the row in the table of positions that says how far a rebuild has come."""
+MENDED: Final = "views-mended"
+"""Name of the row in the table of positions that counts how often somebody else than the projector changed rows: the
+projector then begins again from what is in the store."""
+JUDGED_AT: Final = "views-judged"
+"""Name of the row in the table of positions that says when something was judged last, in seconds since 1970."""
+
+_LIVE: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS workflows (
         workflow_id TEXT PRIMARY KEY, version BIGINT NOT NULL, definition TEXT NOT NULL,
         definition_version TEXT NOT NULL, goal TEXT NOT NULL, status TEXT NOT NULL, waits TEXT NOT NULL,
@@ -54,6 +64,14 @@ SCHEMA: Final[tuple[str, ...]] = (
 )
 
 TABLES: Final = ("workflows", "steps", "waits", "attempts", "failures", "parked_views", "tallies")
+
+_MAKE: Final = "CREATE TABLE IF NOT EXISTS "
+
+SCHEMA: Final[tuple[str, ...]] = (
+    *_LIVE,
+    *(one.replace(_MAKE, f"{_MAKE}{SHADOW_PREFIX}", 1) for one in _LIVE if one.startswith(_MAKE)),
+)
+"""All tables: each view's, and beside it the one of the same shape that a rebuild folds into."""
 
 WORKFLOW_COLUMNS: Final = (
     "workflow_id", "version", "definition", "definition_version", "goal", "status", "waits", "requested_by", "tags",

@@ -17,55 +17,16 @@ from domain.ports import Cursor
 from projections.causes import Cause, Stuck
 from projections.moves import REASON_CHARACTERS
 from projections.rows import AttemptNote, Counted, Hold, Standing, StepRow, WorkflowRow
-from projections.schema import (
-    ATTEMPT_COLUMNS,
-    FAILURE_COLUMNS,
-    STEP_COLUMNS,
-    TABLES,
-    WAIT_COLUMNS,
-    WORKFLOW_COLUMNS,
-)
+from projections.schema import JUDGED_AT, STEP_COLUMNS, WORKFLOW_COLUMNS
+from projections.tables import LIVE, Tables
 
-# What a row has from its beginning and keeps.
-_WORKFLOW_FIXED: Final = frozenset(
-    {"workflow_id", "definition", "definition_version", "goal", "requested_by", "tags", "parent_workflow",
-     "forked_from", "started_at", "deadline_at"}
-)  # fmt: skip
-_STEP_FIXED: Final = frozenset({"workflow_id", "step", "number", "kind", "activity"})
-
-
-def _upsert(table: str, columns: Sequence[str], fixed: frozenset[str], key: str) -> str:
-    names, marks = ", ".join(columns), ", ".join("?" * len(columns))
-    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in fixed)
-    return f"INSERT INTO {table} ({names}) VALUES ({marks}) ON CONFLICT ({key}) DO UPDATE SET {changes}"  # noqa: S608
-
-
-UPSERT_WORKFLOW: Final = _upsert("workflows", WORKFLOW_COLUMNS, _WORKFLOW_FIXED, "workflow_id")
-UPSERT_STEP: Final = _upsert("steps", STEP_COLUMNS, _STEP_FIXED, "workflow_id, step")
-UPSERT_WAIT: Final = _upsert("waits", WAIT_COLUMNS, frozenset(WAIT_COLUMNS[:5]), "workflow_id, key")
-END_WAIT: Final = "DELETE FROM waits WHERE workflow_id = ? AND key = ?"
-UPSERT_ATTEMPT: Final = (
-    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({', '.join('?' * len(ATTEMPT_COLUMNS))}) "  # noqa: S608
-    "ON CONFLICT (workflow_id, step, kind, attempt) DO UPDATE SET outcome = excluded.outcome, "
-    "ended_at = excluded.ended_at, failure = coalesce(excluded.failure, attempts.failure), "
-    "fingerprint = coalesce(excluded.fingerprint, attempts.fingerprint)"
-)
-COUNT_FAILURE: Final = (
-    f"INSERT INTO failures ({', '.join(FAILURE_COLUMNS)}) VALUES ({', '.join('?' * len(FAILURE_COLUMNS))}) "  # noqa: S608
-    "ON CONFLICT (fingerprint) DO UPDATE SET number = failures.number + excluded.number, last_seen = "
-    "CASE WHEN excluded.last_seen > failures.last_seen THEN excluded.last_seen ELSE failures.last_seen END"
-)
-COUNT: Final = (
-    "INSERT INTO tallies (definition, status, cause, number) VALUES (?, ?, ?, ?) "
-    "ON CONFLICT (definition, status, cause) DO UPDATE SET number = tallies.number + excluded.number"
-)
 JUDGE: Final = (
     "UPDATE workflows SET look_at = ?, stuck_cause = ?, stuck_since = ?, stuck_step = ?, stuck_key = ? "
     "WHERE workflow_id = ?"
 )
 DUE: Final = "SELECT workflow_id FROM workflows WHERE look_at <= ? ORDER BY look_at, workflow_id LIMIT ?"
-PARK: Final = (
-    "INSERT INTO parked_views (workflow_id, position, error) VALUES (?, ?, ?) ON CONFLICT (workflow_id) DO NOTHING"
+NOTE_JUDGED: Final = (
+    "INSERT INTO positions (name, position) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position"
 )
 
 _STANDING: Final = TypeAdapter(Standing)
@@ -84,8 +45,11 @@ KEYS_PER_QUERY: Final = 200
 class ViewsAlong:
     """The rows of one batch, for the transaction that moves the views' position."""
 
-    def __init__(self, rows: Sequence[WorkflowRow], parked: Sequence[tuple[str, int, str]] = ()) -> None:
-        """Take the values of the rows as they are now."""
+    def __init__(
+        self, rows: Sequence[WorkflowRow], parked: Sequence[tuple[str, int, str]] = (), tables: Tables = LIVE
+    ) -> None:
+        """Take the values of the rows as they are now; `tables` are those that they go into."""
+        self._tables = tables
         self._workflows = []
         self._steps: list[tuple[Any, ...]] = []
         self._waits: list[tuple[Any, ...]] = []
@@ -121,22 +85,23 @@ class ViewsAlong:
 
     def run(self, cursor: Cursor) -> None:
         """Write them."""
+        tables = self._tables
         if self._workflows:
-            cursor.executemany(UPSERT_WORKFLOW, self._workflows)
+            cursor.executemany(tables.upsert_workflow, self._workflows)
         if self._steps:
-            cursor.executemany(UPSERT_STEP, self._steps)
+            cursor.executemany(tables.upsert_step, self._steps)
         if self._ended_waits:
-            cursor.executemany(END_WAIT, self._ended_waits)
+            cursor.executemany(tables.end_wait, self._ended_waits)
         if self._waits:
-            cursor.executemany(UPSERT_WAIT, self._waits)
+            cursor.executemany(tables.upsert_wait, self._waits)
         if self._attempts:
-            cursor.executemany(UPSERT_ATTEMPT, self._attempts)
+            cursor.executemany(tables.upsert_attempt, self._attempts)
         if self._failures:
-            cursor.executemany(COUNT_FAILURE, sorted(self._failures.values()))
+            cursor.executemany(tables.count_failure, sorted(self._failures.values()))
         if self._tallies:
-            cursor.executemany(COUNT, self._tallies)
+            cursor.executemany(tables.count, self._tallies)
         if self._parked:
-            cursor.executemany(PARK, self._parked)
+            cursor.executemany(tables.park, self._parked)
 
 
 class JudgedAlong:
@@ -151,7 +116,8 @@ class JudgedAlong:
         """Write them."""
         cursor.executemany(JUDGE, self._rows)
         if self._tallies:
-            cursor.executemany(COUNT, self._tallies)
+            cursor.executemany(LIVE.count, self._tallies)
+        cursor.execute(NOTE_JUDGED, (JUDGED_AT, int(cursor.now())))
 
 
 def moved_tallies(rows: Iterable[WorkflowRow]) -> list[tuple[str, str, str, int]]:
@@ -168,9 +134,13 @@ def moved_tallies(rows: Iterable[WorkflowRow]) -> list[tuple[str, str, str, int]
 class Forget:
     """Empties the views, so that they are built anew from the beginning of the log."""
 
+    def __init__(self, tables: Tables = LIVE) -> None:
+        """Which tables."""
+        self._names = tables.names
+
     def run(self, cursor: Cursor) -> None:
         """Delete every row."""
-        for table in TABLES:
+        for table in self._names:
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
 
 
@@ -179,33 +149,33 @@ def awaited(row: WorkflowRow) -> dict[str, Hold]:
     return {**row.standing.waits, **row.standing.pending}
 
 
-def load_workflows(query: Query, workflow_ids: Sequence[str]) -> dict[str, WorkflowRow]:
+def load_workflows(query: Query, workflow_ids: Sequence[str], tables: Tables = LIVE) -> dict[str, WorkflowRow]:
     """The rows of these workflows, as far as there are any, without their steps."""
     found: dict[str, WorkflowRow] = {}
     for ids in _chunks(workflow_ids, KEYS_PER_QUERY):
         marks = ", ".join("?" * len(ids))
         columns = ", ".join(WORKFLOW_COLUMNS)
-        statement = f"SELECT {columns} FROM workflows WHERE workflow_id IN ({marks})"  # noqa: S608
+        statement = f"SELECT {columns} FROM {tables.prefix}workflows WHERE workflow_id IN ({marks})"  # noqa: S608
         for values in query(statement, ids):
             row = _workflow_row(dict(zip(WORKFLOW_COLUMNS, values, strict=True)))
             found[row.workflow_id] = row
     return found
 
 
-def load_steps(query: Query, keys: Sequence[tuple[str, str]]) -> list[tuple[str, StepRow]]:
+def load_steps(query: Query, keys: Sequence[tuple[str, str]], tables: Tables = LIVE) -> list[tuple[str, StepRow]]:
     """The rows of these steps, given and answered with their workflow's id; those that there are."""
     found: list[tuple[str, StepRow]] = []
     for some in _chunks(keys, KEYS_PER_QUERY):
         marks = ", ".join("(?, ?)" for _ in some)
         columns = ", ".join(STEP_COLUMNS)
-        statement = f"SELECT {columns} FROM steps WHERE (workflow_id, step) IN (VALUES {marks})"  # noqa: S608
+        statement = f"SELECT {columns} FROM {tables.prefix}steps WHERE (workflow_id, step) IN (VALUES {marks})"  # noqa: S608
         found += [_step_row(values) for values in query(statement, [part for key in some for part in key])]
     return found
 
 
-def load_parked(query: Query) -> dict[str, str]:
+def load_parked(query: Query, tables: Tables = LIVE) -> dict[str, str]:
     """The parked workflows, each with what was wrong."""
-    return {row[0]: row[1] for row in query("SELECT workflow_id, error FROM parked_views", ())}
+    return {row[0]: row[1] for row in query(f"SELECT workflow_id, error FROM {tables.prefix}parked_views", ())}  # noqa: S608
 
 
 def _chunks(keys: Sequence[Key], size: int) -> Iterable[Sequence[Key]]:
