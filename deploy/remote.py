@@ -95,15 +95,18 @@ class RemoteRuntime:
             raise StoreError("the store is not open: use it within `async with`")
         return self._store
 
-    async def decide(self, workflow_id: str, trigger: Trigger, *, actor: str, cause: str = "command") -> Decided:
+    async def decide(
+        self, workflow_id: str, trigger: Trigger, *, actor: str, cause: str = "command", message_id: str | None = None
+    ) -> Decided:
         """Send what a person decided, and wait for what the workflow records because of it.
 
+        Under the same `message_id` the same is done once, however often it is sent; without one each call is an act.
         Raises WorkflowUnknown, InputInvalid where it is nothing that can be sent, BrokerUnavailable, StoreUnavailable.
         """
         del actor, cause  # the message says who, and is the cause
         before = await self._threads(lambda: self.store.load(workflow_id))
-        message, receipt = self._message(trigger, before)
-        request = Request(workflow_id, trigger, datetime.now(UTC), receipt, self._login)
+        message, receipt = self._message(trigger, before, message_id or _fresh_id())
+        request = Request(workflow_id, trigger, datetime.now(UTC), receipt, self.login)
 
         async def look() -> Decided | None:
             return await self._threads(lambda: self._decided(request, before))
@@ -117,7 +120,7 @@ class RemoteRuntime:
             body = bodies.Signal(name=name, correlation=correlation, payload=payload)
         except ValidationError as error:
             raise InputInvalid(_first(error)) from error
-        receipt = receipt_id("signal", self._login, message_id)
+        receipt = receipt_id("signal", self.login, message_id)
 
         async def look() -> bool | None:
             return await self._threads(lambda: self._has(receipt)) or None
@@ -131,11 +134,12 @@ class RemoteRuntime:
         async for recorded in self._watchers.follow(workflow_id, after_version):
             yield recorded
 
-    # --- details ----------------------------------------------------------------------------------------------------
-
     @property
-    def _login(self) -> str:
+    def login(self) -> str:
+        """The broker's login, in whose name is sent. Raises InputInvalid where the settings name no broker."""
         return self._opened_publisher().address.login
+
+    # --- details ----------------------------------------------------------------------------------------------------
 
     def _opened_publisher(self) -> AmqpPublisher:
         if self._publisher is None:
@@ -143,17 +147,16 @@ class RemoteRuntime:
             self._publisher = AmqpPublisher(address.url, name="handrail command line")
         return self._publisher
 
-    def _message(self, trigger: Trigger, state: State) -> tuple[Outgoing, str]:
+    def _message(self, trigger: Trigger, state: State, message_id: str) -> tuple[Outgoing, str]:
         """The message that carries a trigger, and the id of the receipt that it will leave."""
-        message_id = _fresh_id()
         try:
             if isinstance(trigger, RecordDecision):
                 body = bodies.Approval(workflow_id=state.workflow_id, **trigger.model_dump(exclude={"type"}))
                 message = outgoing_approval(body, message_id=message_id, definition=state.definition)
-                return message, receipt_id("approval", self._login, message_id)
+                return message, receipt_id("approval", self.login, message_id)
             if isinstance(trigger, Intervention):
                 message = outgoing_control(bodies.control_of(state.workflow_id, trigger), message_id=message_id)
-                return message, receipt_id("control", self._login, message_id)
+                return message, receipt_id("control", self.login, message_id)
         except ValidationError as error:
             raise InputInvalid(f"this cannot be sent: {_first(error)}") from error
         raise InputInvalid(f"{type(trigger).__name__} cannot be sent to a shared store")

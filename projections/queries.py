@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from domain.state import PEOPLE_REASONS
+from projections.hidden import NOT_HIDDEN
 from projections.sql import Query
 
 PAGE_ROWS: Final = 5_000
@@ -20,17 +21,21 @@ LISTED: Final = (
 
 
 def list_workflows(
-    query: Query, *, status: str | None = None, tags: Mapping[str, str] | None = None
+    query: Query, *, status: str | None = None, definition: str | None = None, tags: Mapping[str, str] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Workflows in the order in which they began; those in a status, those with all of these tags."""
+    """Workflows in the order in which they began; those in a status, of a definition, with all of these tags.
+
+    Handrail's own are left out.
+    """
     columns = ", ".join(LISTED)
-    where = "" if status is None else "AND status = ? "
+    asked = {name: value for name, value in (("status", status), ("definition", definition)) if value is not None}
+    where = "".join(f"AND {name} = ? " for name in asked)
     wanted = dict(tags or {})
     last: tuple[Any, ...] = ("", "")
     while True:
-        parameters = [*last, *([] if status is None else [status]), PAGE_ROWS]
+        parameters = [*last, *asked.values(), PAGE_ROWS]
         rows = query(
-            f"SELECT {columns} FROM workflows WHERE (started_at, workflow_id) > (?, ?) {where}"  # noqa: S608 - ours
+            f"SELECT {columns} FROM workflows WHERE (started_at, workflow_id) > (?, ?) AND {NOT_HIDDEN} {where}"  # noqa: S608
             "ORDER BY started_at, workflow_id LIMIT ?",
             parameters,
         )
@@ -130,10 +135,11 @@ def stuck_workflows(query: Query, *, definition: str | None = None) -> Iterator[
 
 def tallies(query: Query) -> list[tuple[str, str, str, int]]:
     """How many workflows there are of each definition, status and cause (empty: not stuck); none that count nothing."""
-    rows = query("SELECT definition, status, cause, number FROM tallies WHERE number <> 0", ())
+    rows = query(f"SELECT definition, status, cause, number FROM tallies WHERE number <> 0 AND {NOT_HIDDEN}", ())  # noqa: S608
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
 def count_statuses(query: Query) -> dict[str, int]:
     """How many workflows there are in each status."""
-    return {row[0]: row[1] for row in query("SELECT status, count(*) FROM workflows GROUP BY status", ())}
+    rows = query(f"SELECT status, count(*) FROM workflows WHERE {NOT_HIDDEN} GROUP BY status", ())  # noqa: S608 - ours
+    return {row[0]: row[1] for row in rows}

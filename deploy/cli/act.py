@@ -58,17 +58,24 @@ def trigger_name(trigger: Trigger) -> str:
 
 def tell_refusal(decided: Decided) -> bool:
     """Say what was refused, if anything was; whether it was."""
+    event = refused_in(decided)
+    if event is None:
+        return False
+    about = f" of {event.approval_id}" if event.approval_id else ""
+    name = decided.request.workflow_id
+    complain(
+        one_line(
+            f"{event.decision}{about} by {event.decided_by} was refused and recorded: {event.reason}; "
+            f"see `handrail show {name}`",
+            1_000,
+        )
+    )
+    return True
+
+
+def refused_in(decided: Decided) -> e.DecisionRefused | None:
+    """What was refused of a person's act, if anything was."""
     for recorded in decided.events:
-        event = recorded.event
-        if isinstance(event, e.DecisionRefused):
-            about = f" of {event.approval_id}" if event.approval_id else ""
-            name = recorded.originator_id
-            complain(
-                one_line(
-                    f"{event.decision}{about} by {event.decided_by} was refused and recorded: {event.reason}; "
-                    f"see `handrail show {name}`",
-                    1_000,
-                )
-            )
-            return True
-    return False
+        if isinstance(recorded.event, e.DecisionRefused):
+            return recorded.event
+    return None

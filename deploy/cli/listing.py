@@ -30,7 +30,7 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
     """Print the workflows, those in a status and with these tags where they are given."""
     from projections.queries import list_workflows
 
-    behind = _bring_up_to_date(session)
+    behind = bring_up_to_date(session)
     with session.store() as store:
         rows = list_workflows(store.query, status=status, tags=tags)
         if behind:
@@ -40,7 +40,7 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
     return ExitCode.COMPLETED
 
 
-def _bring_up_to_date(session: Session) -> str:
+def bring_up_to_date(session: Session) -> str:
     """Fold what the views do not have yet; what to say where they cannot be: a store that can be read is shown."""
     from projections.keeper import Keeper
     from projections.log import LogReader

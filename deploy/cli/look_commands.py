@@ -32,6 +32,17 @@ def register(app: typer.Typer) -> None:
         ),
     )(stuck)
     app.command(
+        "failures",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "List what fails, grouped by fingerprint, the last seen first: how many attempts ended so, how many steps "
+            "are failed with it now, and how many of them wait for a person.",
+            "handrail failures",
+            "handrail failures --since 24h --definition vendor_onboarding",
+            "handrail failures --json",
+        ),
+    )(failures)
+    app.command(
         "show",
         rich_help_panel=LOOK,
         help=help_text(
@@ -94,6 +105,25 @@ def stuck(
     from deploy.cli.stuck import print_stuck
 
     return print_stuck(Session(home, None, as_json=as_json), definition=definition, watch=watch)
+
+
+def failures(
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="Only those of this definition, counted in it.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="TIME", help="Only those seen in so long: 7d, 24h, 30m, 45s.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """List what fails."""
+    from deploy.cli.failures import print_failures
+    from deploy.cli.given import read_duration
+    from deploy.cli.session import Session
+
+    ago = None if since is None else read_duration(since, "--since")
+    return print_failures(Session(home, None, as_json=as_json), definition=definition, since=ago)
 
 
 def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_json: AsJson = False) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deploy.cli.options import OPERATE, AsJson, By, Detach, Home, Modules, Reason, Step, WorkflowId, help_text
+from domain.errors import InputInvalid
 
 if TYPE_CHECKING:
     from domain.triggers import Intervention
@@ -20,6 +21,14 @@ class Applied(StrEnum):
     NOT_APPLIED = "not-applied"
 
 
+OneWorkflow = Annotated[
+    str | None, typer.Argument(metavar="[ID]", help="The workflow's id, for example wf_001; none where many are meant.")
+]
+Rate = Annotated[
+    str | None, typer.Option("--rate", metavar="N/s", help="Of many: how many a second at most; by default 10/s.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Of many: only list what would be done.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Of many: do not ask at the terminal.")]
 Output = Annotated[
     str | None, typer.Option("--output", metavar="@FILE|JSON", help="The step's output: a file of JSON, or JSON.")
 ]
@@ -31,9 +40,15 @@ def register(app: typer.Typer) -> None:
         (
             "retry",
             retry,
-            "Try a step again; with another input it is a new generation of the step.",
+            (
+                "Try a step again; with another input it is a new generation of the step. With --fingerprint: every "
+                "step that waits for a person with this failure, as `handrail failures` names it; the same command "
+                "again does what is left, and nothing twice."
+            ),
             'handrail retry wf_001 --step reserve --by bob --reason "register is back"',
             'handrail retry wf_001 --step reserve --input @order.json --by bob --reason "fixed the address"',
+            'handrail retry --fingerprint 3f2a9c01d4e57b68 --by bob --reason "register is back" --rate 20/s',
+            "handrail retry --fingerprint 3f2a9c01d4e57b68 --dry-run",
         ),
         (
             "skip",
@@ -75,9 +90,14 @@ def register(app: typer.Typer) -> None:
         (
             "cancel",
             cancel,
-            "Stop, wait for what is under way, and undo what was done.",
+            (
+                "Stop, wait for what is under way, and undo what was done. With --status and --definition: every such "
+                "workflow; the same command again does what is left, and nothing twice."
+            ),
             'handrail cancel wf_001 --by bob --reason "no longer wanted"',
             'handrail cancel wf_001 --no-compensation --by bob --reason "keep what there is"',
+            'handrail cancel --status blocked --definition review --tag team=blue --by bob --reason "superseded"',
+            "handrail cancel --status blocked --definition review --dry-run",
         ),
         (
             "signal",
@@ -91,12 +111,19 @@ def register(app: typer.Typer) -> None:
 
 
 def retry(
-    workflow_id: WorkflowId,
+    workflow_id: OneWorkflow = None,
     *,
-    step: Step,
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="The step that it is about.")] = None,
     given: Annotated[
         str | None, typer.Option("--input", metavar="@FILE|JSON", help="Another input: a file of JSON, or JSON.")
     ] = None,
+    fingerprint: Annotated[
+        str | None,
+        typer.Option("--fingerprint", metavar="F", help="Every step that waits for a person with this failure."),
+    ] = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     by: By = None,
     reason: Reason = None,
     home: Home = None,
@@ -104,12 +131,23 @@ def retry(
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> int:
-    """Try a step again."""
+    """Try a step again, or many."""
     from deploy.cli.given import read_object
+    from deploy.cli.several import check_many, check_one, how_of, session_of, why_of
     from domain.triggers import RetryStep
 
-    data = read_object(given, "--input")
-    return _operate(RetryStep, workflow_id, by, reason, (home, module, detach, as_json), step=step, input=data)
+    if fingerprint is None:
+        name = check_one("retry", workflow_id, {"--fingerprint F": False}, rate=rate, dry_run=dry_run, yes=yes)
+        if step is None:
+            raise InputInvalid("--step STEP says which step is tried again")
+        data = read_object(given, "--input")
+        return _operate(RetryStep, name, by, reason, (home, module, detach, as_json), step=step, input=data)
+    check_many("--fingerprint", workflow_id, {"--step": step is not None, "--input": given is not None})
+    from deploy.cli.many import retry_all
+
+    how, (who, why) = how_of(rate, dry_run=dry_run, yes=yes), why_of(by, reason, dry_run=dry_run)
+    session = session_of(home, module, as_json=as_json)
+    return retry_all(session, fingerprint, lambda name: RetryStep(by=who, reason=why, step=name), how)
 
 
 def skip(
@@ -233,7 +271,20 @@ def unpause(
 
 
 def cancel(
-    workflow_id: WorkflowId,
+    workflow_id: OneWorkflow = None,
+    *,
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="S", help="Every workflow in this status, of --definition.")
+    ] = None,
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="Every workflow of this definition, in --status.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", metavar="K=V", help="Of those, only with this tag; repeatable.")
+    ] = None,
+    rate: Rate = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
     by: By = None,
     reason: Reason = None,
     no_compensation: Annotated[bool, typer.Option("--no-compensation", help="Leave what was done as it is.")] = False,
@@ -242,12 +293,26 @@ def cancel(
     detach: Detach = False,
     as_json: AsJson = False,
 ) -> int:
-    """Cancel."""
+    """Cancel a workflow, or many."""
+    from deploy.cli.given import read_tags
+    from deploy.cli.several import check_many, check_one, check_open_status, how_of, session_of, why_of
     from domain.triggers import CancelWorkflow
 
-    return _operate(
-        CancelWorkflow, workflow_id, by, reason, (home, module, detach, as_json), compensate=not no_compensation
-    )
+    if status is None and definition is None:
+        name = check_one(
+            "cancel", workflow_id, {"--status S --definition NAME": bool(tag)}, rate=rate, dry_run=dry_run, yes=yes
+        )
+        place = (home, module, detach, as_json)
+        return _operate(CancelWorkflow, name, by, reason, place, compensate=not no_compensation)
+    check_many("--status and --definition", workflow_id, {})
+    if status is None or definition is None:
+        raise InputInvalid("--status S and --definition NAME go together: give both, or the ID of one workflow")
+    from deploy.cli.many import cancel_all
+
+    how, (who, why) = how_of(rate, dry_run=dry_run, yes=yes), why_of(by, reason, dry_run=dry_run)
+    trigger = CancelWorkflow(by=who, reason=why, compensate=not no_compensation)
+    session = session_of(home, module, as_json=as_json)
+    return cancel_all(session, check_open_status(status), definition, read_tags(tag or []), trigger, how)
 
 
 def _operate(
