@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, cast
 
-from consumers.attempts import Activities, Attempt, Occupied, Rooms, Stop
+from consumers.attempts import Activities, Attempt, AttemptMeter, Occupied, Rooms, Stop
 from consumers.context import AttemptContext, Surroundings
 from consumers.deadlines import Deadlines
 from consumers.outcomes import Ending, raised, returned, timed_out, validated_input
@@ -76,6 +76,7 @@ class ActivityRunner:
         self.ended: Callable[[Command], None] = _nobody
         self.trouble: Callable[[HandrailError], None] = _nobody
         self.traces: Traces | None = None
+        self.meter: AttemptMeter | None = None
         self._decider = decider
         self._surroundings = surroundings
         self._clock = clock
@@ -202,6 +203,9 @@ class ActivityRunner:
         limit = min(declared.start_to_finish, left)
         attempt.context.deadline = started_at + limit
         self._deadlines.set(attempt, limit.total_seconds())
+        attempt.called = True
+        if self.meter is not None:
+            self.meter.began(command, started_at)
         reached("effect.before")
         try:
             value = await self._call(attempt, given)
@@ -301,11 +305,22 @@ class ActivityRunner:
         )
         if self.traces is not None:
             self.traces.attempted(command, trigger, late=late)
+        if self.meter is not None and not late:  # one that was given up has been counted
+            self._count(self.meter, attempt, trigger)
         fence, under = (None, None) if late else (command.message_id, attempt.prepared.declared.limits)
         request = Request(
             command.workflow_id, trigger, finished_at, command.message_id, self._worker, completes=fence, under=under
         )
         await self._decide(request)
+
+    def _count(self, meter: AttemptMeter, attempt: Attempt, outcome: RecordOutcome) -> None:
+        seconds: float | None = None
+        if attempt.called and outcome.started_at is not None and outcome.finished_at is not None:
+            seconds = (outcome.finished_at - outcome.started_at).total_seconds()
+        said: str = outcome.status
+        if outcome.status == "failed" and outcome.failure is not None:
+            said = outcome.failure.kind.value
+        meter.ended(attempt.command, said, seconds)
 
     async def _decide(self, request: Request) -> None:
         pause = _FIRST_PAUSE_SECONDS

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from consumers.context import AttemptContext
 from consumers.threads import ThreadPool
@@ -75,9 +75,27 @@ class Activities:
         return prepared
 
 
+class AttemptMeter(Protocol):
+    """Counts attempts, and how long they take. Nothing is raised here."""
+
+    def began(self, command: Command, at: datetime) -> None:
+        """The activity's code is called now."""
+        ...
+
+    def ended(self, command: Command, outcome: str, seconds: float | None) -> None:
+        """An attempt ended, as its status or the class of its failure says.
+
+        `seconds` is how long its code ran; None where it was not called.
+        """
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class Attempt:
-    """One attempt under way. `reported` says that its end was recorded although its code still runs."""
+    """One attempt under way. `reported` says that its end was recorded although its code still runs.
+
+    `called` says that the activity's code was.
+    """
 
     command: Command
     prepared: Prepared
@@ -87,6 +105,7 @@ class Attempt:
     task: asyncio.Task[None] | None = None
     timer: asyncio.TimerHandle | None = None
     stop: Stop | None = None
+    called: bool = False
     reported: bool = False
     holds_room: bool = True
 

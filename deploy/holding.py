@@ -88,6 +88,10 @@ class Holder:
         self.consumer.drained = self._drained
         self.runner.traces = self.consumer.traces = opened.traces
         self.consumer.missing = self._missing
+        self.runner.meter = opened.attempts
+        opened.attempts.running = self.runner.running.__len__
+        opened.attempts.waiting = lambda: self.consumer.waiting
+        opened.metrics.settles(self.consumer.counts.__getitem__)
         self.sender = MemorySender(self.consumer.put)
         self._keeper = LeaseKeeper(claims, self.runner)
         self._outside = RelaySurroundings(

@@ -9,11 +9,14 @@ from typing import Final
 from consumers.held_messages import MESSAGES_HELD_SCHEMA
 from consumers.inbox import INBOX_SCHEMA, InboxCompanion, receive
 from consumers.limits import LIMITS_SCHEMA, LimitsCompanion
+from consumers.metrics import ActivityMetrics
 from deploy.dead_acts import DEAD_ACTS_SCHEMA
 from deploy.following import PatientFollower
 from deploy.held_goals import GOALS_HELD_SCHEMA
 from deploy.loading import LoadedDefinitions
+from deploy.metrics import ProcessMetrics
 from deploy.numbering import LocalNumbers
+from deploy.progress import KnownProgress, read_progress
 from deploy.settings import Settings
 from deploy.tokens import TOKENS_SCHEMA
 from deploy.traces.asked import open_traces
@@ -93,6 +96,10 @@ class OpenHome:
         deciding.companions += [self.timers, SignalsCompanion(), self.numbers, self.watchers]
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
+        self.metrics = self.turns.meter = ProcessMetrics()
+        self.attempts = ActivityMetrics(self.metrics.registry, _activities(definitions))
+        self.store.recorder.hear_trouble(self.metrics.store_troubled)
+        self.metrics.progress = KnownProgress(lambda: read_progress(self.store), clock)
         try:
             self._opened_traces = open_traces(settings, self.store, clock)
         except HandrailError:
@@ -123,3 +130,12 @@ class OpenHome:
         """Close without deciding anything more; the tasks to cancel, as if the process had been killed."""
         self.store.close()
         return [self._watching] if self._watching is not None else []
+
+
+def _activities(definitions: LoadedDefinitions) -> set[str]:
+    return {
+        declared.name
+        for definition in definitions
+        for declared in definition.activities.values()
+        if not declared.foreign
+    }

@@ -29,6 +29,7 @@ from deploy.collecting import fewer_collections
 from deploy.holding import Holder
 from deploy.loading import LoadedDefinitions, check_input, check_output, load
 from deploy.lock import HomeLock
+from deploy.metrics import ProcessMetrics
 from deploy.opened import OpenHome, open_store
 from deploy.scope import Scope
 from deploy.settings import Settings, load_settings
@@ -52,6 +53,8 @@ GOAL_CHARACTERS: Final = 1_000_000
 MOST_TAGS: Final = 100
 TAG_CHARACTERS: Final = 200
 NAME_CHARACTERS: Final = 200
+LED: Final = ("projector", "relay", "timer")
+"""What only the holder of a home does, by the names that serving processes have for it."""
 _TRIES: Final = 100
 """How often a new local id may turn out to be taken before something is wrong."""
 
@@ -106,6 +109,8 @@ class Runtime:
         """Open the home, and take it over if nobody holds it. Raises StoreUnavailable or StoreNewer."""
         faults.arm_from_environment()
         opened = self._open = OpenHome(self.home, self._owner, self.definitions, self.settings, self._clock)
+        if self._may_hold:
+            opened.metrics.leads(LED, lambda: LED if self.holder else ())
         self._while_open.enter_context(fewer_collections())
         try:
             opened.begin()
@@ -201,6 +206,11 @@ class Runtime:
     def store(self) -> WorkflowStore:
         """The event store."""
         return self._opened.store
+
+    @property
+    def metrics(self) -> ProcessMetrics:
+        """What this process tells of itself."""
+        return self._opened.metrics
 
     @property
     def holder(self) -> bool:

@@ -21,7 +21,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -60,6 +60,8 @@ _CODES: Final[Mapping[type[BaseException], int]] = {
     ChannelAccessRefused: ACCESS_REFUSED,
 }
 
+Troubled = Callable[[Published | None, int], None]
+
 
 class AmqpPublisher:
     """The port `Publisher` on RabbitMQ. `name` is what the broker's operators read beside the connection.
@@ -82,6 +84,8 @@ class AmqpPublisher:
         self.address = BrokerAddress.read(url)
         self.destinations = Destinations(login=self.address.login, chance=chance)
         """What is known of the exchanges; none is asked about unless it is expected."""
+        self.troubled: Troubled = _nobody
+        """Hears of messages that the broker did not confirm, how many, and what it said; None: it was not there."""
         self._name = name
         self._window = window
         self._timeout_seconds = timeout_seconds
@@ -126,6 +130,18 @@ class AmqpPublisher:
         batch = Batch(messages)
         if batch.left == 0:
             return []
+        try:
+            answers = await self._answered(batch)
+        except BrokerUnavailable:
+            self.troubled(None, len(messages))
+            raise
+        if answers.count(Published.CONFIRMED) < len(answers):
+            for answer, number in Counter(answers).items():
+                if answer is not Published.CONFIRMED:
+                    self.troubled(answer, number)
+        return answers
+
+    async def _answered(self, batch: Batch) -> list[Published]:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._carry(batch)
@@ -402,3 +418,7 @@ class _Line:
 @lru_cache(maxsize=1_024)
 def _publish_frame(channel: int, exchange: str, routing_key: str, mandatory: bool) -> bytes:  # noqa: FBT001 - as the wire has it
     return marshal(commands.Basic.Publish(exchange=exchange, routing_key=routing_key, mandatory=mandatory), channel)
+
+
+def _nobody(_: Published | None, __: int) -> None:
+    """Nobody counts them."""

@@ -35,4 +35,4 @@ def app_of(runtime: Runtime) -> ASGIApp:
     async def find(token: str) -> Bearer | None:
         return find_bearer(runtime.store, token)
 
-    return make_app(LocalDesk(runtime), find, HomeHealth(runtime))
+    return make_app(LocalDesk(runtime), find, HomeHealth(runtime), runtime.metrics)

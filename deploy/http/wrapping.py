@@ -90,6 +90,6 @@ def _problem(error: Exception) -> Problem:
 def _tell(scope: Scope, status: int, seconds: float) -> None:
     """One line: what was asked, without its query, of whom, and how it was answered. Never a header."""
     route = ascii(scope["path"][:PATH_CHARACTERS])[1:-1]
-    level = logging.DEBUG if route in {"/healthz", "/readyz"} or status in {401, 403} else logging.INFO
+    level = logging.DEBUG if route in {"/healthz", "/metrics", "/readyz"} or status in {401, 403} else logging.INFO
     who = scope.get("state", {}).get("bearer", "-")
     _log.log(level, "%s %s %d %.0f ms %s", scope["method"], route, status, seconds * 1_000, who)

@@ -11,6 +11,7 @@ from consumers.commands import LONG, CommandIntake
 from consumers.context import Surroundings
 from consumers.dead_commands import DeadCommandIntake
 from consumers.leases import LeaseKeeper
+from consumers.metrics import ActivityMetrics
 from consumers.waiting import WaitingRoom
 from deploy.artifacts import ArtifactStore
 from deploy.loading import LoadedDefinitions
@@ -79,6 +80,10 @@ class ActivitiesRole:
         self.intake = CommandIntake(self.room, self.runner.activities, bury=parts.burial.bury)
         self.runner.traces = self.room.traces = self.intake.traces = parts.traces
         self.intake.long_queues = frozenset(activity_queue(name) for name in served.long)
+        names = _activities(parts.definitions, served.queues)
+        self.runner.meter = metrics = ActivityMetrics(parts.metrics.registry, names)
+        metrics.running = self.runner.running.__len__
+        metrics.waiting = lambda: self.room.waiting
         self._leases = LeaseKeeper(parts.claims, self.runner, aside=parts.aside)
         self._prefetch = min(attempts + SPARE_DELIVERIES, MOST_PREFETCHED)
         if settings.eager:
@@ -114,6 +119,11 @@ def dead_commands(parts: Parts, queues: Sequence[str]) -> dict[str, tuple[Intake
 def all_queues(definitions: LoadedDefinitions) -> list[str]:
     """The queues of all loaded activity types, foreign ones too."""
     return sorted({declared.queue for declared in _declared(definitions)})
+
+
+def _activities(definitions: LoadedDefinitions, queues: Collection[str]) -> set[str]:
+    """The names of the activity types that these queues bring."""
+    return {declared.name for declared in _declared(definitions) if declared.queue in queues}
 
 
 def _declared(definitions: LoadedDefinitions) -> list[ActivityType]:

@@ -1,4 +1,4 @@
-"""What a serving process answers over HTTP: health always, and the approval endpoint where it plays that role."""
+"""What a serving process answers over HTTP: health and metrics always, the approval endpoint where that is its role."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from deploy.beginning import GoalBeginning
-from deploy.http.app import make_app
+from deploy.http.app import make_app, process_routes
 from deploy.http.desk_remote import RemoteDesk
-from deploy.http.health import HealthRoutes
+from deploy.http.metrics import Exposition
 from deploy.http.problems import RETRY_AFTER_SECONDS, Problem
 from deploy.http.server import address_of, listen, served
 from deploy.http.wrapping import REQUEST_SECONDS, Wrapped
@@ -21,15 +21,23 @@ from deploy.tokens import Bearer, find_bearer
 
 
 class Endpoint:
-    """Where a process answers: about its health from the beginning, about everything else once it has its parts."""
+    """Where a process answers: about itself from the beginning, about everything else once it has its parts."""
 
-    def __init__(self, health: Health, host: str, port: int | None, *, everything: bool = False) -> None:
-        """Listen at once; without a port, nowhere. `everything` says that more than health will be answered for.
+    def __init__(
+        self,
+        health: Health,
+        host: str,
+        port: int | None,
+        *,
+        metrics: Exposition | None = None,
+        everything: bool = False,
+    ) -> None:
+        """Listen at once; without a port, nowhere. `everything` says that more will be answered for than these two.
 
         Raises InputInvalid where nothing can listen there.
         """
         self._listening = listen(host, port) if port is not None else None
-        routes = [*HealthRoutes(health).routes(), *([Mount("/", _not_yet)] if everything else [])]
+        routes = [*process_routes(health, metrics), *([Mount("/", _not_yet)] if everything else [])]
         self.app: ASGIApp = Wrapped(Router(routes=routes, redirect_slashes=False), request_seconds=REQUEST_SECONDS)
         """What answers now."""
 
@@ -78,4 +86,4 @@ def application(parts: Parts, *, begins_goals: bool) -> ASGIApp:
         aside=parts.aside,
         beginning=GoalBeginning(parts.definitions) if begins_goals else None,
     )
-    return make_app(desk, find, parts.health)
+    return make_app(desk, find, parts.health, parts.metrics)

@@ -20,7 +20,9 @@ from consumers.redaction import Redactor
 from deploy.addresses import Address, broker_address, needed, store_address
 from deploy.held_goals import HeldGoals, forgetting
 from deploy.loading import LoadedDefinitions
+from deploy.metrics import ProcessMetrics
 from deploy.opened import SCHEMA
+from deploy.progress import KnownProgress, read_progress
 from deploy.serving.awaited import AwaitedDefinitions
 from deploy.serving.health import Health, Waits
 from deploy.serving.outbound import Outbound
@@ -57,6 +59,7 @@ class Parts:
         definitions: LoadedDefinitions,
         clock: Clock,
         health: Health,
+        metrics: ProcessMetrics,
         opened_traces: OpenTraces | None = None,
     ) -> None:
         """Put the companions beside the store; nothing is connected to the broker yet."""
@@ -79,9 +82,13 @@ class Parts:
         deciding.companions += [LimitsCompanion(), self.inbox, self.timers, SignalsCompanion(), RemindersCompanion()]
         deciding.open_commands = self.inbox
         self.turns = Turns(store, runner=threads.turns)
+        self.metrics = self.turns.meter = metrics
+        store.recorder.hear_trouble(metrics.store_troubled)
+        metrics.progress = KnownProgress(lambda: read_progress(store), clock, aside=self.aside)
         self.signals = Signals(store, self.turns, clock, receive, aside=self.aside)
         self.claims = Claims(store, self.owner, lease_seconds=settings.lease_seconds)
         self.publisher = AmqpPublisher(self.broker.url, name=f"handrail publisher {self.owner}")
+        self.publisher.troubled = metrics.broker_troubled
         self.sending: Publisher = self.publisher
         self._opened_traces = opened_traces
         self.traces: Traces | None = None
@@ -127,9 +134,14 @@ class Parts:
 
     @classmethod
     async def open(
-        cls, settings: Settings, definitions: LoadedDefinitions, clock: Clock, health: Health | None = None
+        cls,
+        settings: Settings,
+        definitions: LoadedDefinitions,
+        clock: Clock,
+        health: Health | None = None,
+        metrics: ProcessMetrics | None = None,
     ) -> Parts:
-        """Open the store and begin to connect to the broker; `health` is told how to ask them.
+        """Open the store and begin to connect to the broker; `health` is told how to ask them, `metrics` count.
 
         Raises InputInvalid where an address is missing, StoreUnavailable where the store cannot be used: StoreAway
         where it soon may be.
@@ -150,7 +162,14 @@ class Parts:
         if opened_traces is not None:
             opened_traces.for_author_code()
         parts = cls(
-            store, threads, settings, definitions, clock, health if health is not None else Health(), opened_traces
+            store,
+            threads,
+            settings,
+            definitions,
+            clock,
+            health if health is not None else Health(),
+            metrics if metrics is not None else ProcessMetrics(),
+            opened_traces,
         )
         parts.listening = asyncio.create_task(listen(store), name="listening")
         await parts.publisher.start()

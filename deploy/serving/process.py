@@ -26,12 +26,14 @@ from deploy.serving.publishing import published_by
 from deploy.serving.roles import MESSAGES, Role, http
 from domain.errors import FenceMissed, HandrailError, InputInvalid
 from domain.store.leading_postgres import PostgresLocks
+from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
 from domain.transport import QueueState
 
 _log: Final = logging.getLogger("handrail.deploy")
 
 ROLES: Final = (*MESSAGES, "activities", "http")
 EVERYTHING: Final = "all"
+_MESSAGE_QUEUES: Final = (GOALS_QUEUE, APPROVALS_QUEUE, SIGNALS_QUEUE, CONTROL_QUEUE, OUTCOMES_QUEUE)
 
 
 def chosen(names: Sequence[str]) -> tuple[str, ...]:
@@ -69,6 +71,11 @@ class ServedProcess:
             self._roles.append(Role(queues=dead_commands(parts, all_queues(parts.definitions))))
         if "http" in names:
             self._roles.append(http(parts))
+        metrics = parts.metrics
+        consumed = {queue for role in self._roles for queue in role.queues}
+        metrics.takes_in(parts.counts, consumed.intersection(_MESSAGE_QUEUES))
+        if self.activities is not None:
+            metrics.settles(self.activities.room.counts.__getitem__)
         self._fallen = Lately()
         parts.publisher.destinations.expect(published_by(names, straight=parts.settings.straight))
         parts.health.checks["exchanges"] = self._exchanges_there
@@ -126,6 +133,7 @@ class ServedProcess:
         if led:
             locks = PostgresLocks(self._parts.store_place.url)
             elections = await stack.enter_async_context(Elections(locks, trouble=self._fell))
+            self._parts.metrics.leads(led, lambda: elections.led)
             tasks += [asyncio.create_task(elections.lead(name, role), name=name) for name, role in led.items()]
         if self._consumer is not None:
             await self._consumer.start()

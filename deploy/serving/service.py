@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from deploy.loading import LoadedDefinitions
+from deploy.metrics import ProcessMetrics
 from deploy.serving.accepted import check_login
 from deploy.serving.activities import Served
 from deploy.serving.ending import Ending
@@ -43,17 +44,17 @@ async def serve(
     """
     if "activities" in names:
         Served.of(definitions, queues)
-    health, ending = Health(), Ending()
+    health, ending, metrics = Health(), Ending(), ProcessMetrics()
     waits = Waits(clock)
     health.checks["store"] = waits
-    endpoint = Endpoint(health, host, port, everything="http" in names)
+    endpoint = Endpoint(health, host, port, metrics=metrics, everything="http" in names)
     parts: Parts | None = None
     try:
         with ending.by_signals(), waits.of("the process") as waiting:
             async with endpoint.answering():
                 if endpoint.address:
                     _log.info("health is told at %s", endpoint.address)
-                parts = await opened(lambda: Parts.open(settings, definitions, clock, health), ending, waiting)
+                parts = await opened(lambda: Parts.open(settings, definitions, clock, health, metrics), ending, waiting)
                 if parts is None:
                     return
                 await check_login(parts.broker, ending)

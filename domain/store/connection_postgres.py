@@ -98,6 +98,8 @@ class StoreServer(PostgresDatastore):
         self.answer_seconds = ANSWER_SECONDS
         self.clock: Callable[[], float] | None = None
         """Stands for the server's clock, where a test sets it."""
+        self.troubled: Callable[[StoreError], None] = _nobody
+        """Hears of every error that a transaction or a statement ends in."""
         self._free: list[Wire] = []
         self._guard = threading.Lock()
         self._slots = threading.BoundedSemaphore(connections)
@@ -217,17 +219,21 @@ class StoreServer(PostgresDatastore):
     @contextlib.contextmanager
     def _used(self) -> Iterator[Wire]:
         """A connection for this thread alone; rolled back or dropped where something is raised."""
-        with self._spoken():
-            wire = self._take()
-            self._within.wire = wire
-            try:
-                yield wire
-            except BaseException as error:
+        try:
+            with self._spoken():
+                wire = self._take()
+                self._within.wire = wire
+                try:
+                    yield wire
+                except BaseException as error:
+                    self._within.wire = None
+                    self._give_back(wire, sound=_rolled_back(wire, error))
+                    raise
                 self._within.wire = None
-                self._give_back(wire, sound=_rolled_back(wire, error))
-                raise
-            self._within.wire = None
-            self._give_back(wire, sound=True)
+                self._give_back(wire, sound=True)
+        except StoreError as error:
+            self.troubled(error)
+            raise
 
     def _take(self) -> Wire:
         if not self._slots.acquire(timeout=CONNECT_TIMEOUT_SECONDS):
@@ -331,6 +337,10 @@ def check_server(server: About, place: str) -> None:
         )
     if server.read_only != "off":
         raise StoreAway(f"store {place} is read-only: a standby, or being switched over; connect to the primary")
+
+
+def _nobody(_: StoreError) -> None:
+    """Nobody counts them."""
 
 
 def _rolled_back(wire: Wire, error: BaseException) -> bool:

@@ -64,6 +64,9 @@ class Statements:
         return self._clock()
 
 
+_WITHIN: Final = "a transaction was begun within a transaction; use the cursor that it gave"
+
+
 class StoreFile(SQLiteDatastore):
     """The library's datastore, on one connection that is opened when first used.
 
@@ -77,6 +80,8 @@ class StoreFile(SQLiteDatastore):
         self.read_only = read_only
         self.clock: Callable[[], float] = time.time
         self.commits_begun = 0
+        self.troubled: Callable[[StoreError], None] = _nobody
+        """Hears of every error that a transaction ends in."""
         self._lock_timeout_seconds = lock_timeout_seconds
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
@@ -98,7 +103,7 @@ class StoreFile(SQLiteDatastore):
                 connection = self.connection
                 if connection.in_transaction:
                     if commit:
-                        raise StoreError("a transaction was begun within a transaction; use the cursor that it gave")
+                        raise StoreError(_WITHIN)  # noqa: TRY301 - whoever counts errors counts this one
                     yield SQLiteCursor(connection.cursor())
                     return
                 connection.execute("BEGIN IMMEDIATE" if commit else "BEGIN")
@@ -112,7 +117,12 @@ class StoreFile(SQLiteDatastore):
                     self._roll_back(connection)
                     raise
             except sqlite3.Error as error:
-                raise trouble(error, self.path) from error
+                found = trouble(error, self.path)
+                self.troubled(found)
+                raise found from error
+            except StoreError as error:
+                self.troubled(error)
+                raise
             if commit:
                 reached(f"{point}.after")
 
@@ -182,6 +192,10 @@ class StoreFile(SQLiteDatastore):
             raise
         self._connection = connection
         return connection
+
+
+def _nobody(_: StoreError) -> None:
+    """Nobody counts them."""
 
 
 def _nobody_can_write(path: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from eventsourcing.persistence import ApplicationRecorder, Notification
 
-from domain.errors import VersionConflict
+from domain.errors import StoreError, VersionConflict
 from domain.ports import Along, Cursor
 from domain.store.mapper import EventRow
 
@@ -58,6 +58,10 @@ class StoreRecorder(ApplicationRecorder):
     @abstractmethod
     def commits_begun(self) -> int:
         """How many commits were asked for so far. A save that failed before it asked is certainly not in the store."""
+
+    @abstractmethod
+    def hear_trouble(self, hear: Callable[[StoreError], None]) -> None:
+        """Have every error told that a transaction or a statement ends in; it is called in whichever thread that is."""
 
     @abstractmethod
     def prepare(self, schema: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore, PostgresFactory
 from eventsourcing.utils import Environment, EnvType
 
-from domain.errors import InputInvalid, StoreUnavailable
+from domain.errors import InputInvalid, StoreError, StoreUnavailable
 from domain.ports import Along, Cursor
 from domain.store.batches_postgres import several
 from domain.store.connection_postgres import Statements, StoreServer
@@ -86,6 +86,10 @@ class PostgresStoreRecorder(StoreRecorder, PostgresApplicationRecorder):
     def commits_begun(self) -> int:
         """How many commits were asked for so far."""
         return self.datastore.commits_begun
+
+    def hear_trouble(self, hear: Callable[[StoreError], None]) -> None:
+        """Have every error told that a transaction or a statement ends in."""
+        self.datastore.troubled = hear
 
     def create_table(self) -> None:
         """Create the store's own tables."""

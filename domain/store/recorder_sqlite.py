@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteFactory
 from eventsourcing.utils import Environment, EnvType
 
-from domain.errors import StoreUnavailable
+from domain.errors import StoreError, StoreUnavailable
 from domain.ports import Along, Cursor
 from domain.store import backup_sqlite
 from domain.store.columns_sqlite import lacking_columns
@@ -54,6 +54,10 @@ class SQLiteStoreRecorder(StoreRecorder, SQLiteApplicationRecorder):
     def commits_begun(self) -> int:
         """How many commits were asked for so far."""
         return self.datastore.commits_begun
+
+    def hear_trouble(self, hear: Callable[[StoreError], None]) -> None:
+        """Have every error told that a transaction ends in."""
+        self.datastore.troubled = hear
 
     def construct_create_table_statements(self) -> list[str]:
         """Tables of events and of snapshots, the latter as the library makes it."""

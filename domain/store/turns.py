@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 from domain.ports import Aside, Decided, Request
@@ -23,6 +24,14 @@ class DecidesTurns(Protocol):
 
     def decide_turn(self, requests: Sequence[Request], sayings: Sayings = AT_ONCE) -> list[Decided]:
         """What became of each request; raises StoreUnavailable. What became true is said by way of `sayings`."""
+        ...
+
+
+class TurnMeter(Protocol):
+    """Counts turns, and how long they take. Nothing is raised here."""
+
+    def turned(self, decisions: int, seconds: float) -> None:
+        """A turn with so many decisions is in the store; `seconds` is how long deciding and saving took."""
         ...
 
 
@@ -41,6 +50,7 @@ class Turns:
         self._queue: deque[tuple[Request, asyncio.Future[Decided]]] = deque()
         self._pump: asyncio.Task[None] | None = None
         self.traces: Traces | None = None
+        self.meter: TurnMeter | None = None
 
     def decide(self, request: Request) -> Awaitable[Decided]:
         """Put a request into the next turn. Awaiting raises the request's own error, or StoreUnavailable."""
@@ -76,11 +86,13 @@ class Turns:
         requests = [request for request, _ in members]
         traces = self.traces
         began = None if traces is None else traces.instant()
+        loop = asyncio.get_running_loop()
+        seconds = loop.time()
         try:
             if self._runner is None:
                 turn = self._store.decide_turn(requests)
             else:
-                sayings = OnLoop(asyncio.get_running_loop())
+                sayings = OnLoop(loop)
                 turn = await self._runner(lambda: self._store.decide_turn(requests, sayings))
         except BaseException as error:
             if traces is not None and began is not None:
@@ -91,8 +103,7 @@ class Turns:
             if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError):
                 raise
             return
-        if traces is not None and began is not None:
-            traces.decided(began, turn)
+        self._tell(began, loop.time() - seconds, turn)
         for (_, answer), decided in zip(members, turn, strict=True):
             if answer.done():  # whoever asked has gone; what was decided stays decided
                 continue
@@ -100,3 +111,10 @@ class Turns:
                 answer.set_exception(decided.error)
             else:
                 answer.set_result(decided)
+
+    def _tell(self, began: datetime | None, seconds: float, turn: Sequence[Decided]) -> None:
+        """Tell those who trace and count."""
+        if self.traces is not None and began is not None:
+            self.traces.decided(began, turn)
+        if self.meter is not None and (decisions := sum(one.error is None for one in turn)):
+            self.meter.turned(decisions, seconds)

@@ -57,6 +57,19 @@ class RecorderContract(ABC):
         yield other
         other.close()
 
+    # --- trouble
+
+    def test_who_counts_trouble_hears_of_each_transaction_that_ends_in_it_once(self, recorder: StoreRecorder) -> None:
+        heard: list[StoreError] = []
+        recorder.hear_trouble(heard.append)
+        recorder.insert_rows(rows("a", 1))
+        assert heard == []
+        with pytest.raises(VersionConflict):
+            recorder.insert_rows(rows("a", 1))
+        with pytest.raises(FenceMissed):
+            recorder.insert_rows(rows("b", 1), along=[Refusing()])
+        assert [type(error) for error in heard] == [VersionConflict, FenceMissed]
+
     # --- inserting
 
     def test_positions_rise_in_the_order_of_commits(self, recorder: StoreRecorder, other: StoreRecorder) -> None:

@@ -113,7 +113,7 @@ async def endpoint(request: pytest.FixtureRequest, runtime: Runtime, desk: Remot
         async def find(token: str) -> Bearer | None:
             return find_bearer(runtime.store, token)
 
-        app = make_app(desk, find, HomeHealth(runtime))
+        app = make_app(desk, find, HomeHealth(runtime), runtime.metrics)
     # What is not caught in the application is an error of the test, not an answer.
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://desk") as client:

@@ -47,14 +47,25 @@ async def test_each_role_at_each_route(endpoint: Endpoint, role: Role) -> None:
 
 
 def test_the_table_of_routes_is_whole(endpoint: Endpoint) -> None:
-    app = make_app(LocalDesk(endpoint.runtime), lambda _: None, HomeHealth(endpoint.runtime))  # type: ignore[arg-type, return-value]  # nobody asks
+    health, metrics = HomeHealth(endpoint.runtime), endpoint.runtime.metrics
+    app = make_app(LocalDesk(endpoint.runtime), lambda _: None, health, metrics)  # type: ignore[arg-type, return-value]  # nobody asks
     routes = app._app.routes  # type: ignore[attr-defined]
     known = {
         (method, route.path.replace("{workflow_id}", "wf_404").replace("{approval_id}", "ask.1"))
         for route in routes
         for method in route.methods - {"HEAD"}
     }
-    assert known == {*EVERYTHING, ("GET", "/healthz"), ("GET", "/readyz")}
+    assert known == {*EVERYTHING, ("GET", "/healthz"), ("GET", "/metrics"), ("GET", "/readyz")}
+
+
+async def test_metrics_are_told_to_whoever_asks_and_name_no_workflow(endpoint: Endpoint) -> None:
+    workflow_id = await endpoint.runtime.start("asking", requested_by="rosa")
+    answer = await endpoint.client.get("/metrics")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert "handrail_ready 1.0\n" in answer.text
+    assert "\nhandrail_turns_total 0.0\n" not in answer.text
+    assert workflow_id not in answer.text
+    assert "rosa" not in answer.text
 
 
 async def test_nobody_gets_in_without_a_token(endpoint: Endpoint) -> None:

@@ -161,3 +161,25 @@ async def test_nothing_under_way_is_drained_at_once(store: Store) -> None:
     turns.decide(request("a"))
     await turns.drained()
     assert store.turns == [["a"]]
+
+
+class Meter:
+    def __init__(self) -> None:
+        self.turns: list[int] = []
+
+    def turned(self, decisions: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.turns.append(decisions)
+
+
+async def test_who_counts_turns_hears_of_those_that_are_in_the_store(store: Store) -> None:
+    turns, meter = Turns(store), Meter()
+    turns.meter = meter
+    await asyncio.gather(
+        turns.decide(request("a")), turns.decide(request("b")), turns.decide(request("unknown")), return_exceptions=True
+    )
+    store.trouble = StoreUnavailable("gone")
+    for name in ("a", "unknown"):
+        with pytest.raises((StoreUnavailable, WorkflowUnknown)):
+            await turns.decide(request(name))
+    assert (len(store.turns), meter.turns) == (3, [2])
