@@ -138,6 +138,10 @@ class Keeper:
             try:
                 fold(row, recorded)
             except ViewBroken as error:
+                if error.__cause__ is not None:
+                    # Half a fold is no row: what was written before stays.
+                    rows.pop(workflow_id, None)
+                    changed.pop(workflow_id, None)
                 self._park(workflow_id, entry.position, str(error))
             else:
                 changed[workflow_id] = None
@@ -242,9 +246,6 @@ class Keeper:
             return
         self._parked[workflow_id] = error[:ERROR_CHARACTERS]
         self._to_park.append((workflow_id, position, error[:ERROR_CHARACTERS]))
-        # Half a fold is no row: what was written before stays.
-        self._rows.pop(workflow_id, None)
-        self._changed.pop(workflow_id, None)
 
     def _fetch(self, entries: Iterable[Entry]) -> None:
         """Read the rows that folding these needs and that are not at hand: two queries a few hundred of them."""

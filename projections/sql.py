@@ -81,6 +81,7 @@ class ViewsAlong:
             values = [failure.fingerprint, note.activity, failure.kind.value, shown, 0, at, at]
             counted = self._failures.setdefault(failure.fingerprint, values)
             counted[4] += 1
+            counted[5] = min(counted[5], at)
             counted[6] = max(counted[6], at)
 
     def run(self, cursor: Cursor) -> None:

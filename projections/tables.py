@@ -71,7 +71,9 @@ def _tables(prefix: str, position: str) -> Tables:
         f"ended_at = excluded.ended_at, failure = coalesce(excluded.failure, {attempts}.failure), "
         f"fingerprint = coalesce(excluded.fingerprint, {attempts}.fingerprint)",
         count_failure=f"{_insert(failures, FAILURE_COLUMNS)} "
-        f"ON CONFLICT (fingerprint) DO UPDATE SET number = {failures}.number + excluded.number, last_seen = "
+        f"ON CONFLICT (fingerprint) DO UPDATE SET number = {failures}.number + excluded.number, first_seen = "
+        f"CASE WHEN excluded.first_seen < {failures}.first_seen THEN excluded.first_seen ELSE {failures}.first_seen "
+        "END, last_seen = "
         f"CASE WHEN excluded.last_seen > {failures}.last_seen THEN excluded.last_seen ELSE {failures}.last_seen END",
         count=f"{_insert(tallies, ('definition', 'status', 'cause', 'number'))} "
         f"ON CONFLICT (definition, status, cause) DO UPDATE SET number = {tallies}.number + excluded.number",

@@ -9,6 +9,7 @@ from eventsourcing.persistence import JSONTranscoder
 from domain.recorded import RecordedEvent
 from domain.store.mapper import EventMapper
 from projections.log import LogReader
+from projections.mismatches import MISMATCH_SCHEMA
 from projections.schema import SCHEMA
 from tests.databases import open_recorder
 
@@ -18,7 +19,7 @@ class Place:
 
     def __init__(self, path: Path) -> None:
         self.recorder = open_recorder(path)
-        self.recorder.prepare(SCHEMA)
+        self.recorder.prepare((*SCHEMA, *MISMATCH_SCHEMA))
         self.mapper = EventMapper(JSONTranscoder())
         self.log = LogReader(self.recorder, self.mapper.read)
 
