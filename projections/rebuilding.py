@@ -38,7 +38,7 @@ from projections.keeper import Database, Entry, Keeper, Unreadable
 from projections.mending import hold_position, tell_projector
 from projections.projector import WRITE_EVENTS, Log
 from projections.schema import POSITION
-from projections.sql import load_parked, text_of
+from projections.sql import KEYS_PER_QUERY, load_parked, text_of
 from projections.tables import SHADOW
 from projections.thresholds import Thresholds
 
@@ -146,26 +146,27 @@ class Rebuild:
     def _follow(self, fenced: _Fenced, keeper: Keeper) -> None:
         """Fold until the shadow is near the live views."""
         while True:
-            goal = fenced.live_position()
+            goal, folded = fenced.live_position(), 0
             if goal < keeper.position:
                 raise StoreUnavailable("the views began again meanwhile: run this once more; nothing was changed")
-            while keeper.position < goal and self._fold(keeper, goal):
+            while keeper.position < goal and (number := self._fold(keeper, goal, WRITE_EVENTS)):
+                folded += number
                 if not keeper.write():
                     # It has begun again from what is in the store; unless another rebuild has taken that over.
                     fenced.check()
                 self._tell(keeper.position, goal)
-            if fenced.live_position() - keeper.position <= NEAR_EVENTS:
+            if folded <= NEAR_EVENTS:
                 return
 
-    def _fold(self, keeper: Keeper, goal: int) -> bool:
-        """Fold what follows, not beyond the goal; whether there was anything."""
-        entries = [one for one in self._log.read(keeper.position, WRITE_EVENTS) if _position(one) <= goal]
+    def _fold(self, keeper: Keeper, goal: int, limit: int) -> int:
+        """Fold what follows, not beyond the goal; how many events."""
+        entries = [one for one in self._log.read(keeper.position, limit) if one.position <= goal]
         keeper.take(entries)
         if self._touched is not None:
             self._touched.update(_workflow(one) for one in entries)
             if len(self._touched) > MOST_SUSPECTS:
                 self._touched = None
-        return bool(entries)
+        return len(entries)
 
     # --- comparing --------------------------------------------------------------------------------------------------
 
@@ -193,7 +194,8 @@ class Rebuild:
             looked_at: list[str] = []
             for view in self._views:
                 leave_out = () if view is PARKED else unfolded
-                for found in differences(cursor.query, view, only=only, leave_out=leave_out):
+                for page in differences(cursor.query, view, only=only, leave_out=leave_out):
+                    found = _without_gone(cursor, page) if view.of_workflows else page
                     report.add(found)
                     if mend:
                         _mend(cursor, view, found, looked_at)
@@ -207,11 +209,21 @@ class Rebuild:
     def _catch_up(self, cursor: Cursor, position: int) -> None:
         """Fold the events that the live views are ahead by, within the transaction that holds them there."""
         keeper = Keeper(_Within(cursor), thresholds=self._thresholds, tables=SHADOW)
-        if position < keeper.begin() or position - keeper.position > NEAR_EVENTS:
+        too_many = NEAR_EVENTS + 1
+        if position < keeper.begin() or self._fold(keeper, position, too_many) == too_many or not keeper.write():
             raise TooFar
-        while keeper.position < position and self._fold(keeper, position):
-            if not keeper.write():
-                raise TooFar
+
+
+def _without_gone(cursor: Cursor, found: Sequence[Difference]) -> list[Difference]:
+    """Those without rows that only seem to be lacking: a workflow without events was removed since it was folded."""
+    lacking = sorted({str(one.key[0]) for one in found if one.live is None})
+    there: set[str] = set()
+    for start in range(0, len(lacking), KEYS_PER_QUERY):
+        ids = lacking[start : start + KEYS_PER_QUERY]
+        marks = ", ".join("?" * len(ids))
+        statement = f"SELECT DISTINCT originator_id FROM stored_events WHERE originator_id IN ({marks})"  # noqa: S608
+        there.update(name for (name,) in cursor.query(statement, ids))
+    return [one for one in found if one.live is not None or one.key[0] in there]
 
 
 def _mend(cursor: Cursor, view: View, found: Sequence[Difference], looked_at: list[str]) -> None:
@@ -329,10 +341,6 @@ class _Within:
 
 def _another() -> FenceMissed:
     return FenceMissed("another rebuild or verification of the views has begun: this one ends, and changed nothing")
-
-
-def _position(entry: Entry) -> int:
-    return entry.position
 
 
 def _workflow(entry: Entry) -> str:

@@ -47,6 +47,14 @@ def test_every_command_about_dead_letters_has_help_with_examples(
     assert "--json" in out
 
 
+@pytest.mark.parametrize("command", ["status", "rebuild", "verify", "retry"])
+def test_every_command_about_the_views_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["projections", command, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"handrail projections {command}" in out
+    assert "--json" in out
+
+
 @pytest.mark.parametrize("arguments", [[], ["--help"]])
 def test_help_lists_all_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 0
