@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from domain.builtin import HIDDEN_PREFIX, is_hidden
 from domain.definitions import Definition, words
 from domain.errors import DefinitionInvalid, DefinitionUnknown, HandrailError, InputInvalid
 from domain.ports import Definitions
@@ -90,16 +91,26 @@ def load(
     """Load definitions from modules, the built-in examples, and those handed in. Raises DefinitionInvalid."""
     loaded = LoadedDefinitions()
     for definition in definitions:
+        _check_own(definition)
         loaded.add(definition)
     for name in modules:
         found = definitions_in(_import(name))
         if not found:
             raise DefinitionInvalid(f"module {name!r} holds no Definition: assign one to a name of the module")
         for definition in found:
+            _check_own(definition)
             loaded.add(definition, f"module {name}")
     if examples:
         _load_examples(loaded)
     return loaded
+
+
+def _check_own(definition: Definition) -> None:
+    """Raise DefinitionInvalid for a name that Handrail keeps for itself."""
+    if is_hidden(definition.name):
+        raise DefinitionInvalid(
+            f"{definition.place}: names that begin with {HIDDEN_PREFIX!r} are Handrail's own; give it another"
+        )
 
 
 def definitions_in(module: ModuleType) -> list[Definition]:

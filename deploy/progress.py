@@ -19,6 +19,7 @@ from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from producers.parked import LET_GO
 from producers.relay import RELAY
+from projections.heartbeat import COMPLETED
 from projections.schema import POSITION
 
 _log: Final = logging.getLogger("handrail.deploy")
@@ -29,13 +30,11 @@ ANSWER_SECONDS: Final = 2.0
 """How long whoever asks waits for the store; then what was known before is told."""
 MOST_COUNTED: Final = 100_000
 """Rows counted at most: a million would be no worse to know of than this."""
-HEARTBEAT: Final = "heartbeat-completed"
-"""Name of the row in the table of positions that says when a heartbeat completed last, in seconds since 1970."""
 
 FOLLOWERS: Final[Mapping[str, str]] = {"relay": RELAY, "views": POSITION}
 """Who follows the log, and the name of its position."""
 
-_NAMES: Final = (*FOLLOWERS.values(), LET_GO, HEARTBEAT)
+_NAMES: Final = (*FOLLOWERS.values(), LET_GO, COMPLETED)
 _POSITIONS: Final = ", ".join(["(SELECT position FROM positions WHERE name = ?)"] * len(_NAMES))
 _COUNTS: Final = ", ".join(
     f"(SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {MOST_COUNTED}) AS counted)"  # noqa: S608 - names of ours
@@ -94,7 +93,7 @@ def read_progress(store: WorkflowStore) -> Progress:
         messages_held=messages,
         goals_held=goals,
         announcements_let_go=at[LET_GO],
-        heartbeat_completed=float(at[HEARTBEAT]),
+        heartbeat_completed=float(at[COMPLETED]),
     )
 
 

@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
     stuck: StuckSettings = StuckSettings()
     """When workflows are called stuck: `[stuck]` in the file, or as JSON."""
+    heartbeat_seconds: float = Field(default=60.0, ge=0.0, le=86_400.0)
+    """How often a serving process starts a heartbeat, which shows that the whole path is whole; 0: never."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)
     """How often lapsed leases and unclaimed commands are looked for."""
 

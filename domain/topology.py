@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from domain.builtin import HEARTBEAT
 from domain.errors import InputInvalid
 from domain.ids import check_name
 
@@ -169,8 +170,12 @@ def listener_queue(name: str) -> str:
 def topology_of(
     activity_queues: Iterable[str] = (DEFAULT_ACTIVITY_QUEUE,), listeners: Iterable[Listener] = ()
 ) -> Topology:
-    """The topology that serves these activity queues (names as activity types declare them) and these listeners."""
-    commands = [Binding(COMMANDS_EXCHANGE, activity_queue(name), name) for name in sorted(set(activity_queues))]
+    """The topology that serves these activity queues (names as activity types declare them) and these listeners.
+
+    The heartbeat's queue is always one of them.
+    """
+    names = sorted({HEARTBEAT, *activity_queues})
+    commands = [Binding(COMMANDS_EXCHANGE, activity_queue(name), name) for name in names]
     worked = [*INTAKES, *commands]
     dead = [Binding(DEAD_EXCHANGE, dead_queue(one.queue), one.queue) for one in worked]
     parked = [

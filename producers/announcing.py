@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from domain.builtin import is_hidden
 from domain.events import STORED
 from domain.faultpoints import reached
 from domain.messages.announcements import announced, announcement_of
@@ -41,6 +42,8 @@ class BrokerAnnouncer:
         messages: list[Outgoing] = []
         sources: list[RecordedEvent] = []
         for recorded, facts in told:
+            if is_hidden(facts.definition):
+                continue
             announcement = announcement_of(recorded, facts)
             if announcement is not None:
                 messages.append(outgoing_announcement(announcement, causation_id=recorded.cause))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from projections.hidden import HIDDEN_PREFIX
+from domain.builtin import HIDDEN_PREFIX
 from projections.sql import Query
 
 # What a step waits for a person because of: what it failed with; where it is undone, or is one of the engine's own,

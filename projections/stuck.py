@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from domain.builtin import is_hidden
 from projections.causes import Cause, Stuck
 from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED
 from projections.rows import UNDO, Hold, WorkflowRow
@@ -95,6 +96,8 @@ class _Found:
 
 def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds) -> Judgement:
     """Whether the workflow is stuck now, and when to look again."""
+    if is_hidden(row.definition):
+        return Judgement()
     mismatched = facts.mismatched.get(row.workflow_id)
     if mismatched is not None:
         return Judgement(Stuck(Cause.REPLAY_MISMATCH, mismatched, key=Cause.REPLAY_MISMATCH.value))
@@ -142,7 +145,7 @@ def _may_change_unseen(facts: Facts, hold: Hold) -> bool:
 def first_look(row: WorkflowRow, thresholds: Thresholds) -> datetime | None:
     """When to look at a workflow for the first time after an event of it, knowing nothing else; None: need not."""
     standing = row.standing
-    if standing.ended is not None or standing.paused:
+    if standing.ended is not None or standing.paused or is_hidden(row.definition):
         return None
     looks: list[datetime] = []
     if DEFINITION_WAIT in standing.waits:

@@ -56,6 +56,7 @@ def serve(
     from deploy import faults, process
     from deploy.cli.exits import ExitCode
     from deploy.cli.place import modules_of
+    from deploy.heartbeat import HEARTBEAT_DEFINITION
     from deploy.loading import load
     from deploy.misspelt import misspelt
     from deploy.runtime import utc_now
@@ -78,6 +79,7 @@ def serve(
     for words in misspelt():
         logging.getLogger("handrail.deploy").warning("%s", words)
     definitions = load(modules_of(module or []))
+    definitions.add(HEARTBEAT_DEFINITION)
     faults.arm_from_environment()
 
     async def work() -> int:

@@ -20,6 +20,7 @@ from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.roles import Role
 from deploy.settings import Settings
+from domain.builtin import HEARTBEAT
 from domain.definitions import ActivityType
 from domain.errors import InputInvalid
 from domain.topology import activity_queue, dead_queue
@@ -40,7 +41,7 @@ class Served:
 
     @classmethod
     def of(cls, definitions: LoadedDefinitions, asked: Collection[str]) -> Served:
-        """Those asked for, or all that activity types run here; raises InputInvalid for one that none declares."""
+        """Those asked for, or all that run here, and heartbeats; raises InputInvalid for one that none declares."""
         own: dict[str, bool] = {}
         foreign = foreign_queues(definitions)
         for declared in _declared(definitions):
@@ -52,9 +53,10 @@ class Served:
                     f"--queues {name}: its activities are foreign: a consumer in their language serves it"
                 )
             if name not in own:
-                known = ", ".join(sorted(own)) or "none"
+                known = ", ".join(sorted(own.keys() - {HEARTBEAT})) or "none"
                 raise InputInvalid(f"--queues {name}: no loaded activity declares it; there are: {known}")
-        chosen = tuple(sorted(asked or own))
+        # Whatever a process is to serve: that heartbeats run says that it serves at all.
+        chosen = tuple(sorted({*(asked or own), *(own.keys() & {HEARTBEAT})}))
         return cls(chosen, frozenset(name for name in chosen if own[name]))
 
 

@@ -27,7 +27,7 @@ PUBLISHED: Final[Mapping[str, frozenset[str]]] = {
     "activities": _CONSUMING,
     "outcomes": _CONSUMING,
     "relay": _FOLLOWING,
-    "timer": _FOLLOWING,
+    "timer": _FOLLOWING | {GOALS_EXCHANGE},  # heartbeats
     "projector": frozenset(),
     "http": frozenset({GOALS_EXCHANGE, APPROVALS_EXCHANGE, CONTROL_EXCHANGE}),
 }

@@ -20,11 +20,13 @@ from deploy.beginning import GoalBeginning
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
 from deploy.serving.accepted import while_accepted
+from deploy.serving.heartbeat import Heartbeat
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.queues import QueueWatch
 from deploy.thresholds import thresholds_of
 from deploy.viewing import Judged, ViewsRole
+from domain.builtin import HEARTBEAT
 from domain.messages.bodies import Signal as SignalBody
 from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
 from domain.transport import Intake
@@ -120,7 +122,7 @@ def relay(parts: Parts) -> Role:
 
 
 def timer(parts: Parts) -> Role:
-    """Wakes what falls due, lapses what nobody reports, issues again what nobody claimed."""
+    """Wakes what falls due, lapses what nobody reports, issues again what nobody claimed, and sends heartbeats."""
     timers = Timer(
         store=parts.store, decider=parts.turns, clock=parts.clock, scope=_everything, told=True, aside=parts.aside
     )
@@ -137,6 +139,8 @@ def timer(parts: Parts) -> Role:
     async def deliver_kept() -> None:
         await parts.signals.deliver_kept(None)
 
+    heartbeat = _heartbeat(parts)
+
     async def run() -> None:
         parts.timers.armed = timers.armed
         hearing = Hearing()
@@ -146,6 +150,7 @@ def timer(parts: Parts) -> Role:
             timers.run(),
             sweep.run(every_seconds=parts.settings.sweep_seconds, hearing=hearing, besides=deliver_kept),
             parts.outbound.outstanding.remind(),
+            *([heartbeat.run()] if heartbeat is not None else []),
         )
         tasks = [asyncio.ensure_future(one) for one in running]
         try:
@@ -159,6 +164,20 @@ def timer(parts: Parts) -> Role:
                 parts.store.hearers.remove(hearer)
 
     return Role(led={"timer": _accepted(parts, run)}, loops={"awaited definitions": parts.awaited.run})
+
+
+def _heartbeat(parts: Parts) -> Heartbeat | None:
+    """What sends heartbeats; None where they are off, or nobody here would know one."""
+    if not parts.settings.heartbeat_seconds or HEARTBEAT not in {one.name for one in parts.definitions}:
+        return None
+    return Heartbeat(
+        store=parts.store,
+        publisher=parts.sending,
+        login=parts.publisher.address.login,
+        clock=parts.clock,
+        every_seconds=parts.settings.heartbeat_seconds,
+        aside=parts.aside,
+    )
 
 
 def projector(parts: Parts) -> Role:

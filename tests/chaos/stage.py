@@ -59,6 +59,7 @@ class Stage:
             "HANDRAIL_STORE": self.database_line.through(self.database.url),
             "HANDRAIL_BROKER": self.broker_line.through(self.vhost.url_of(self.runtime)),
             "HANDRAIL_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
+            "HANDRAIL_HEARTBEAT_SECONDS": "0",
             "HANDRAIL_VOUCHING": json.dumps({self.service.name: ["*"]}),
             "HANDRAIL_OPERATING": json.dumps({self.service.name: {"*": ["*"]}}),
             PORT_VARIABLE: str(self.ledger_port),

@@ -59,6 +59,7 @@ class Station(Place):
             **self._stage.environment(super().environment(armed)),
             "HANDRAIL_LEASE_SECONDS": f"{LEASE_SECONDS:g}",
             "HANDRAIL_SWEEP_SECONDS": f"{SWEEP_SECONDS:g}",
+            "HANDRAIL_HEARTBEAT_SECONDS": "0",
             "HANDRAIL_ARTIFACTS": str(self.home / "artifacts"),
             **self._extra,
         }

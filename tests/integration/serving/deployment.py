@@ -113,6 +113,7 @@ class Deployment:
             "HANDRAIL_ARTIFACTS": str(self.folder / "artifacts"),
             "HANDRAIL_GRACE_SECONDS": "10",
             "HANDRAIL_SWEEP_SECONDS": "0.2",
+            "HANDRAIL_HEARTBEAT_SECONDS": "0",
             "COLUMNS": "100",
             **self.settings,
         }

@@ -8,11 +8,12 @@ import pytest
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
-from deploy.progress import HEARTBEAT, Progress, read_progress
+from deploy.progress import Progress, read_progress
 from domain.store.application import WorkflowStore
 from domain.store.positions import MovePosition
 from producers.parked import LET_GO, Parked
 from producers.relay import RELAY
+from projections.heartbeat import COMPLETED
 from projections.schema import POSITION
 from tests.databases import open_store
 from tests.unit.projections.histories import history
@@ -72,7 +73,7 @@ def test_what_else_the_store_says(store: WorkflowStore) -> None:
         cursor.executemany(
             "INSERT INTO timers (workflow_id, due_at) VALUES (?, ?)", [("wf_1", 20.5), ("wf_2", 10.5), ("wf_3", None)]
         )
-    store.run(MovePosition(LET_GO, 0, 4), MovePosition(HEARTBEAT, 0, 1_900_000_000))
+    store.run(MovePosition(LET_GO, 0, 4), MovePosition(COMPLETED, 0, 1_900_000_000))
     known = read_progress(store)
     assert (known.timer_due, known.relay_parked) == (10.5, 2)
     assert (known.announcements_let_go, known.heartbeat_completed) == (4, 1_900_000_000)

@@ -65,8 +65,8 @@ def test_outsiders_exchanges_have_somewhere_for_what_they_cannot_route() -> None
     assert {one.alternate for one in EXCHANGES if one.alternate} == {"handrail.unrouted"}
 
 
-def test_the_queues_are_those_of_the_activity_types_each_once() -> None:
-    assert activity_queues_of(topology_of(["b", "a", "b"])) == ["a", "b"]
+def test_the_queues_are_those_of_the_activity_types_each_once_and_the_heartbeats() -> None:
+    assert activity_queues_of(topology_of(["b", "a", "b"])) == ["a", "b", "handrail-heartbeat"]
     assert topology_of(["b", "a", "b"]) == topology_of(["a", "b"])
 
 

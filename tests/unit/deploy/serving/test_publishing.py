@@ -22,7 +22,7 @@ def test_serving_processes_may_write_to_all_of_it() -> None:
     [
         (["goals"], False, {"dead"}),
         (["goals"], True, {"dead", "commands"}),
-        (["timer"], False, {"commands", "events"}),
+        (["timer"], False, {"commands", "events", "goals"}),
         (["projector"], True, set()),
         (["http"], True, {"goals", "approvals", "control"}),
         (["http", "relay"], False, {"goals", "approvals", "control", "commands", "events"}),
