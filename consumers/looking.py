@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from consumers.amqp import ANSWER_SECONDS, HEARTBEAT_SECONDS, REFUSED, UNFIT, Link
 from consumers.bounded import within
@@ -31,6 +31,8 @@ class BrokerLook:
         self.address = BrokerAddress.read(url)
         self._url = self.address.dialled(_NAME, HEARTBEAT_SECONDS)
         self._link: Link | None = None
+        self._channel: Any = None
+        """Open, and used for one look after the other: the broker closes it over a queue that is not there."""
 
     async def __aenter__(self) -> Self:
         """Connect; raises BrokerUnavailable."""
@@ -62,14 +64,14 @@ class BrokerLook:
         if self._link is None:
             raise BrokerUnavailable(f"{self.address.shown}: not connected")
         try:
-            channel = await self._link.open_channel()
+            channel, self._channel = self._channel or await self._link.open_channel(), None
             try:
                 declared = await within(ANSWER_SECONDS, channel.queue_declare(name, passive=True))
             except REFUSED:
                 return QueueLook(None)
             except UNFIT:
                 return QueueLook(there=False)
-            await within(ANSWER_SECONDS, channel.close())
+            self._channel = channel
         except TimeoutError as error:
             raise BrokerUnavailable(f"{self.address.shown}: {error}") from error
         return QueueLook(there=True, messages=declared.message_count or 0, consumers=declared.consumer_count or 0)

@@ -111,7 +111,10 @@ class Holder:
             reissue=self._issue,
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
-        self._projector = ViewsRole(store, busy=lambda: self.busy, judged=self._judged(definitions)) if views else None
+        judged = self._judged(definitions)
+        self._projector = (
+            ViewsRole(store, busy=lambda: self.busy, judged=judged, metrics=opened.views) if views else None
+        )
         self._relay: Relay | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._leases: asyncio.Task[None] | None = None

@@ -30,6 +30,7 @@ from producers.parked import PARKED_SCHEMA
 from producers.reminders import REMINDERS_SCHEMA
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.timers import TIMERS_SCHEMA, TimersCompanion
+from projections.metrics import ViewsMetrics
 from projections.mismatches import MISMATCH_SCHEMA
 from projections.schema import SCHEMA as VIEWS_SCHEMA
 
@@ -98,6 +99,7 @@ class OpenHome:
         self.turns = Turns(self.store)
         self.metrics = self.turns.meter = ProcessMetrics()
         self.attempts = ActivityMetrics(self.metrics.registry, _activities(definitions))
+        self.views = ViewsMetrics(self.metrics.registry, [one.name for one in definitions])
         self.store.recorder.hear_trouble(self.metrics.store_troubled)
         self.metrics.progress = KnownProgress(lambda: read_progress(self.store), clock)
         try:

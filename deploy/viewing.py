@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 
 from deploy.stuck_facts import QueuesNow, StoreFacts
@@ -14,9 +14,11 @@ from domain.store.log import LogFollower
 from projections.judging import Judging
 from projections.keeper import Keeper
 from projections.log import LogReader
-from projections.metrics import Metrics
+from projections.metrics import ViewsMetrics
 from projections.projector import Projector
+from projections.showing import Showing
 from projections.thresholds import Thresholds
+from projections.totals import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +34,39 @@ class ViewsRole:
     """Keeps the views, judges what is stuck, and counts what passes by, for as long as it runs."""
 
     def __init__(
-        self, store: WorkflowStore, *, busy: Callable[[], bool], judged: Judged | None = None, aside: Aside = inline
+        self,
+        store: WorkflowStore,
+        *,
+        busy: Callable[[], bool],
+        judged: Judged | None = None,
+        metrics: ViewsMetrics | None = None,
+        aside: Aside = inline,
     ) -> None:
         """`busy` tells whether the engine is; `aside` is where rows are read, folded and written.
 
-        Without `judged` nothing is judged: the views then say only when to look.
+        Without `judged` nothing is judged: the views then say only when to look. Without `metrics` nothing is counted.
         """
         self._store = store
         self._busy = busy
         self._judged = judged
         self._aside = aside
-        self.metrics = Metrics()
+        self._metrics = metrics
 
     async def run(self, waiting: Waiting = unheard) -> None:
         """Follow the log until cancelled; `waiting` hears when the store is waited for."""
         follower = self._store.follow(0)
-        keeper = self._keeper()
+        totals = Totals()
+        keeper = self._keeper(totals)
         projector = self._projector(keeper, follower, waiting)
-        judging = self._judging(keeper, projector)
-        beside = asyncio.create_task(judging.run()) if judging is not None else None
+        beside = [asyncio.create_task(one) for one in self._beside(keeper, totals, projector)]
         try:
             await projector.run()
         finally:
-            if beside is not None:
-                beside.cancel()
-                await asyncio.gather(beside, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+            if self._metrics is not None:
+                self._metrics.leave()
             follower.close()
             self._store.unfollow(follower)
 
@@ -65,8 +75,21 @@ class ViewsRole:
         # On rows of its own: what was cancelled may still be at work in its thread.
         await self._projector(self._keeper(), self._store.follow(0)).finish()
 
-    def _keeper(self) -> Keeper:
-        return Keeper(self._store, thresholds=self._judged.thresholds if self._judged is not None else None)
+    def _keeper(self, totals: Totals | None = None) -> Keeper:
+        thresholds = self._judged.thresholds if self._judged is not None else None
+        return Keeper(self._store, thresholds=thresholds, totals=totals)
+
+    def _beside(self, keeper: Keeper, totals: Totals, projector: Projector) -> Iterator[Coroutine[None, None, None]]:
+        """What runs beside the projector."""
+        judging = self._judging(keeper, projector)
+        if judging is not None:
+            yield judging.run()
+        metrics = self._metrics
+        if metrics is not None:
+            metrics.at_hand = keeper.at_hand
+            if judging is not None:
+                metrics.judged_at = lambda: judging.judged_at
+            yield Showing(totals, self._store.query, metrics.show, between=projector.between, aside=self._aside).run()
 
     def _judging(self, keeper: Keeper, projector: Projector) -> Judging | None:
         judged = self._judged
@@ -87,7 +110,7 @@ class ViewsRole:
             follower,
             LogReader(self._store.recorder, self._store.mapper.read),
             busy=self._busy,
-            meter=self.metrics,
+            meter=self._metrics,
             aside=self._aside,
             waiting=waiting,
         )

@@ -70,6 +70,8 @@ class Judging:
         self._now = now
         self._aside = aside
         self._pause = pause
+        self.judged_at: datetime | None = None
+        """When it was last looked, by the engine's clock."""
 
     async def run(self) -> None:
         """Judge until cancelled. Trouble with the store is waited out."""
@@ -77,6 +79,7 @@ class Judging:
             await self._pause(JUDGE_SECONDS)
             try:
                 await self.round()
+                self.judged_at = self._now()
             except StoreError as error:
                 _logger.warning("what is stuck is not looked at for now: %s", error)
             except HandrailError as error:

@@ -38,6 +38,7 @@ from projections.sql import (
 from projections.stuck import Judgement, first_look, rounded, still
 from projections.tables import LIVE, Tables
 from projections.thresholds import Thresholds
+from projections.totals import Totals
 from projections.views import ViewBroken, fold, mentioned_step
 
 ROWS_AT_HAND: Final = 4_096
@@ -84,12 +85,17 @@ class Keeper:
         thresholds: Thresholds | None = None,
         rows_at_hand: int = ROWS_AT_HAND,
         tables: Tables = LIVE,
+        totals: Totals | None = None,
     ) -> None:
-        """Nothing is read until `begin`. `tables` are those of the live views, or a rebuild's."""
+        """Nothing is read until `begin`. `tables` are those of the live views, or a rebuild's.
+
+        `totals` are kept along with what is written, for whoever shows them.
+        """
         self._database = database
         self._thresholds = thresholds or Thresholds()
         self._rows_at_hand = rows_at_hand
         self._tables = tables
+        self._totals = totals
         self._rows: OrderedDict[str, WorkflowRow] = OrderedDict()
         self._changed: dict[str, None] = {}
         self._parked: dict[str, str] = {}
@@ -121,6 +127,8 @@ class Keeper:
             self._written = self.position = position_of(cursor, self._tables.position)
             self._mended = position_of(cursor, MENDED)
             self._parked = load_parked(cursor.query, self._tables)
+            if self._totals is not None:
+                self._totals.load(cursor.query, len(self._parked))
         return self.position
 
     def take(self, entries: Sequence[Entry]) -> None:
@@ -166,6 +174,10 @@ class Keeper:
         except FenceMissed:
             self.begin()
             return False
+        if self._totals is not None:
+            if self._written == 0:
+                self._totals.clear()
+            self._totals.wrote(changed, len(self._parked))
         self._written = self.position
         self._to_park.clear()
         self._tidy(changed)
@@ -203,9 +215,15 @@ class Keeper:
             for row, stuck, look_at in before:
                 row.stuck, row.look_at = stuck, look_at
             raise
+        if self._totals is not None:
+            self._totals.judged([row for row, _ in judgements])
         for row, _ in judgements:
             row.counted = row.counts_as
         return True
+
+    def at_hand(self, workflow_id: str) -> WorkflowRow | None:
+        """The row of a workflow as it is folded by now; None where it is not at hand, as after its end was written."""
+        return self._rows.get(workflow_id)
 
     def rebuild(self) -> None:
         """Empty the views and begin again from the first event. Raises FenceMissed where somebody else was first."""

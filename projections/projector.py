@@ -78,10 +78,6 @@ class Meter(Protocol):
         """Count these events."""
         ...
 
-    def written(self, *, lag_seconds: float, parked: int) -> None:
-        """The views were written; the oldest event of the batch waited this long."""
-        ...
-
 
 class Projector:
     """Follows the log into the views."""
@@ -192,15 +188,14 @@ class Projector:
         entries: Sequence[Entry] = await self._follower.next_batch(SLICE_EVENTS)
         if not entries:
             return False
-        noticed = self._now()
         await self._give_way()
         async with self._keeping:
             # Where the keeper began again meanwhile, the follower was set back with it, and reads these once more.
             if self._keeper.beginnings == beginnings:
-                await self._keep(entries, noticed)
+                await self._keep(entries)
         return True
 
-    async def _keep(self, entries: Sequence[Entry], noticed: float) -> None:
+    async def _keep(self, entries: Sequence[Entry]) -> None:
         folded = 0
         while entries:
             await self._take(entries)
@@ -214,14 +209,12 @@ class Projector:
                 await self._follower.take_aside(SLICE_EVENTS) if more else self._follower.take_offered(SLICE_EVENTS)
             )
         self._last_count = folded
-        await self._write(noticed)
+        await self._write()
 
-    async def _write(self, noticed: float) -> None:
+    async def _write(self) -> None:
         if not await self._aside(self._keeper.write):
             await self._begin_again()
         self._last_write = self._now()
-        if self._meter is not None:
-            self._meter.written(lag_seconds=self._last_write - noticed, parked=self._keeper.parked)
 
     async def _pass_unreadable(self) -> None:
         """Take the stretch that the follower could not read entry by entry: what cannot be read is parked."""
@@ -229,7 +222,7 @@ class Projector:
             entries = await self._aside(lambda: self._take_stretch(SLICE_EVENTS))
             if self._meter is not None:
                 self._meter.passed(entries)
-            await self._write(self._now())
+            await self._write()
             self._go_on_from_keeper()
 
     async def _give_way(self) -> None:

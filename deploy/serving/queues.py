@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from consumers.looking import BrokerLook, QueueLook
+from domain.definitions import Definition
 from domain.errors import BrokerUnavailable
 from domain.ports import Clock
-from domain.topology import activity_queue
+from domain.topology import (
+    APPROVALS_QUEUE,
+    CONTROL_QUEUE,
+    DEAD_COMMANDS_QUEUE,
+    GOALS_QUEUE,
+    OUTCOMES_QUEUE,
+    SIGNALS_QUEUE,
+    UNROUTED_QUEUE,
+    activity_queue,
+    dead_queue,
+)
 from projections.stuck import QueueFacts
 
 _log: Final = logging.getLogger("handrail.deploy")
@@ -30,12 +41,17 @@ OLD_SECONDS: Final = 60.0
 class QueueWatch:
     """Asks one broker about queues, for as long as it runs."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        """Ask about nothing yet: `now` says which queues are of interest."""
+    def __init__(self, url: str, clock: Clock, *, told: Collection[str] = ()) -> None:
+        """Ask about nothing yet: `now` says which queues are of interest, beside those `told` of all the time.
+
+        The latter are by the broker's own names.
+        """
         self._url = url
         self._clock = clock
         self._wanted: dict[str, None] = {}
+        self._told = list(told)[:MOST_QUEUES]
         self._known: dict[str, QueueFacts] = {}
+        self._said: dict[str, QueueFacts] = {}
         self._failing = False
         self.asked_at: float | None = None
         """When the broker last answered, in seconds since 1970."""
@@ -49,9 +65,14 @@ class QueueWatch:
             self._wanted[name] = None
         while len(self._wanted) > MOST_QUEUES:
             del self._wanted[next(iter(self._wanted))]
-        if self.asked_at is None or self._clock().timestamp() - self.asked_at > OLD_SECONDS:
-            return {}
-        return self._known
+        return self._known if self._is_new() else {}
+
+    def told(self) -> tuple[float, Mapping[str, QueueFacts]]:
+        """When the broker last said anything (0: never), and how the queues are that are told of, by their names."""
+        return self.asked_at or 0.0, self._said if self._is_new() else {}
+
+    def _is_new(self) -> bool:
+        return self.asked_at is not None and self._clock().timestamp() - self.asked_at <= OLD_SECONDS
 
     async def run(self) -> None:
         """Ask until cancelled."""
@@ -71,12 +92,14 @@ class QueueWatch:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask(self, look: BrokerLook) -> None:
-        known: dict[str, QueueFacts] = {}
-        for name in list(self._wanted):
-            facts = facts_of(await look.queue(activity_queue(name)))
+        wanted = {activity_queue(name): name for name in list(self._wanted)}
+        said: dict[str, QueueFacts] = {}
+        for queue in dict.fromkeys((*self._told, *wanted)):
+            facts = facts_of(await look.queue(queue))
             if facts is not None:
-                known[name] = facts
-        self._known = known
+                said[queue] = facts
+        self._known = {name: said[queue] for queue, name in wanted.items() if queue in said}
+        self._said = {queue: said[queue] for queue in self._told if queue in said}
         self.asked_at = self._clock().timestamp()
 
 
@@ -85,3 +108,13 @@ def facts_of(look: QueueLook) -> QueueFacts | None:
     if look.there is None:
         return None
     return QueueFacts(look.consumers, look.messages) if look.there else QueueFacts(0)
+
+
+def watched_queues(definitions: Iterable[Definition]) -> list[str]:
+    """The queues of all loaded activity types, and those where what cannot be taken in lies, by the broker's names."""
+    activities = {
+        activity_queue(declared.queue) for definition in definitions for declared in definition.activities.values()
+    }
+    worked = (*sorted(activities), GOALS_QUEUE, APPROVALS_QUEUE, SIGNALS_QUEUE, CONTROL_QUEUE, OUTCOMES_QUEUE)
+    dead = (*(dead_queue(queue) for queue in worked), DEAD_COMMANDS_QUEUE, UNROUTED_QUEUE)
+    return [*sorted(activities), *dead]
