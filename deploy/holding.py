@@ -21,6 +21,7 @@ from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
 from deploy.opened import OpenHome
 from deploy.relaying import RelaySurroundings
+from deploy.replays import Replays
 from deploy.scope import Scope
 from deploy.secrets import SecretStore
 from deploy.settings import Settings
@@ -111,9 +112,9 @@ class Holder:
             reissue=self._issue,
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
-        judged = self._judged(definitions)
-        self._projector = (
-            ViewsRole(store, busy=lambda: self.busy, judged=judged, metrics=opened.views) if views else None
+        self._projector = ViewsRole(store, busy=lambda: self.busy, judged=self._judged(definitions)) if views else None
+        self._replays = Replays(
+            store, definitions, definitions, clock=clock, checks_per_second=settings.replay_checks_per_second
         )
         self._relay: Relay | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -143,6 +144,8 @@ class Holder:
         }
         if self._projector is not None:
             roles["projector"] = self._projector.run
+            if self._settings.replay_checks_per_second:
+                roles["replays"] = self._replays.run
         self._tasks = [asyncio.create_task(self._keep_up(name, role), name=name) for name, role in roles.items()]
 
     async def end(self, *, hurry: bool) -> None:

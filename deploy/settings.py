@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
     stuck: StuckSettings = StuckSettings()
     """When workflows are called stuck: `[stuck]` in the file, or as JSON."""
+    replay_checks_per_second: float = Field(default=2.0, ge=0.0, le=1_000.0)
+    """How many closed and blocked workflows are decided again, to see whether that still agrees; 0: none."""
     heartbeat_seconds: float = Field(default=60.0, ge=0.0, le=86_400.0)
     """How often a serving process starts a heartbeat, which shows that the whole path is whole; 0: never."""
     sweep_seconds: float = Field(default=1.0, ge=0.01, le=3_600.0)

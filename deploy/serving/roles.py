@@ -19,11 +19,12 @@ from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
+from deploy.replays import Replays
 from deploy.serving.accepted import while_accepted
 from deploy.serving.heartbeat import Heartbeat
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
-from deploy.serving.queues import QueueWatch, watched_queues
+from deploy.serving.queues import QueueWatch
 from deploy.thresholds import thresholds_of
 from deploy.viewing import Judged, ViewsRole
 from domain.builtin import HEARTBEAT
@@ -33,7 +34,6 @@ from domain.transport import Intake
 from domain.triggers import Intervention, SettleOutcome, SupplyOutput
 from producers.signals import Signal
 from producers.timers import Timer
-from projections.metrics import ViewsMetrics
 
 _log: Final = logging.getLogger("handrail.deploy")
 
@@ -182,22 +182,29 @@ def _heartbeat(parts: Parts) -> Heartbeat | None:
 
 
 def projector(parts: Parts) -> Role:
-    """Keeps the views."""
-    watch = QueueWatch(parts.broker.url, parts.clock, told=watched_queues(parts.definitions))
-    metrics = ViewsMetrics(parts.metrics.registry, [one.name for one in parts.definitions])
-    metrics.queues = watch.told
+    """Keeps the views, and decides histories again beside that."""
+    watch = QueueWatch(parts.broker.url, parts.clock)
     thresholds = thresholds_of(parts.settings.stuck, parts.definitions)
     judged = Judged(parts.clock, thresholds, watch.now)
-    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, metrics=metrics, aside=parts.aside)
+    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, aside=parts.aside)
 
     async def run() -> None:
-        watching = asyncio.create_task(watch.run())
+        replays = Replays(
+            parts.store,
+            parts.definitions,
+            parts.definitions,
+            clock=parts.clock,
+            checks_per_second=parts.settings.replay_checks_per_second,
+            aside=parts.aside,
+        )
+        beside = [asyncio.create_task(watch.run()), asyncio.create_task(replays.run())]
         try:
             with parts.waits.of("projector") as waiting:
                 await views.run(waiting)
         finally:
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     return Role(led={"projector": run})
 

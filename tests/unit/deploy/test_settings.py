@@ -69,6 +69,6 @@ def test_other_programs_variables_do_not_disturb(monkeypatch: pytest.MonkeyPatch
 
 
 def test_every_number_among_the_settings_has_a_unit_or_counts_things() -> None:
-    counted = {"attempts_at_once", "threads", "deliveries_held", "workflows_held"}
+    counted = {"attempts_at_once", "threads", "deliveries_held", "workflows_held", "replay_checks_per_second"}
     numbers = {name for name, field in Settings.model_fields.items() if field.annotation in {int, float}}
     assert {name for name in numbers if not name.endswith("_seconds")} == counted
