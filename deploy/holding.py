@@ -112,7 +112,10 @@ class Holder:
             reissue=self._issue,
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
-        self._projector = ViewsRole(store, busy=lambda: self.busy, judged=self._judged(definitions)) if views else None
+        judged = self._judged(definitions)
+        self._projector = (
+            ViewsRole(store, busy=lambda: self.busy, judged=judged, metrics=opened.views) if views else None
+        )
         self._replays = Replays(
             store, definitions, definitions, clock=clock, checks_per_second=settings.replay_checks_per_second
         )

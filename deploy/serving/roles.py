@@ -24,7 +24,7 @@ from deploy.serving.accepted import while_accepted
 from deploy.serving.heartbeat import Heartbeat
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
-from deploy.serving.queues import QueueWatch
+from deploy.serving.queues import QueueWatch, watched_queues
 from deploy.thresholds import thresholds_of
 from deploy.viewing import Judged, ViewsRole
 from domain.builtin import HEARTBEAT
@@ -34,6 +34,7 @@ from domain.transport import Intake
 from domain.triggers import Intervention, SettleOutcome, SupplyOutput
 from producers.signals import Signal
 from producers.timers import Timer
+from projections.metrics import ViewsMetrics
 
 _log: Final = logging.getLogger("handrail.deploy")
 
@@ -183,10 +184,12 @@ def _heartbeat(parts: Parts) -> Heartbeat | None:
 
 def projector(parts: Parts) -> Role:
     """Keeps the views, and decides histories again beside that."""
-    watch = QueueWatch(parts.broker.url, parts.clock)
+    watch = QueueWatch(parts.broker.url, parts.clock, told=watched_queues(parts.definitions))
+    metrics = ViewsMetrics(parts.metrics.registry, [one.name for one in parts.definitions])
+    metrics.queues = watch.told
     thresholds = thresholds_of(parts.settings.stuck, parts.definitions)
     judged = Judged(parts.clock, thresholds, watch.now)
-    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, aside=parts.aside)
+    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, metrics=metrics, aside=parts.aside)
 
     async def run() -> None:
         replays = Replays(
