@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from domain.errors import FenceMissed
+from domain.errors import FenceMissed, StoreError
 from domain.ids import workflow_id_from_message
 from domain.ports import Cursor, Queries
 
@@ -21,7 +21,7 @@ NAME: Final = "heartbeat"
 
 
 class HeartbeatFact(BaseModel):
-    """`number` heartbeats were sent, the last at `sent_at`; those up to `pruned` are looked through and removed.
+    """`number` is that of the last one, sent at `sent_at`; those up to `pruned` are looked through and removed.
 
     `logins` says from which number on which login of the broker sent them. Of the `removed` ones `digest` is left: it
     runs over each one's id and the digest of its last event, in their order.
@@ -46,10 +46,11 @@ class HeartbeatFact(BaseModel):
         return workflow_id_from_message(login, self.message_id(number))
 
     def sent(self, login: str, at: datetime) -> HeartbeatFact:
-        """One more was sent."""
-        number = self.number + 1
+        """One more was sent. The first is numbered by its second: a store that forgot goes on behind all before."""
+        number = self.number + 1 if self.number else int(at.timestamp())
         known = self.logins if self.logins and self.logins[-1][1] == login else (*self.logins, (number, login))
-        return self.model_copy(update={"number": number, "sent_at": at, "logins": known})
+        pruned = self.pruned or number - 1
+        return self.model_copy(update={"number": number, "sent_at": at, "logins": known, "pruned": pruned})
 
     def without(self, upto: int, heads: list[tuple[str, str]]) -> HeartbeatFact:
         """Those up to a number are looked through; of those removed, ids and digests of their last events are given."""
@@ -72,9 +73,16 @@ class Known:
 
 
 def read_fact(store: Queries) -> Known:
-    """The row as it is."""
+    """The row as it is. Raises StoreError where it cannot be read: timers go on without heartbeats then."""
     rows = store.query("SELECT value FROM store_facts WHERE name = ?", (NAME,))
-    return Known(HeartbeatFact.model_validate_json(rows[0][0]), rows[0][0]) if rows else Known(HeartbeatFact())
+    if not rows:
+        return Known(HeartbeatFact())
+    try:
+        return Known(HeartbeatFact.model_validate_json(rows[0][0]), rows[0][0])
+    except ValidationError as error:
+        raise StoreError(
+            f"what the store knows of heartbeats cannot be read: delete row {NAME!r} of store_facts"
+        ) from error
 
 
 class ChangeFact:

@@ -28,6 +28,12 @@ CHAIN = Definition("chain", steps=[Step("first", beat), Step("second", beat)])
 LOGIN = "runtime"
 EVERY = timedelta(seconds=60)
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
+FIRST = int((BEGAN + EVERY).timestamp())
+
+
+def sent_as(number: int) -> str:
+    """The message id of the first, second … that this store sends."""
+    return f"heartbeat-{FIRST - 1 + number}"
 
 
 class Clock:
@@ -109,14 +115,14 @@ async def test_one_is_sent_every_interval_once_the_one_before_has_been_seen_to_e
     assert await heartbeat.beat() > 0
     services.clock.now += EVERY
     await heartbeat.beat()
-    assert services.sent == ["heartbeat-1"]
+    assert services.sent == [sent_as(1)]
     assert heartbeat_completed_at(services.runtime.store.query) is None
     services.clock.now += EVERY
     assert await heartbeat.beat() == EVERY.total_seconds()
-    assert services.sent == ["heartbeat-1"], "the views have not shown that it ended"
+    assert services.sent == [sent_as(1)], "the views have not shown that it ended"
     services.project()
     await heartbeat.beat()
-    assert services.sent == ["heartbeat-1", "heartbeat-2"]
+    assert services.sent == [sent_as(1), sent_as(2)]
     completed = (BEGAN + EVERY).timestamp()
     assert heartbeat_completed_at(services.runtime.store.query) == completed
     services.project()
@@ -131,36 +137,40 @@ async def test_one_that_nobody_takes_in_is_the_only_one_and_is_sent_again_now_an
     for _ in range(9):
         services.clock.now += EVERY
         await heartbeat.beat()
-    assert services.sent == ["heartbeat-1"]
+    assert services.sent == [sent_as(1)]
     services.clock.now += FIRST_AGAIN
     await heartbeat.beat()
-    assert services.sent == ["heartbeat-1"] * 2
+    assert services.sent == [sent_as(1)] * 2
     services.clock.now += FIRST_AGAIN
     await heartbeat.beat()
-    assert services.sent == ["heartbeat-1"] * 2, "at growing intervals"
+    assert services.sent == [sent_as(1)] * 2, "at growing intervals"
     services.taking = True
     services.clock.now += FIRST_AGAIN
     await heartbeat.beat()
     services.project()
     await heartbeat.beat()
-    assert services.sent == [*["heartbeat-1"] * 3, "heartbeat-2"]
+    assert services.sent == [*[sent_as(1)] * 3, sent_as(2)]
 
 
-async def test_what_the_broker_did_not_take_is_sent_when_it_is_back_under_its_number(services: Services) -> None:
-    heartbeat = services.heartbeat()
-    await heartbeat.beat()
-    services.clock.now += EVERY
-    services.away = True
-    paused: list[float] = []
+class Enough(Exception):
+    """The test has seen what it wanted to see."""
+
+
+async def test_what_the_broker_did_not_take_is_sent_when_it_is_back_under_its_number(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.serving.heartbeat.CONFIRMED_SECONDS", 0.05)
+    numbers: list[int] = []
 
     async def pause(seconds: float) -> None:
-        paused.append(seconds)
-        services.away = False
+        assert seconds == EVERY.total_seconds()
+        numbers.append(read_fact(services.runtime.store).fact.number)
+        services.away = len(numbers) == 1
         services.clock.now += timedelta(seconds=seconds)
         if services.sent:
-            raise KeyboardInterrupt
+            raise Enough
 
-    again = Heartbeat(
+    heartbeat = Heartbeat(
         store=services.runtime.store,
         publisher=services,
         login=LOGIN,
@@ -168,10 +178,40 @@ async def test_what_the_broker_did_not_take_is_sent_when_it_is_back_under_its_nu
         every_seconds=EVERY.total_seconds(),
         pause=pause,
     )
-    with pytest.raises(KeyboardInterrupt):
-        await again.run()
-    assert services.sent == ["heartbeat-1"]
-    assert paused[0] == EVERY.total_seconds()
+    with pytest.raises(Enough):
+        await heartbeat.run()
+    assert numbers == [0, FIRST, FIRST], "nothing is due; the broker is away; it is back"
+    assert services.sent == [sent_as(1)]
+
+
+async def test_what_cannot_be_read_ends_no_timer(services: Services, caplog: pytest.LogCaptureFixture) -> None:
+    services.runtime.store.run(Garbled())
+    tries: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        tries.append(seconds)
+        if len(tries) == 2:
+            raise Enough
+
+    heartbeat = Heartbeat(
+        store=services.runtime.store,
+        publisher=services,
+        login=LOGIN,
+        clock=services.clock,
+        every_seconds=EVERY.total_seconds(),
+        pause=pause,
+    )
+    with pytest.raises(Enough):
+        await heartbeat.run()
+    assert tries == [EVERY.total_seconds()] * 2
+    assert "no heartbeat for now: what the store knows of heartbeats cannot be read" in caplog.text
+
+
+class Garbled:
+    """Somebody wrote something else there."""
+
+    def run(self, cursor: Cursor) -> None:
+        cursor.execute("INSERT INTO store_facts (name, value) VALUES ('heartbeat', 'not this')")
 
 
 async def test_of_two_that_send_one_steps_down_and_goes_on_behind_the_other(services: Services) -> None:
@@ -186,7 +226,7 @@ async def test_of_two_that_send_one_steps_down_and_goes_on_behind_the_other(serv
     await one.beat()
     successor = services.heartbeat()
     await services.beats(successor, 2)
-    assert services.sent == ["heartbeat-1", "heartbeat-2", "heartbeat-3"]
+    assert services.sent == [sent_as(1), sent_as(2), sent_as(3)]
 
 
 async def test_heartbeats_are_in_no_list_and_in_no_count(services: Services) -> None:
@@ -207,7 +247,7 @@ async def test_those_that_ended_a_day_ago_are_removed_whole_and_nothing_else_is(
     await heartbeat.beat()
     await services.beats(heartbeat, 3)
     fact = read_fact(store).fact
-    names = [fact.workflow_id(number) for number in (1, 2, 3)]
+    names = [fact.workflow_id(FIRST - 1 + number) for number in (1, 2, 3)]
     later = services.clock.now + KEPT + EVERY
     heads = [(name, store.load(name).head) for name in names]
 
@@ -217,16 +257,16 @@ async def test_those_that_ended_a_day_ago_are_removed_whole_and_nothing_else_is(
     assert prune(store, read_fact(store), services.clock.now).fact.removed == 0, "they are not old"
 
     known = prune(store, read_fact(store), later)
-    assert (known.fact.removed, known.fact.pruned) == (2, 2), "the last that was sent stays"
+    assert (known.fact.removed, known.fact.pruned) == (2, FIRST + 1), "the last that was sent stays"
     assert known == read_fact(store)
-    assert known.fact.digest == HeartbeatFact().without(2, heads[:2]).digest
+    assert known.fact.digest == HeartbeatFact().without(0, heads[:2]).digest
     for name in names[:2]:
         assert rows_of(services, name) == {}
     assert store.load(names[2]).status == "completed"
     assert store.load(other).status == "completed"
     assert store.query("SELECT number FROM tallies WHERE definition = ?", ("handrail-heartbeat",)) == [(1,)]
     await services.beats(services.heartbeat(), 1)
-    assert services.sent[-1] == "heartbeat-4"
+    assert services.sent[-1] == sent_as(4)
 
 
 async def test_an_old_one_is_removed_by_the_heartbeat_itself_in_time(services: Services) -> None:
@@ -240,7 +280,7 @@ async def test_an_old_one_is_removed_by_the_heartbeat_itself_in_time(services: S
     assert read_fact(store).fact.removed == 2
     services.clock.now += PRUNED_EVERY
     await services.beats(heartbeat, 1)
-    assert services.sent == [f"heartbeat-{number}" for number in (1, 2, 3, 4)]
+    assert services.sent == [sent_as(number) for number in (1, 2, 3, 4)]
 
 
 async def test_what_only_looks_like_a_heartbeat_by_its_id_is_never_removed(services: Services) -> None:
@@ -256,15 +296,23 @@ async def test_what_only_looks_like_a_heartbeat_by_its_id_is_never_removed(servi
 
 
 def test_the_numbers_of_a_login_stay_its_own() -> None:
-    fact = HeartbeatFact()
+    fact = HeartbeatFact(number=100, pruned=100)
     for login in ("a", "a", "b", "b", "a"):
         fact = fact.sent(login, BEGAN)
-    assert fact.logins == ((1, "a"), (3, "b"), (5, "a"))
-    assert fact.workflow_id(2) == workflow_id_from_message("a", "heartbeat-2")
-    assert fact.workflow_id(3) == workflow_id_from_message("b", "heartbeat-3")
-    assert fact.without(2, []).logins == ((3, "b"), (5, "a"))
-    assert fact.without(3, []).logins == ((3, "b"), (5, "a"))
-    assert fact.without(4, []).logins == ((5, "a"),)
+    assert fact.logins == ((101, "a"), (103, "b"), (105, "a"))
+    assert fact.workflow_id(102) == workflow_id_from_message("a", "heartbeat-102")
+    assert fact.workflow_id(103) == workflow_id_from_message("b", "heartbeat-103")
+    assert fact.without(101, []).logins == fact.logins
+    assert fact.without(102, []).logins == ((103, "b"), (105, "a"))
+    assert fact.without(103, []).logins == ((103, "b"), (105, "a"))
+    assert fact.without(104, []).logins == ((105, "a"),)
+
+
+def test_a_store_that_forgot_begins_behind_all_that_were_sent_before() -> None:
+    before = HeartbeatFact().sent("a", BEGAN).sent("a", BEGAN + EVERY)
+    after = HeartbeatFact().sent("a", BEGAN + 2 * EVERY)
+    assert after.number > before.number
+    assert after.pruned == after.number - 1, "nobody looks for those that never were"
 
 
 def test_no_author_may_take_a_name_of_handrails_own(tmp_path: Path) -> None:
