@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from domain.builtin import is_hidden
 from domain.definitions import Definition
 from domain.errors import EventCorrupt, EventUnknown, FenceMissed, HandrailError, StoreError, WorkflowUnknown
 from domain.ports import Along, Aside, Clock, Cursor, Definitions
@@ -41,6 +42,8 @@ WALK_AGAIN: Final = timedelta(days=1)
 """How long after it began a walk through the log that has come to its end begins once more."""
 CORE_SHARE: Final = 0.01
 """How much of one core this may use."""
+DIFFERING_AT_ONCE: Final = 300
+"""How many of those are decided again in one go: the walk is not to wait for all of very many."""
 PAGE_EVENTS: Final = 1_000
 MOST_EVENTS: Final = 10_000
 """Longer histories are passed over: deciding them again would hold up this process."""
@@ -100,8 +103,9 @@ class Replays:
         self._pause = pause
         self._used = used_seconds
         self._position: int | None = None
-        self._known: set[str] = set()
-        self._walked_from = self._known_at = clock()
+        self._some_differ = False
+        self._differ_after = ""
+        self._walked_from = self._differ_at = clock()
         self.checked = 0
         """How many histories were decided again."""
 
@@ -127,10 +131,10 @@ class Replays:
         now = self._clock()
         if self._position is None:
             self._position = await self._aside(self._begin)
-            self._known_at = now - AGAIN
-        if now - self._known_at >= AGAIN:
-            self._known_at = now
-            for one in await self._aside(lambda: self._resting(sorted(self._known))):
+            self._differ_at = now - AGAIN
+        if self._some_differ and now - self._differ_at >= AGAIN:
+            self._differ_at = now
+            for one in await self._aside(self._differing):
                 await self._check(one)
         while page := await self._aside(self._page):
             newest, versions = page
@@ -140,6 +144,8 @@ class Replays:
                 if versions[one.workflow_id] == one.version:
                     await self._check(one)
             await self._move(newest)
+            # Where nothing of a stretch is to be checked, the log is not read through at one go either.
+            await self._pause(1.0 / self._rate)
         if self._position and now - self._walked_from >= WALK_AGAIN:
             self._walked_from = now
             await self._move(0)
@@ -148,7 +154,7 @@ class Replays:
 
     def _begin(self) -> int:
         with self._store.reading() as cursor:
-            self._known = {name for (name,) in cursor.query("SELECT workflow_id FROM replay_mismatches")}
+            self._some_differ = bool(cursor.query("SELECT workflow_id FROM replay_mismatches LIMIT 1"))
             position = position_of(cursor, self._name)
         if not position:
             # What other definitions had come to is of no use any more.
@@ -163,6 +169,16 @@ class Replays:
             (self._position or 0, POSITION, PAGE_EVENTS),
         )
         return (rows[-1][0], {name: version for _, name, version in rows}) if rows else None
+
+    def _differing(self) -> list[Resting]:
+        """The next of those that are known to differ; behind the last of them it begins again with the first."""
+        rows = self._store.query(
+            "SELECT workflow_id FROM replay_mismatches WHERE workflow_id > ? ORDER BY workflow_id LIMIT ?",
+            (self._differ_after, DIFFERING_AT_ONCE),
+        )
+        self._some_differ = bool(rows) or bool(self._differ_after)
+        self._differ_after = rows[-1][0] if len(rows) == DIFFERING_AT_ONCE else ""
+        return self._resting([name for (name,) in rows])
 
     def _resting(self, workflow_ids: list[str]) -> list[Resting]:
         found: list[Resting] = []
@@ -186,21 +202,30 @@ class Replays:
 
     async def _check(self, one: Resting) -> None:
         """Decide one history again, and rest for as long as the bounds say."""
-        if self._definitions.find(one.definition, one.definition_version) is None or one.version > MOST_EVENTS:
+        if is_hidden(one.definition) or one.version > MOST_EVENTS:
+            return
+        if self._definitions.find(one.definition, one.definition_version) is None:
             return
         reading_seconds, found = await self._aside(lambda: self._read(one.workflow_id))
         deciding_seconds = 0.0
         if isinstance(found, list):
             deciding_seconds, found = await asyncio.to_thread(self._decide, found)
         self.checked += 1
+        differed = await self._aside(lambda: self._differed(one.workflow_id))
         if isinstance(found, Differs):
-            _log.warning("workflow %s is decided otherwise than it was: %s", one.workflow_id, found.words)
+            if not differed:
+                # Not how: the words hold what is in the events.
+                _log.warning("workflow %s is decided otherwise at event %d", one.workflow_id, found.version)
             await self._write(Mismatch(one.workflow_id, found.version, found.words, self._clock()))
-            self._known.add(one.workflow_id)
-        elif isinstance(found, _Agrees) and one.workflow_id in self._known:
+            if not self._some_differ:
+                self._some_differ, self._differ_at = True, self._clock()
+        elif isinstance(found, _Agrees) and differed:
             await self._write(Agreed(one.workflow_id, self._clock()))
-            self._known.discard(one.workflow_id)
         await self._pause(max(1.0 / self._rate, (reading_seconds + deciding_seconds) / CORE_SHARE))
+
+    def _differed(self, workflow_id: str) -> bool:
+        """Whether it is known already that a workflow is decided otherwise."""
+        return bool(self._store.query("SELECT 1 FROM replay_mismatches WHERE workflow_id = ?", (workflow_id,)))
 
     async def _write(self, along: Along) -> None:
         await self._aside(lambda: self._store.run(along, point="project"))

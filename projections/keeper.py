@@ -196,7 +196,9 @@ class Keeper:
             return []
         with self._database.reading() as cursor:
             found = load_workflows(cursor.query, [name for name in names if name not in self._rows], self._tables)
-        return [self._rows.get(name) or found[name] for name in names]
+        # One that was found due may have been removed since.
+        rows = (self._rows.get(name) or found.get(name) for name in names)
+        return [row for row in rows if row is not None]
 
     def judged(self, judgements: Sequence[tuple[WorkflowRow, Judgement]]) -> bool:
         """Write what was found of the workflows, and the tallies with it. False: somebody else was first."""

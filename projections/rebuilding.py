@@ -51,6 +51,8 @@ MOST_SUSPECTS: Final = 20_000
 """Workflows that are remembered to be looked at again; where there are more, everything is."""
 MOST_ROUNDS: Final = 10
 """How often it is tried to come near enough to the live views."""
+MOST_PASSES: Final = 50
+"""How often in a row the shadow follows to where the live views have come meanwhile."""
 SHOWN: Final = 20
 """Differences of each view that are kept to be shown."""
 EMPTIED_AT_ONCE: Final = 5_000
@@ -134,8 +136,11 @@ class Rebuild:
             except TooFar:
                 keeper.begin()
                 continue
-            _empty(fenced)
+            # What was compared and mended is said, also where the next rebuild has the shadow already.
+            with contextlib.suppress(FenceMissed):
+                _empty(fenced)
             return report
+        _empty(fenced)
         raise StoreUnavailable(
             f"the views went on faster than they could be compared, {MOST_ROUNDS} times: try again when there is less "
             "to do; nothing was changed"
@@ -144,8 +149,8 @@ class Rebuild:
     # --- folding ----------------------------------------------------------------------------------------------------
 
     def _follow(self, fenced: _Fenced, keeper: Keeper) -> None:
-        """Fold until the shadow is near the live views."""
-        while True:
+        """Fold until the shadow is near the live views, or they have run away often enough."""
+        for _ in range(MOST_PASSES):
             goal, folded = fenced.live_position(), 0
             if goal < keeper.position:
                 raise StoreUnavailable("the views began again meanwhile: run this once more; nothing was changed")
@@ -248,7 +253,9 @@ def _settle(cursor: Cursor, position: int, looked_at: Sequence[str], now: dateti
     look = "UPDATE workflows SET look_at = ? WHERE workflow_id"
     at = text_of(now)
     # The projector hears of it as soon as it judges something, if nothing happens before.
-    names = sorted(set(looked_at)) or [name for (name,) in cursor.query("SELECT min(workflow_id) FROM workflows")]
+    names = sorted(set(looked_at))
+    if not names:
+        names = [name for (name,) in cursor.query("SELECT workflow_id FROM workflows ORDER BY workflow_id LIMIT 1")]
     cursor.executemany(f"{look} = ?", [(at, name) for name in names])
     cursor.execute(f"{look} IN (SELECT workflow_id FROM replay_mismatches)", (at,))  # noqa: S608 - ours
     tell_projector(cursor, position)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from domain.errors import EventCorrupt, EventUnknown
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.store.positions import position_of
@@ -42,17 +43,23 @@ class ViewsStatus:
 
 
 def status_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEvent]) -> ViewsStatus:
-    """How the views are now. Raises EventCorrupt, EventUnknown where the first event that they lack cannot be read."""
+    """How the views are now."""
     ((newest,),) = cursor.query("SELECT coalesce(max(id), 0) FROM stored_events")
     parked = cursor.query(
         "SELECT workflow_id, position, error FROM parked_views ORDER BY position, workflow_id LIMIT ?", (PARKED_SHOWN,)
     )
     judged = position_of(cursor, JUDGED_AT)
     ((due,),) = cursor.query("SELECT min(look_at) FROM workflows WHERE look_at IS NOT NULL")
+    position = position_of(cursor, POSITION)
+    try:
+        lag = lag_of(cursor, decode)
+    except (EventCorrupt, EventUnknown):
+        # The projector will park its workflow; how old the event is cannot be told.
+        lag = Lag(newest - position)
     return ViewsStatus(
-        position=position_of(cursor, POSITION),
+        position=position,
         newest=newest,
-        lag=lag_of(cursor, decode),
+        lag=lag,
         rows={name: cursor.query(f"SELECT count(*) FROM {name}")[0][0] for name in TABLES},  # noqa: S608 - ours
         parked=tuple(Parked(*row) for row in parked),
         judged_at=datetime.fromtimestamp(judged, UTC) if judged else None,

@@ -97,7 +97,7 @@ async def test_what_agrees_is_not_stuck_and_costs_its_time(begin: Begin) -> None
     check.keep()
     assert await check.round() == []
     assert check.replays.checked == 2
-    assert check.pauses == [0.5, 0.5]
+    assert check.pauses == [0.5, 0.5, 0.5], "for each that was decided again, and for the stretch of the log"
     await check.round()
     assert check.replays.checked == 2, "nothing has come to rest since"
 
@@ -188,7 +188,38 @@ async def test_a_longer_computation_is_paid_for_with_a_longer_pause(begin: Begin
     check.keep()
     check.each_seconds = 0.1
     await check.round()
-    assert check.pauses == [pytest.approx(20.0)], "a tenth for reading, a tenth for deciding, of one percent of a core"
+    # A tenth of a second for reading, and one for deciding, of a hundredth of a core.
+    assert check.pauses == [pytest.approx(20.0), 0.5]
+
+
+async def test_what_is_handrails_own_is_not_looked_at(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = begin(ASKING, CHAIN)
+    await blocked_and_closed(process)
+    check = Check(process, ASKING, CHAIN)
+    check.keep()
+    monkeypatch.setattr("deploy.replays.is_hidden", lambda name: name == CHAIN.name)
+    await check.round()
+    assert check.replays.checked == 1
+
+
+async def test_of_very_many_that_differ_some_are_decided_again_at_a_time(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deploy.replays.DIFFERING_AT_ONCE", 2)
+    process = begin(ASKING)
+    names = await process.start(ASKING, 5, "asks")
+    other = Check(process, OTHERWISE)
+    other.keep()
+    assert await other.round() == [(name, "replay_mismatch") for name in names]
+    check = Check(process, ASKING)
+    check.replays._position = check.store.newest()  # the walk is through
+    check.replays._some_differ = True
+    left = []
+    for _ in range(4):
+        check.now += AGAIN
+        await check.replays.round()
+        left.append(check.store.query("SELECT count(*) FROM replay_mismatches")[0][0])
+    assert left == [3, 1, 0, 0]
 
 
 async def test_the_next_process_goes_on_where_the_last_one_was(begin: Begin) -> None:

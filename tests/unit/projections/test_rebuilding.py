@@ -9,13 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from domain.errors import FenceMissed, InputInvalid
+from domain.errors import FenceMissed, InputInvalid, StoreUnavailable
 from domain.ports import Cursor
 from projections.comparing import NAMES
 from projections.keeper import Entry, Keeper
 from projections.projector import catch_up
-from projections.rebuilding import Rebuild, Report, chosen
-from projections.schema import MENDED, SHADOW_PREFIX, TABLES, WORKFLOW_COLUMNS
+from projections.rebuilding import Rebuild, Report, TooFar, chosen
+from projections.schema import MENDED, POSITION, SHADOW_PREFIX, TABLES, WORKFLOW_COLUMNS
+from projections.stuck import Facts, judge
+from projections.thresholds import Thresholds
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import START, history
 from tests.unit.projections.test_keeper import histories
@@ -212,15 +214,12 @@ class Within:
 
 
 def test_a_projector_with_rows_at_hand_does_not_write_them_over_the_mended_ones(place: Place) -> None:
-    log = history(73, 40)
+    log = history(73, 6)
     place.put(log[:-2])
     keeper = Keeper(place.recorder)
     catch_up(keeper, place.log)
+    assert keeper.at_hand("wf_001") is not None
     run(place, "UPDATE workflows SET goal = 'odd', tags = '{}'")
-    keeper.begin()
-    keeper.take([])
-    held = keeper.to_judge(NOW, 10)
-    assert held is not None
     rebuilt(place)
     beginnings = keeper.beginnings
     place.put(log[-2:])
@@ -280,11 +279,72 @@ def test_a_workflow_that_cannot_be_folded_is_left_as_it_is(place: Place) -> None
     assert [row[0] for row in place.rows("parked_views")] == ["wf_009"]
 
 
+def judge_all(place: Place) -> None:
+    """Judge whatever is due, from the rows alone."""
+    keeper = Keeper(place.recorder)
+    keeper.begin()
+    rows = keeper.to_judge(NOW, 1_000)
+    assert keeper.judged([(row, judge(row, Facts(), NOW, Thresholds())) for row in rows])
+
+
 def test_deleting_every_view_and_position_gives_the_same_again(kept: Place) -> None:
+    judge_all(kept)
     right = everything(kept)
+    assert any(cause for _, _, cause, _ in right["tallies"])
     with kept.recorder.transaction() as cursor:
         for name in (*TABLES, "positions"):
             cursor.execute(f"DELETE FROM {name}")
     catch_up(Keeper(kept.recorder), kept.log)
+    judge_all(kept)
     assert everything(kept) == right
     assert verified(kept).total == 0
+
+
+def test_what_is_stuck_is_so_again_after_it_was_mended(kept: Place) -> None:
+    judge_all(kept)
+    right = everything(kept)
+    run(kept, "UPDATE workflows SET goal = 'odd'")
+    assert rebuilt(kept).differing == {"workflows": 12}
+    judge_all(kept)
+    assert everything(kept) == right
+
+
+def test_views_that_run_away_are_left_as_they_are(kept: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_away(*_: object) -> None:
+        raise TooFar
+
+    run(kept, "UPDATE failures SET number = number + 1")
+    before = everything(kept)
+    monkeypatch.setattr(Rebuild, "_catch_up", run_away)
+    with pytest.raises(StoreUnavailable, match="went on faster"):
+        rebuilt(kept)
+    assert everything(kept) == before
+    assert shadow_is_empty(kept)
+
+
+def test_views_that_begin_again_meanwhile_are_not_compared(kept: Place) -> None:
+    class BeginningAgain:
+        def read(self, after: int, limit: int) -> Sequence[Entry]:
+            with kept.recorder.transaction() as cursor:
+                cursor.execute("UPDATE positions SET position = 1 WHERE name = ?", (POSITION,))
+            return kept.log.read(after, limit)
+
+    with pytest.raises(StoreUnavailable, match="began again"):
+        Rebuild(kept.recorder, BeginningAgain()).run(mend=True, now=NOW)
+
+
+def test_what_was_removed_for_good_does_not_come_back(kept: Place) -> None:
+    """A workflow whose events and rows were taken away after the shadow had folded it."""
+
+    class Removing:
+        def read(self, after: int, limit: int) -> Sequence[Entry]:
+            entries = kept.log.read(after, limit)
+            if entries:
+                with kept.recorder.transaction() as cursor:
+                    cursor.execute("DELETE FROM stored_events WHERE originator_id = 'wf_003'")
+                    for name in ("workflows", "steps", "waits", "attempts"):
+                        cursor.execute(f"DELETE FROM {name} WHERE workflow_id = 'wf_003'")
+            return entries
+
+    Rebuild(kept.recorder, Removing()).run(mend=True, now=NOW)
+    assert "wf_003" not in [row[0] for row in kept.rows("workflows")]

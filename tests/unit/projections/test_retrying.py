@@ -114,3 +114,9 @@ def test_the_status_counts_rows_and_names_what_is_parked(place: Place) -> None:
         after = status_of(cursor, place.mapper.read)
     assert after.judged_at is not None
     assert after.lag.events == 3
+    assert after.lag.since is not None
+    with place.recorder.transaction() as cursor:
+        cursor.execute("UPDATE stored_events SET state = ? WHERE id > ?", (NEW_WORDS, after.position))
+    with place.recorder.reading() as cursor:
+        torn = status_of(cursor, place.mapper.read)
+    assert (torn.lag.events, torn.lag.since) == (3, None)
