@@ -1,6 +1,7 @@
 """Prometheus metrics of a process that runs activities: how long steps waited, how long attempts took, how they ended.
 
-45 series an activity type, made as the process begins: two histograms of 17, and an outcome each of 11.
+45 series an activity type, made as the process begins: two histograms of 17, and an outcome each of 11. Attempts of
+Handrail's own workflows are in no count.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from domain.builtin import is_hidden
 from domain.failures import FailureClass
 from domain.ports import Command
 
@@ -70,13 +72,15 @@ class ActivityMetrics:
 
     def began(self, command: Command, at: datetime) -> None:
         """The activity's code is called now."""
-        if command.scheduled_at is not None:
+        if command.scheduled_at is not None and not is_hidden(command.definition):
             # Two machines' clocks may differ by more than the wait.
             waited = max(0.0, (at - command.scheduled_at).total_seconds())
             (self._of.get(command.activity) or self._add(command.activity)).waited.observe(waited)
 
     def ended(self, command: Command, outcome: str, seconds: float | None) -> None:
         """An attempt ended; `seconds` is how long its code ran, None where it was not called."""
+        if is_hidden(command.definition):
+            return
         of = self._of.get(command.activity) or self._add(command.activity)
         of.outcomes[outcome].inc()
         if seconds is not None:

@@ -21,6 +21,7 @@ from deploy.settings import Settings
 from deploy.tokens import TOKENS_SCHEMA
 from deploy.traces.asked import open_traces
 from deploy.watching import Watchers
+from domain.builtin import is_hidden
 from domain.errors import HandrailError, StoreUnavailable
 from domain.ports import Clock, Definitions
 from domain.store.application import WorkflowStore
@@ -139,5 +140,5 @@ def _activities(definitions: LoadedDefinitions) -> set[str]:
         declared.name
         for definition in definitions
         for declared in definition.activities.values()
-        if not declared.foreign
+        if not declared.foreign and not is_hidden(definition.name)
     }

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from domain.state import Status
-from projections.rows import Counted, WorkflowRow
+from projections.rows import Counted, Hold, WorkflowRow
 from projections.sql import KEYS_PER_QUERY, Query, moved_tallies
 
 _MINUTE_SECONDS: Final = 60.0
@@ -95,8 +95,9 @@ class Totals:
                 del self.tallies[counted]
 
 
-def _approvals(waits: Mapping[str, Any]) -> int:
-    return sum(key.endswith(_APPROVAL) for key in waits)
+def _approvals(waits: Mapping[str, Hold]) -> int:
+    """How many of these are approvals: they have an id, which the retry of a step called approval has not."""
+    return sum(bool(hold.name) for key, hold in waits.items() if key.endswith(_APPROVAL))
 
 
 def with_oldest(now: ViewsNow, query: Query) -> ViewsNow:
@@ -106,7 +107,7 @@ def with_oldest(now: ViewsNow, query: Query) -> ViewsNow:
     names = sorted({definition for definition, status, _ in now.tallies if status not in _ENDED})
     for start in range(0, len(names), KEYS_PER_QUERY):
         some = names[start : start + KEYS_PER_QUERY]
-        for definition, minute, since in query(_oldest(len(some)), some):
+        for definition, minute, since in query(oldest_statement(len(some)), some):
             if minute is not None:
                 oldest[definition] = minute * _MINUTE_SECONDS
             if since is not None:
@@ -114,8 +115,8 @@ def with_oldest(now: ViewsNow, query: Query) -> ViewsNow:
     return replace(now, oldest=oldest, oldest_approvals=oldest_approvals)
 
 
-def _oldest(definitions: int) -> str:
-    """One look into each of two indexes for each of so many definitions, however many workflows they have."""
+def oldest_statement(definitions: int) -> str:
+    """SQL for the oldest of so many definitions: a look into each of two indexes for each, however many workflows."""
     return (
         f"WITH wanted (definition) AS (VALUES {', '.join(['(?)'] * definitions)}) "  # noqa: S608 - fixed parts
         "SELECT definition, (SELECT min(since_minute) FROM workflows WHERE workflows.definition = wanted.definition "

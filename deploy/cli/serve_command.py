@@ -44,7 +44,7 @@ def serve(
             metavar="P",
             min=0,
             max=65_535,
-            help="Where /healthz, /readyz and the role http answer; 0: any free. Without it, nowhere.",
+            help="Where /healthz, /readyz, /metrics and the role http answer; 0: any free. Without it, nowhere.",
         ),
     ] = None,
     host: Annotated[str, typer.Option("--host", metavar="H", help="Address to listen on.")] = "127.0.0.1",

@@ -20,7 +20,7 @@ from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.roles import Role
 from deploy.settings import Settings
-from domain.builtin import HEARTBEAT
+from domain.builtin import HEARTBEAT, is_hidden
 from domain.definitions import ActivityType
 from domain.errors import InputInvalid
 from domain.topology import activity_queue, dead_queue
@@ -124,8 +124,13 @@ def all_queues(definitions: LoadedDefinitions) -> list[str]:
 
 
 def _activities(definitions: LoadedDefinitions, queues: Collection[str]) -> set[str]:
-    """The names of the activity types that these queues bring."""
-    return {declared.name for declared in _declared(definitions) if declared.queue in queues}
+    """The names of the activity types that these queues bring, without those of Handrail's own workflows."""
+    return {
+        declared.name
+        for definition in definitions
+        for declared in definition.activities.values()
+        if declared.queue in queues and not is_hidden(definition.name)
+    }
 
 
 def _declared(definitions: LoadedDefinitions) -> list[ActivityType]:

@@ -37,8 +37,9 @@ class Health:
         """Whether all is well, and what each part says: `ok`, or what is wrong."""
         if self.draining:
             return False, {"process": "is ending: it finishes what is under way and takes nothing new"}
-        said = await asyncio.gather(*(_ask(check) for check in self.checks.values()))
-        parts = {name: words or "ok" for name, words in zip(self.checks, said, strict=True)}
+        checks = dict(self.checks)  # while they are asked, a process that begins may add further ones
+        said = await asyncio.gather(*(_ask(check) for check in checks.values()))
+        parts = {name: words or "ok" for name, words in zip(checks, said, strict=True)}
         return all(words == "ok" for words in parts.values()), parts
 
 

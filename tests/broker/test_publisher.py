@@ -35,11 +35,14 @@ UNFIT, UNANSWERED = Published.UNFIT, Published.UNANSWERED
 
 async def test_every_message_gets_its_own_answer_in_order(vhost: Vhost) -> None:
     with_work(vhost)
+    troubles: list[tuple[Published | None, int]] = []
     async with publisher(vhost.url) as sender:
+        sender.troubled = lambda said, number: troubles.append((said, number))
         messages = [outgoing(number, routing_key="nobody" if number % 7 == 3 else WORK) for number in range(600)]
         answers = await sender.publish(messages)
     assert answers == [RETURNED if number % 7 == 3 else CONFIRMED for number in range(600)]
     assert await count(vhost.url, WORK) == answers.count(CONFIRMED)
+    assert troubles == [(RETURNED, answers.count(RETURNED))], "who counts what was not confirmed hears of it"
 
 
 async def test_what_goes_over_the_wire_is_what_the_contract_says(vhost: Vhost) -> None:

@@ -42,6 +42,9 @@ def test_a_run_waits_at_a_block_and_is_approved_over_http(handrail: CommandLine)
     person = token(handrail, "--name", "carol", "--role", "approver")
     with httpx.Client(base_url=address, headers=person) as client:
         assert client.get("/readyz").json() == {"status": "ok", "parts": {"store": "ok"}}
+        told = httpx.get(f"{address}/metrics").text  # without the token
+        assert '\nhandrail_leader{role="projector"} 1.0\n' in told
+        assert '\nhandrail_activity_attempts_total{activity="ask",outcome="needs_approval"} 1.0\n' in told
         (asked,) = client.get("/approvals").json()["approvals"]
         answer = client.post(asked["decide"], json={"decision": "approve", "digest": asked["digest"]})
         assert (answer.status_code, answer.json()["effect"]) == (200, "granted")

@@ -145,6 +145,18 @@ def test_every_activity_type_has_its_series_from_the_beginning_and_no_more_than_
     assert (BUCKETS_SECONDS[0], BUCKETS_SECONDS[-1]) == (0.01, 86_400)
 
 
+async def test_handrails_own_attempts_are_in_no_count() -> None:
+    told, shop = Told(), Workshop(plain)
+    command = scheduled(shop, plain)
+    command.definition = "handrail-heartbeat"
+    told.metrics.began(command, BEGINNING)
+    told.metrics.ended(command, "ok", 1.0)
+    assert not [labels for _, labels in told.series() if labels]
+    command.definition = "demo"
+    told.metrics.ended(command, "ok", 1.0)
+    assert told.of("handrail_activity_attempts_total", activity="plain", outcome="ok") == 1
+
+
 async def test_what_is_under_way_is_asked_for_when_it_is_told() -> None:
     told = Told()
     assert (told.of("handrail_attempts_running"), told.of("handrail_commands_waiting")) == (0, 0)

@@ -27,6 +27,18 @@ async def hanging() -> str:
     return ""
 
 
+async def test_a_part_that_is_added_while_others_are_asked_is_asked_the_next_time() -> None:
+    health = Health()
+
+    async def adds_another() -> str:
+        health.checks["second"] = unwell
+        return ""
+
+    health.checks["first"] = adds_another
+    assert await health.ready() == (True, {"first": "ok"})
+    assert await health.ready() == (False, {"first": "ok", "second": "queue handrail.goals is missing"})
+
+
 async def test_ready_while_every_part_is_well() -> None:
     assert await Health({"store": well, "broker": well}).ready() == (True, {"store": "ok", "broker": "ok"})
 
