@@ -37,8 +37,8 @@ from domain.state import UNDER_WAY, State, StepState
 def schedule_ready(decision: Decision) -> Events:
     """Set every step under way whose turn has come, as far as the bound on parallel attempts allows."""
     state = decision.state
-    free = decision.recipe.parallel - _kept(state)
-    while state.ready and state.stopping is None and len(state.live) < free:
+    # Counted anew each time: a step that is doubted as it begins keeps its place for the attempt to come.
+    while state.ready and state.stopping is None and len(state.live) + _kept(state) < decision.recipe.parallel:
         step = state.steps[next(iter(state.ready))]
         if ":budget" in state.waits:
             return

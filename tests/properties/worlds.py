@@ -100,8 +100,8 @@ def steps(chance: Chance, count: int, earlier: Sequence[str]) -> list[PlannedSte
         before = [*earlier, *(one.id for one in found)]
         after = tuple(name for name in before[-3:] if one_in(chance, 2))
         given: dict[str, Any] = {"number": number}
-        if before and one_in(chance, 3):
-            given["seen"] = {"$ref": f"steps.{one_of(chance, before)}.value"}
+        if after and one_in(chance, 2):
+            given["seen"] = {"$ref": f"steps.{one_of(chance, after)}.value"}
         kind: dict[str, Any] = weighted(
             chance,
             (

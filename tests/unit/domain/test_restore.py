@@ -134,6 +134,13 @@ def test_a_step_of_a_later_plan_may_have_run_too() -> None:
     scenario.ok("_plan", {"steps": [{"id": "pay", "activity": "pay"}], "done": True}).waits_for("pay:outcome_unknown")
 
 
+def test_a_step_that_is_doubted_as_it_begins_keeps_its_place() -> None:
+    """Or two would run at once where one may: this one, when its probe says that it has not run, and the next."""
+    steps = [act("look"), Step("pay", pay(probe="ask"), after=("look",)), Step("tell", act("tell"), after=("look",))]
+    scenario = given(define(*steps, parallel=1)).restored().ok("look")
+    scenario.then(e.StepSucceeded, e.StepScheduled, e.OutcomeUnknown)
+
+
 def test_another_input_is_another_effect_and_is_asked_about_too() -> None:
     scenario = given(define(pay(), on_failure="intervene")).restored().settled("pay", applied=False).later(5).wakes()
     scenario.denies("pay").retried("pay", input={"amount": 2}).waits_for("pay:outcome_unknown")
