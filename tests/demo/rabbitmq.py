@@ -174,7 +174,9 @@ def main() -> int:
 
 
 def _say(words: str) -> None:
-    print(f"\n# {words}" if not words.startswith("$") else f"\n{words}", flush=True)
+    # In one piece with its end: what another program prints at the same time comes before or after it.
+    sys.stdout.write(f"\n{words}\n" if words.startswith("$") else f"\n# {words}\n")
+    sys.stdout.flush()
 
 
 def _until(look: Callable[[], Found | None], otherwise: str) -> Found:
