@@ -172,9 +172,7 @@ def test_many_differences_are_counted_and_some_are_named(kept: Place, monkeypatc
 
 def test_the_live_views_may_move_meanwhile(kept: Place) -> None:
     """Each time that the log is read, a projector comes further: the comparison is of one position all the same."""
-    log = histories(72, workflows=30)
-    for one in log:
-        one.originator_id = f"more_{one.originator_id}"
+    log = [one for number in range(30) for one in history(number, 30, workflow_id=f"more_{number:03d}")]
     keeper = Keeper(kept.recorder)
 
     class Moving:
@@ -191,6 +189,7 @@ def test_the_live_views_may_move_meanwhile(kept: Place) -> None:
     report = Rebuild(within, Moving()).run(mend=True, now=NOW)
     assert report.differing.keys() == {"steps"}
     assert not log
+    assert kept.rows("parked_views") == []
     assert verified(kept).total == 0
 
 

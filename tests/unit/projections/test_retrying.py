@@ -14,7 +14,7 @@ from projections.status import status_of
 from projections.stuck import Facts, judge
 from projections.thresholds import Thresholds
 from tests.unit.projections.conftest import Place
-from tests.unit.projections.histories import START
+from tests.unit.projections.histories import START, history
 from tests.unit.projections.test_keeper import histories
 
 NOW = START + timedelta(days=400)
@@ -80,10 +80,7 @@ def test_the_projector_goes_on_with_it_behind_its_position(place: Place) -> None
     keeper = damaged.keeper
     assert keeper.parked == 1
     damaged.retry()
-    more = [one for one in histories(91, workflows=2) if one.originator_version == 1]
-    for one in more:
-        one.originator_id = f"more_{one.originator_id}"
-    place.put(more)
+    place.put(history(91, 5, workflow_id="more_001"))
     keeper.take(place.log.read(keeper.position, 100))
     assert keeper.write() is False
     assert keeper.parked == 0
