@@ -225,7 +225,14 @@ async def test_of_two_that_send_one_steps_down_and_goes_on_behind_the_other(serv
     services.project()
     await one.beat()
     successor = services.heartbeat()
-    await services.beats(successor, 2)
+    await successor.beat()
+    services.clock.now += EVERY
+    await one.beat()
+    with pytest.raises(FenceMissed):
+        await successor.beat()
+    services.project()
+    successor = services.heartbeat()
+    await services.beats(successor, 1)
     assert services.sent == [sent_as(1), sent_as(2), sent_as(3)]
 
 

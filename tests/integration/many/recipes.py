@@ -45,5 +45,6 @@ async def refuse(_: Word) -> Word:
 DEFINITIONS = [
     Definition("fall", steps=[Step("fall", fall)]),
     Definition("also fall", steps=[Step("fall", fall)]),
+    Definition("misfit", steps=[Step("fit", refuse, input=lambda given: given["nothing"])], on_failure="intervene"),
     Definition("give", steps=[Step("give", give), Step("refuse", refuse)], activities=[take_back]),
 ]

@@ -90,6 +90,20 @@ def test_every_step_that_waits_with_a_failure_is_retried_once(handrail: CommandL
     assert (again.code, again.out, "nothing to retry" in again.errors) == (0, "", True)
 
 
+def test_a_step_that_failed_without_an_attempt_is_found_by_its_failure_too(handrail: CommandLine) -> None:
+    """An input that cannot be made is no attempt; tried again it fails again, and waits anew."""
+    run(handrail, "misfit")
+    (make,) = failures(handrail)
+    assert (make["kind"], make["count"], make["failed"], make["waiting"]) == ("invalid", 1, 1, 1)
+    (of_one,) = failures(handrail, "--definition", "misfit")
+    assert of_one == make
+    for _ in range(2):
+        done = handrail("retry", "--fingerprint", make["fingerprint"], *BY, "--json")
+        assert (done.code, results(done)) == (0, [("wf_001", "done")])
+        assert handrail("resume").code == 3
+    assert failures(handrail)[0]["waiting"] == 1
+
+
 def test_an_undoing_that_failed_is_tried_again_by_its_failure_too(handrail: CommandLine) -> None:
     run(handrail, "give")
     (make,) = [one for one in failures(handrail) if one["activity"] == "take_back"]
