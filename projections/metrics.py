@@ -145,21 +145,19 @@ class ViewsMetrics:
         self._passed = entries[-1].position
         events = [one.event for one in entries if type(one) is Notification]
         unreadable = len(entries) - len(events)
-        for one in events:
+        looked_at = [one for one in events if type(one.event) in _LOOKED_AT]
+        for one in looked_at:
             if one.originator_version == 1 and is_hidden(_definition_named(one.event)):
                 self._hide(one.originator_id)
         if self._hidden:
-            events = [one for one in events if one.originator_id not in self._hidden]
+            events, looked_at = self._not_hidden(events), self._not_hidden(looked_at)
         self._events.inc(len(events) + unreadable)
-        tally = Tally([type(one.event) for one in events])
-        for kind, count in tally.items():
+        for kind, count in Tally([type(one.event) for one in events]).items():
             counter = self._counters.get(kind)
             if counter is not None:
                 counter.inc(count)
-        if not _LOOKED_AT.isdisjoint(tally):
-            for one in events:
-                if type(one.event) in _LOOKED_AT:
-                    self._look(one)
+        for one in looked_at:
+            self._look(one)
 
     def show(self, now: ViewsNow) -> None:
         """This is what the views come to."""
@@ -176,6 +174,9 @@ class ViewsMetrics:
         if len(self._hidden) >= MOST_HIDDEN:
             self._hidden.clear()
         self._hidden.add(workflow_id)
+
+    def _not_hidden(self, events: Iterable[RecordedEvent]) -> list[RecordedEvent]:
+        return [one for one in events if one.originator_id not in self._hidden]
 
     def _look(self, recorded: RecordedEvent) -> None:
         event: Any = recorded.event

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.errors import StoreUnavailable
 from projections.keeper import Keeper
 from projections.projector import catch_up
+from projections.rows import Hold, WorkflowRow
 from projections.showing import FIRST_LOOK_SECONDS, SHOW_SECONDS, Showing
 from projections.stuck import Facts, judge
 from projections.thresholds import Thresholds
@@ -104,6 +105,18 @@ def test_a_rebuild_counts_nothing_twice(place: Place) -> None:
     assert totals.now() == ViewsNow()
     catch_up(keeper, place.log)
     assert totals.now() == before
+
+
+def test_a_retry_of_a_step_called_approval_is_no_approval() -> None:
+    totals, row = Totals(), WorkflowRow("wf_1", definition="demo")
+    row.standing.waits["pay:approval"] = Hold(LATER, name="pay.1")
+    totals.wrote([row], 0)
+    row.noted = {"retry:approval": Hold(LATER), **row.standing.waits}
+    totals.wrote([row], 0)
+    assert totals.now().approvals == {"demo": 1}
+    row.standing.waits.clear()
+    totals.wrote([row], 0)
+    assert totals.now().approvals == {}
 
 
 class Bench:
