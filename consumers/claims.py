@@ -361,6 +361,10 @@ class Claims:
 
 
 def _delay() -> str:
-    """SQL for the delay before a command is issued once more, from how often it was issued already."""
-    cases = " ".join(f"WHEN {times} THEN {REISSUE_AFTER_SECONDS * 2 ** (times + 1)}" for times in range(_DOUBLINGS - 1))
+    """SQL for the delay before a command is issued once more, from how often it was issued already.
+
+    The second time comes soon: what was lost with its queue twice is then on its way again within a minute.
+    """
+    delays = [1.5 * REISSUE_AFTER_SECONDS, *(REISSUE_AFTER_SECONDS * 2**times for times in range(1, _DOUBLINGS))]
+    cases = " ".join(f"WHEN {times} THEN {delay}" for times, delay in enumerate(delays))
     return f"CASE issued {cases} ELSE {LONGEST_REISSUE_SECONDS} END"

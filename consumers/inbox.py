@@ -62,7 +62,8 @@ as that tells its place in a queue; `cancel` tells the claim's owner that the wo
 under, `due_at` is when a deferred one is promised to run."""
 
 REISSUE_AFTER_SECONDS: Final = 30.0
-"""How long an open command waits for its claim before it is issued again; doubled with every time."""
+"""How long an open command waits for its claim before it is issued again; after half as long again once more, and then
+after twice as long with every time."""
 PROMISE_SECONDS: Final = 10.0
 """The same where a process promised to send it itself: a promise is kept or given back within what publishing may take,
 so one that is neither died with its process."""

@@ -99,7 +99,7 @@ def test_commands_nobody_claims_are_issued_again_at_doubling_intervals(
         clock.at = after - 1
         assert claims.not_claimed(10) == []
         clock.at = after
-    assert waits == [60, 120, 240, 480, 960, 1_920, *[LONGEST_REISSUE_SECONDS] * 4]
+    assert waits == [45, 60, 120, 240, 480, 960, 1_920, *[LONGEST_REISSUE_SECONDS] * 3]
 
 
 def test_within_a_horizon_what_is_due_soon_is_found_the_longest_due_first(
