@@ -99,6 +99,8 @@ def _teller(session: Session) -> Callable[[int, int], None]:
 
 
 def _print_report(session: Session, name: str, report: Report) -> None:
+    from projections.rebuilding import ALL
+
     screen = session.screen
     if screen.as_json:
         screen.document(
@@ -118,7 +120,8 @@ def _print_report(session: Session, name: str, report: Report) -> None:
     if hidden:
         screen.text(f"… and {hidden:,} more")
     by_view = ", ".join(f"{view} {number:,}" for view, number in report.differing.items())
-    what = f"{report.total:,} rows differed ({by_view})" if report.total else f"no row of {name} differs"
+    none = "no row differs" if name == ALL else f"no row of {name} differs"
+    what = f"rows that differ: {report.total:,} ({by_view})" if report.total else none
     mended = "; they are mended" if report.mended else ""
     screen.text(f"{what} at event {report.position:,}{mended}")
     if report.parked:
@@ -143,8 +146,8 @@ def _as_dict(found: ViewsStatus, now: datetime) -> dict[str, Any]:
 def _as_text(found: ViewsStatus, now: datetime) -> list[str]:
     behind = f"{found.lag.events:,} events, {found.lag.seconds(now):.1f} s behind" if found.lag.events else "up to date"
     lines = [f"views are at event {found.position:,} of {found.newest:,}: {behind}"]
-    lines += [f"  {name:<13} {number:>12,} rows" for name, number in found.rows.items()]
-    lines.append(f"judged last: {_shown(found.judged_at)}; to be looked at: {_shown(found.due_at)}")
+    lines += [f"  rows in {name:<13} {number:>12,}" for name, number in found.rows.items()]
+    lines.append(f"judged last: {_shown(found.judged_at)}; to be judged next: {_shown(found.due_at)}")
     for one in found.parked:
         lines.append(f"parked: {one.workflow_id} at event {one.position:,}: {one_line(one.error, ERROR_CHARACTERS)}")
     hidden = found.rows["parked_views"] - len(found.parked)
@@ -154,4 +157,4 @@ def _as_text(found: ViewsStatus, now: datetime) -> list[str]:
 
 
 def _shown(moment: datetime | None) -> str:
-    return "nothing" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    return "never" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"

@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 
 from domain.errors import FenceMissed, InputInvalid, StoreUnavailable
 from domain.ports import Cursor
+from domain.recorded import RecordedEvent
 from projections.comparing import NAMES
 from projections.keeper import Entry, Keeper
 from projections.projector import catch_up
 from projections.rebuilding import Rebuild, Report, TooFar, chosen
-from projections.schema import MENDED, POSITION, SHADOW_PREFIX, TABLES, WORKFLOW_COLUMNS
+from projections.schema import MENDED, POSITION, SHADOW_PREFIX, STEP_COLUMNS, TABLES, WORKFLOW_COLUMNS
 from projections.stuck import Facts, judge
 from projections.thresholds import Thresholds
 from tests.unit.projections.conftest import Place
@@ -210,6 +212,38 @@ class Within:
                 yield cursor
             finally:
                 self.open = False
+
+
+class MissingOne(Within):
+    """While rows are compared, the live views move, and the steps miss it: they stay what the shadow has."""
+
+    def __init__(self, place: Place, more: list[RecordedEvent]) -> None:
+        super().__init__(place)
+        self.place = place
+        self.more = more
+
+    def ask(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self.more:
+            before = self.place.rows("steps")
+            self.place.put(self.more)
+            self.more = []
+            catch_up(Keeper(self.place.recorder), self.place.log)
+            assert self.place.rows("steps") != before
+            with self.place.recorder.transaction() as cursor:
+                cursor.execute("DELETE FROM steps")
+                cursor.executemany(f"INSERT INTO steps VALUES ({', '.join('?' * len(STEP_COLUMNS))})", before)
+        return self.place.recorder.query(statement, parameters)
+
+
+def test_a_row_that_misses_an_event_meanwhile_is_found(place: Place) -> None:
+    log = history(73, 20)
+    place.put(log[:-8])
+    catch_up(Keeper(place.recorder), place.log)
+    missing = MissingOne(place, log[-8:])
+    missing.query = missing.ask
+    report = Rebuild(missing, place.log, views=["steps"]).run(mend=True, now=NOW)
+    assert report.differing.keys() == {"steps"}
+    assert verified(place).total == 0
 
 
 def test_a_projector_with_rows_at_hand_does_not_write_them_over_the_mended_ones(place: Place) -> None:

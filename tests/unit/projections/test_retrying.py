@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 
 from domain.errors import InputInvalid
+from domain.events import AttemptFailed
+from domain.recorded import RecordedEvent
 from projections.comparing import NAMES
 from projections.keeper import Keeper
 from projections.projector import catch_up
@@ -24,10 +26,10 @@ NEW_WORDS = b"what an older version cannot read"
 class Damaged:
     """A place where an event of `wf_002` cannot be read, and the views have gone on without it."""
 
-    def __init__(self, place: Place, version: int = 5) -> None:
+    def __init__(self, place: Place, version: int = 5, log: list[RecordedEvent] | None = None) -> None:
         self.place = place
         self.version = version
-        place.put(histories(81, workflows=8))
+        place.put(log or histories(81, workflows=8))
         self.keeper = Keeper(place.recorder)
         self.keeper.begin()
         ((self.state,),) = place.recorder.query(
@@ -60,6 +62,23 @@ def test_what_can_be_read_again_has_all_its_rows(place: Place, version: int) -> 
     assert place.rows("parked_views") == []
     report = Rebuild(place.recorder, place.log, views=NAMES).run(mend=False, now=NOW)
     assert report.shown == []
+
+
+def test_failures_that_were_counted_before_are_not_counted_again(place: Place) -> None:
+    log = next(one for one in (history(seed, 60, workflow_id="wf_002") for seed in range(50)) if len(failed(one)) > 1)
+    first, last = failed(log)[0], failed(log)[-1]
+    damaged = Damaged(place, last, log)
+    counted = sum(int(str(row[4])) for row in place.rows("failures"))
+    assert counted >= 1, f"event {first} was counted"
+    damaged.write(damaged.state)
+    assert damaged.retry("wf_002") == (["wf_002"], [])
+    assert sum(int(str(row[4])) for row in place.rows("failures")) > counted
+    assert Rebuild(place.recorder, place.log).run(mend=False, now=NOW).shown == []
+
+
+def failed(log: list[RecordedEvent]) -> list[int]:
+    """The versions of events that count a failure."""
+    return [one.originator_version for one in log if isinstance(one.event, AttemptFailed)]
 
 
 def test_what_still_cannot_be_read_is_parked_again_and_named(place: Place) -> None:
