@@ -32,8 +32,10 @@ def test_who_is_not_there_is_told_with_the_role_that_is_missing(clinic: Clinic) 
     missing = {
         "nobody consumes handrail.goals: run `handrail serve goals`",
         "nobody consumes handrail.activity.default: run `handrail serve activities --queues default`",
-        "nobody consumes handrail.activity.handrail-heartbeat: "
-        "run `handrail serve activities --queues handrail-heartbeat`",
+        (
+            "nobody consumes handrail.activity.handrail-heartbeat: "
+            "run `handrail serve activities --queues handrail-heartbeat`"
+        ),
         "nobody leads the relay: run `handrail serve relay` (or `handrail serve all`) somewhere",
     }
 
