@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from domain.errors import WorkflowUnknown
 from domain.ports import Definitions
 from domain.replay import decide_again, fold
 from domain.state import STATE
 from domain.store.application import WorkflowStore
+from projections.log import LogReader
+from projections.rebuilding import Rebuild
 from projections.sql import load_parked
 from tests.chaos.expected import EXPECTED, child_of, keys, world_of
 from tests.crash.books import Books
@@ -68,6 +71,7 @@ def check(
             verdict.completions += 1
         verdict.problems += found
     verdict.problems += _outstanding(store)
+    verdict.problems += _rebuilt(store)
     return verdict
 
 
@@ -130,6 +134,14 @@ def _outside(workflow: str, definition: str, books: Books, verdict: Verdict) -> 
         yield f"{workflow} ({definition}): its effects are {sorted(effects)}, not those of {expected.applied}"
     if books.undone() != keys(workflow, expected.undone):
         yield f"{workflow} ({definition}): undone are {books.undone()}, not those of {expected.undone}"
+
+
+def _rebuilt(store: WorkflowStore) -> Iterator[str]:
+    """The views that projectors kept all the while are those that a rebuild makes of the log, row for row."""
+    log = LogReader(store.recorder, store.mapper.read)
+    report = Rebuild(store, log).run(mend=False, now=datetime.now(UTC))
+    for one in report.shown:
+        yield f"views: {one.view} {one.key} {one.how}: {one.live}, folded {one.folded}"
 
 
 def _outstanding(store: WorkflowStore) -> Iterator[str]:
