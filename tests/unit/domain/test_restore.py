@@ -136,8 +136,8 @@ def test_a_step_of_a_later_plan_may_have_run_too() -> None:
 
 def test_a_step_that_is_doubted_as_it_begins_keeps_its_place() -> None:
     """Or two would run at once where one may: this one, when its probe says that it has not run, and the next."""
-    steps = [act("look"), Step("pay", pay(probe="ask"), after=("look",)), Step("tell", act("tell"), after=("look",))]
-    scenario = given(define(*steps, parallel=1)).restored().ok("look")
+    after_look = Step("pay", pay(probe="ask"), after=("look",)), Step("tell", act("tell"), after=("look",))
+    scenario = given(define(act("look"), *after_look, parallel=1)).restored().ok("look")
     scenario.then(e.StepSucceeded, e.StepScheduled, e.OutcomeUnknown)
 
 
