@@ -11,7 +11,7 @@ from typing import Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.session import Session
-from domain.errors import StoreUnavailable
+from domain.errors import EventCorrupt, EventUnknown, StoreUnavailable
 from domain.store.application import WorkflowStore
 from projections.causes import Cause
 from projections.thresholds import LAG
@@ -70,7 +70,7 @@ def look(session: Session, definition: str | None) -> list[dict[str, Any]]:
         _judge_here(session)
     with session.store() as store:
         found = [_shown(row, shared=session.shared) for row in stuck_workflows(store.query, definition=definition)]
-        return [*_behind(store), *found]
+        return [*_behind(session, store), *found]
 
 
 def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
@@ -88,12 +88,16 @@ def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
     }
 
 
-def _behind(store: WorkflowStore) -> Iterator[dict[str, Any]]:
+def _behind(session: Session, store: WorkflowStore) -> Iterator[dict[str, Any]]:
     """The views themselves, where what they say is old."""
     from projections.lag import lag_of
 
-    with store.reading() as cursor:
-        lag = lag_of(cursor, store.mapper.read)
+    try:
+        with store.reading() as cursor:
+            lag = lag_of(cursor, store.mapper.read)
+    except (EventCorrupt, EventUnknown) as error:
+        session.screen.note(f"since when the views are behind cannot be said: {error}", "yellow")
+        return
     if lag.since is not None and datetime.now(UTC) - lag.since > LAG:
         yield {
             "workflow_id": ALL_VIEWS,

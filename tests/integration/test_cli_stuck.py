@@ -1,6 +1,7 @@
 """`handrail stuck` on a home: what waits within its time is not stuck; what nobody goes on with is, and is told why."""
 
 import json
+import sqlite3
 from pathlib import Path
 
 from tests.integration.command_line import CommandLine
@@ -40,3 +41,17 @@ def test_a_threshold_that_is_none_is_refused_by_its_name(handrail: CommandLine) 
     refused = handrail("stuck")
     assert refused.code == 2
     assert "stuck.consumer" in refused.errors
+
+
+def test_an_event_that_cannot_be_read_hides_nothing_that_is_stuck(handrail: CommandLine) -> None:
+    impatient(handrail)
+    assert handrail("run", "--goal", GOAL, "--detach").code == 0
+    assert "no_consumer" in handrail("stuck").out
+    assert handrail("run", "--goal", GOAL, "--detach").code == 0
+    with sqlite3.connect(handrail.home / "handrail.db") as connection:
+        connection.execute("UPDATE stored_events SET topic = 'NobodyKnows' WHERE originator_id = 'wf_002'")
+    connection.close()
+    found = handrail("stuck")
+    assert found.code == 0
+    assert "wf_001" in found.out
+    assert "Traceback" not in found.errors
