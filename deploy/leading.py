@@ -20,7 +20,9 @@ from domain.leadership import Locks, Role
 _log: Final = logging.getLogger("handrail.deploy")
 
 WATCH_SECONDS: Final = 2.0
-"""How often the connection is pinged, and how often a standby tries for what it does not hold."""
+"""How often a standby tries for what it does not hold."""
+PING_SECONDS: Final = 10.0
+"""How often the connection is pinged where nothing is tried for: that it was closed is seen at once all the same."""
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 _AFTER_ROLE_SECONDS: Final = 1.0
@@ -74,12 +76,15 @@ class Elections:
         locks: Locks,
         *,
         watch_seconds: float = WATCH_SECONDS,
+        ping_seconds: float = PING_SECONDS,
         rest_seconds: float = _AFTER_ROLE_SECONDS,
         trouble: Trouble = lambda _, __: None,
     ) -> None:
         """Nothing is connected before it is entered."""
         self._locks = locks
         self._watch_seconds = watch_seconds
+        self._ping_seconds = ping_seconds
+        self._ping_at = 0.0
         self._rest_seconds = rest_seconds
         self._trouble = trouble
         self._seats: dict[str, _Seat] = {}
@@ -154,7 +159,7 @@ class Elections:
         while True:
             try:
                 await self._locks.connect()
-                pause = _FIRST_PAUSE_SECONDS
+                pause, self._ping_at = _FIRST_PAUSE_SECONDS, 0.0
                 while True:
                     await self._elect()
                     await self._locks.watch(self._watch_seconds)
@@ -177,6 +182,10 @@ class Elections:
         while self._dropped:
             await self._locks.release(self._dropped.pop())
         wanted = [name for name, seat in self._seats.items() if not seat.held.is_set() and not seat.resting]
+        now = asyncio.get_running_loop().time()
+        if not wanted and now < self._ping_at:
+            return
+        self._ping_at = now + self._ping_seconds
         for name in await self._locks.try_acquire(wanted):
             seat = self._seats.get(name)
             if seat is not None:

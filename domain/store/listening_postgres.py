@@ -23,7 +23,7 @@ from domain.store.trouble_postgres import DRIVERS, trouble
 
 DEAF_POLL: Final = timedelta(seconds=1)
 """How often followers look by themselves while nobody tells them."""
-POLL: Final = timedelta(seconds=5)
+POLL: Final = timedelta(seconds=10)
 """The same while somebody does: for what was lost on the way."""
 
 PING_SECONDS: Final = 20.0

@@ -1,7 +1,7 @@
 """Leading on PostgreSQL: one process at a time, and nobody for longer than its connection holds."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from urllib.parse import urlsplit
 
 import pytest
@@ -54,7 +54,8 @@ class Playing:
 
 
 def elections(url: str) -> Elections:
-    return Elections(PostgresLocks(url, answer_seconds=0.5), watch_seconds=0.02, rest_seconds=0.01)
+    locks = PostgresLocks(url, answer_seconds=0.5)
+    return Elections(locks, watch_seconds=0.02, ping_seconds=0.02, rest_seconds=0.01)
 
 
 async def test_one_leads_and_the_other_follows_when_it_ends(database: Database) -> None:
@@ -94,6 +95,43 @@ async def test_whoever_loses_the_connection_steps_down_and_leads_again_later(
         await playing.until("first")
         task.cancel()
         await playing.until()
+
+
+class Counted(PostgresLocks):
+    """Locks that count how often the server is asked, and the connection watched."""
+
+    asked = 0
+    watched = 0
+
+    async def try_acquire(self, names: Collection[str]) -> frozenset[str]:
+        self.asked += 1
+        return await super().try_acquire(names)
+
+    async def watch(self, seconds: float) -> None:
+        self.watched += 1
+        await super().watch(seconds)
+
+
+async def test_the_server_is_asked_seldom_where_nothing_is_tried_for(database: Database) -> None:
+    playing = Playing()
+    locks = Counted(database.url)
+    async with Elections(locks, watch_seconds=0.01, ping_seconds=60.0) as leading, elections(database.url) as other:
+        task = asyncio.create_task(leading.lead("relay", playing.role("first")))
+        await playing.until("first")
+        asked, watched = locks.asked, locks.watched
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while locks.watched < watched + 20:
+                await asyncio.sleep(0.01)
+        assert locks.asked == asked
+        # What another one holds is tried for with every watch.
+        holding = asyncio.create_task(other.lead("timer", playing.role("held")))
+        await playing.until("first", "held")
+        wanting = asyncio.create_task(leading.lead("timer", playing.role("second")))
+        async with asyncio.timeout(LIMIT_SECONDS):
+            while locks.asked < asked + 3:
+                await asyncio.sleep(0.01)
+        for one in (task, holding, wanting):
+            one.cancel()
 
 
 async def test_a_role_that_the_broker_keeps_from_its_work_is_left_to_another_process(database: Database) -> None:
