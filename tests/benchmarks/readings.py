@@ -32,7 +32,7 @@ class Plan:
     """How much is measured. `times` is how many long workflows, `waiting` and `blocked` how many that wait.
 
     `goals` are those that wait in their queue, `chains_at_rest` those that run alone on the real stack, where
-    `soak_seconds` is how long memory is watched.
+    `soak_seconds` is how long memory is watched, and `workflows` how many the views hold in the part `large`.
     """
 
     seconds: float
@@ -45,6 +45,7 @@ class Plan:
     goals: int = 5_000
     chains_at_rest: int = 60
     soak_seconds: float = 600.0
+    workflows: int = 1_000_000
 
     def with_options(self, **options: float | None) -> Plan:
         """The plan with what was asked for on the command line; None is what was not."""

@@ -5,8 +5,8 @@
 
 Prints one table of ratios with their floors and aims, and ends with 1 where a floor is missed, with 2 where something
 could not be measured. `--quick` is for a short look: the floors hold for the full run. The parts on the real stack
-(`stack`, `growing`, `soak`, `quiet`) start a private PostgreSQL and a private RabbitMQ from the machine's programs;
-`soak` takes ten minutes, or as long as `--soak` says.
+(`stack`, `growing`, `soak`, `quiet`, `large`) start a private PostgreSQL and a private RabbitMQ from the machine's
+programs; `soak` takes ten minutes, or as long as `--soak` says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import readings, stack
+from tests.benchmarks import large, readings, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -39,6 +39,7 @@ QUICK: Final = Plan(
     goals=2_000,
     chains_at_rest=30,
     soak_seconds=20.0,
+    workflows=20_000,
 )
 
 Part = Callable[[Report, Path, Plan], None]
@@ -52,6 +53,7 @@ PARTS: Final[dict[str, Part]] = {
     "growing": stack.growing,
     "soak": stack.soak,
     "quiet": stack.quiet,
+    "large": large.large,
 }
 
 

@@ -46,14 +46,14 @@ class Sender:
         self.seen = 0
         """How many events of the kind that is counted were seen."""
 
-    async def send(self, goals: int) -> None:
-        """Publish so many goals, and wait until the broker has them."""
+    async def send(self, goals: int, goal: str = CHAIN.name) -> None:
+        """Publish so many goals of a definition, and wait until the broker has them."""
         for begin in range(0, goals, GOALS_A_CALL):
             most = min(GOALS_A_CALL, goals - begin)
             message_ids = [f"{self._name}-{self._sent + number}" for number in range(most)]
             self._sent += most
             results = await self._publisher.publish(
-                [outgoing_goal(bodies.Goal(goal=CHAIN.name), message_id=one) for one in message_ids]
+                [outgoing_goal(bodies.Goal(goal=goal), message_id=one) for one in message_ids]
             )
             if any(one is not Published.CONFIRMED for one in results):
                 raise ProgramFailed("the broker did not take a goal")
