@@ -23,12 +23,17 @@ from domain.workflow import Workflow
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """The first event that deciding again does not give: its version, what is recorded, what comes out now."""
+    """The first event that deciding again does not give: its version, what is recorded, what comes out now.
+
+    `recorded` and `decided` are the two facts themselves: None where there is none, or where `found` is an error.
+    """
 
     version: int
     expected: str
     found: str
     engine: str
+    recorded: Event | None = None
+    decided: Event | None = None
 
     @property
     def other_engine(self) -> bool:
@@ -92,31 +97,53 @@ def decide_again(events: Sequence[RecordedEvent], definitions: Definitions) -> D
     """Decide a whole history again; the first divergence, or None where every decision comes out as recorded."""
     if not events:
         return None
-    workflow = Workflow(events[0].originator_id)
-    for decision in decisions(events):
+    again = DecidingAgain(events[0].originator_id, definitions)
+    return next(filter(None, map(again.decide, decisions(events))), None)
+
+
+class DecidingAgain:
+    """Decides one history again, a decision at a time, and keeps nothing of it but the state."""
+
+    def __init__(self, workflow_id: str, definitions: Definitions) -> None:
+        """Begin before the first event."""
+        self._workflow = Workflow(workflow_id)
+        self._definitions = definitions
+
+    @property
+    def state(self) -> State:
+        """The state after the decisions so far."""
+        return self._workflow.state
+
+    def decide(self, decision: Sequence[RecordedEvent]) -> Divergence | None:
+        """Decide the next decision again; how it comes out otherwise, or None. After that this object is spent."""
+        workflow = self._workflow
         first = decision[0]
         given = Given(trigger_of(first), first.timestamp, first.cause, first.actor, open_commands(decision))
-        definition = _definition_for(workflow.state, given.trigger, definitions, decision)
+        definition = _definition_for(workflow.state, given.trigger, self._definitions, decision)
         try:
-            outcome = workflow.handle(given, definition, FromRecord(decision))
+            again = workflow.handle(given, definition, FromRecord(decision)).events
         except HandrailError as error:
-            return Divergence(
-                first.originator_version, _show(first.event), f"{type(error).__name__}: {error}", first.engine
-            )
-        again = outcome.events
+            found = f"{type(error).__name__}: {error}"
+            return Divergence(first.originator_version, _show(first.event), found, first.engine, first.event)
         for recorded, decided in zip(decision, again, strict=False):
-            if _fact(recorded.event) != _fact(decided.event):
-                return Divergence(
-                    recorded.originator_version, _show(recorded.event), _show(decided.event), recorded.engine
-                )
+            if not _same(recorded, decided):
+                return _divergence(recorded.originator_version, recorded.engine, recorded.event, decided.event)
         if len(again) != len(decision):
             at = min(len(again), len(decision))
-            expected = _show(decision[at].event) if at < len(decision) else "nothing further"
-            found = _show(again[at].event) if at < len(again) else "nothing further"
-            return Divergence(first.originator_version + at, expected, found, first.engine)
+            return _divergence(
+                first.originator_version + at,
+                first.engine,
+                decision[at].event if at < len(decision) else None,
+                again[at].event if at < len(again) else None,
+            )
         workflow.collect_events()
         workflow.state.head = decision[-1].digest
-    return None
+        return None
+
+
+def _divergence(version: int, engine: str, recorded: Event | None, decided: Event | None) -> Divergence:
+    expected, found = ("nothing further" if one is None else _show(one) for one in (recorded, decided))
+    return Divergence(version, expected, found, engine, recorded, decided)
 
 
 def _definition_for(
@@ -135,6 +162,13 @@ def _definition_for(
     if isinstance(trigger, ForkWorkflow):
         return definitions.find(str(trigger.state["definition"]), str(trigger.state["definition_version"]))
     return definitions.find(state.definition, state.definition_version)
+
+
+def _same(recorded: RecordedEvent, decided: RecordedEvent) -> bool:
+    """Whether both are the same fact. Nearly always they are so to the byte, which is told at once."""
+    if recorded.payload == decided.payload and recorded.event == decided.event:
+        return True
+    return _fact(recorded.event) == _fact(decided.event)
 
 
 def _fact(event: Event) -> tuple[str, dict[str, object]]:

@@ -1,0 +1,66 @@
+"""Replay and compare: what happened, why, and whether the code at hand decides it so. Neither changes anything."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli.options import LOOK, AsJson, Home, Modules, WorkflowId, help_text
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(
+        "replay",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "Rebuild a workflow from its events, decide each again, and tell what happened: the first cause of its "
+            "trouble, how it came to that, where the time went, who acted, and whether this version of the code and of "
+            "the definition decides what is recorded. Nothing is run and nothing is written.",
+            "handrail replay wf_001",
+            "handrail replay wf_001 --brief",
+            "handrail replay wf_001 --json",
+            "handrail replay wf_001 --at 7",
+            "handrail replay wf_001 --at 2026-01-31T12:00:00Z",
+            "handrail replay wf_001 --diff 7 12",
+            "handrail replay wf_001 --walk",
+        )
+        + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
+        "3 the definition is not loaded.",
+    )(replay)
+
+
+def replay(
+    workflow_id: WorkflowId,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="N|TIME", help="Show the state after event N, or at an instant.")
+    ] = None,
+    diff: Annotated[
+        tuple[int, int] | None,
+        typer.Option("--diff", metavar="N M", help="Show what changed in the state from event N to event M."),
+    ] = None,
+    walk: Annotated[bool, typer.Option("--walk", help="Go through it event by event.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="Only the answer, without the details.")] = False,
+    home: Home = None,
+    module: Modules = None,
+    as_json: AsJson = False,
+) -> int:
+    """Replay a workflow."""
+    from deploy.cli.session import Session
+    from domain.errors import InputInvalid
+
+    if sum((at is not None, diff is not None, walk, brief)) > 1:
+        raise InputInvalid("--at, --diff, --walk and --brief each ask for something else: give one of them")
+    session = Session(home, module, as_json=as_json)
+    if at is not None or diff is not None or walk:
+        from deploy.cli import replay_states
+
+        if at is not None:
+            return replay_states.print_state_at(session, workflow_id, at)
+        if diff is not None:
+            return replay_states.print_changes(session, workflow_id, *diff)
+        return replay_states.walk(session, workflow_id, ask=replay_states.ask_terminal)
+    from deploy.cli.replaying import print_replay
+
+    return print_replay(session, workflow_id, brief=brief)

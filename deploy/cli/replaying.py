@@ -1,0 +1,100 @@
+"""`handrail replay ID`: one workflow rebuilt from the store, decided again, and told. It reads, and writes nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.session import Session
+from domain.errors import StoreError
+from domain.store.application import unknown
+
+if TYPE_CHECKING:
+    from deploy.loading import LoadedDefinitions
+    from domain.ports import Cursor
+    from domain.recorded import RecordedEvent
+    from domain.store.application import WorkflowStore
+    from projections.replaying.reading import Elsewhere, History
+    from projections.replaying.report import Report
+
+
+def print_replay(session: Session, workflow_id: str, *, brief: bool = False) -> ExitCode:
+    """Print the report of a workflow: as text, or as one JSON document. Raises WorkflowUnknown."""
+    from deploy.cli.replay_text import text_of
+    from projections.replaying.documents import document_of
+
+    report = report_on(session, workflow_id)
+    if session.screen.as_json:
+        session.screen.document(document_of(report))
+    else:
+        for line in text_of(report, details=not brief):
+            session.screen.text(line)
+    return exit_code_of_report(report)
+
+
+def report_on(session: Session, workflow_id: str) -> Report:
+    """The report of a workflow, from one consistent view of the store. Raises WorkflowUnknown."""
+    from projections.replaying.report import build
+
+    definitions = loaded(session)
+    with session.store() as store, store.reading() as cursor:
+        reader = Reader(store, cursor)
+        return build(reader.history(workflow_id), definitions, reader.family, reader.counted)
+
+
+def exit_code_of_report(report: Report) -> ExitCode:
+    """0: the code decides what is recorded; 1: it does not, or the record is damaged; 3: the definition is missing."""
+    from projections.replaying.verdict import Word
+
+    if report.broken is not None or report.unreadable or report.verdict.word in {Word.DIFFERS, Word.UNDECIDABLE}:
+        return ExitCode.ENDED
+    return ExitCode.WAITING if report.verdict.word is Word.DEFINITION_MISSING else ExitCode.COMPLETED
+
+
+def loaded(session: Session) -> LoadedDefinitions:
+    """The definitions of the session's modules; what they print goes to stderr. Raises DefinitionInvalid."""
+    from deploy.loading import load
+
+    with contextlib.redirect_stdout(sys.stderr):
+        return load(session.modules)
+
+
+class Reader:
+    """Reads histories in one consistent view of a store."""
+
+    def __init__(self, store: WorkflowStore, cursor: Cursor) -> None:
+        """`cursor` is the view."""
+        self._store = store
+        self._cursor = cursor
+
+    def history(self, workflow_id: str) -> History:
+        """A workflow's history; raises WorkflowUnknown."""
+        from projections.replaying.reading import read_history
+
+        history = read_history(self._cursor, self._store.mapper.read, workflow_id)
+        if history is None:
+            raise unknown(workflow_id)
+        return history
+
+    def family(self, workflow_id: str) -> Sequence[RecordedEvent] | None:
+        """The events of a child or a parent, as far as they can be read; None where the store has none."""
+        from projections.replaying.reading import read_history
+
+        history = read_history(self._cursor, self._store.mapper.read, workflow_id)
+        return None if history is None else history.sound
+
+    def counted(self, fingerprint: str, workflow_id: str) -> Elsewhere | None:
+        """How often the views have counted a failure elsewhere; None where they do not know it."""
+        from projections.replaying.reading import counted_elsewhere
+
+        try:
+            return counted_elsewhere(self._cursor, fingerprint, workflow_id)
+        except StoreError:  # a store of an older version, opened for reading, lacks views
+            return None
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT in this view."""
+        return self._cursor.query(statement, parameters)

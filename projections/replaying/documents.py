@@ -1,0 +1,67 @@
+"""A replay report as one JSON document; `deploy/docs/replay.md` describes its members."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from projections.replaying.origins import Cause
+from projections.replaying.reading import Elsewhere
+from projections.replaying.report import FORMAT, Report
+
+
+def document_of(report: Report) -> dict[str, Any]:
+    """All that a report says."""
+    return {
+        "format": FORMAT,
+        "workflow": report.workflow,
+        "goal": report.goal,
+        "definition": report.definition,
+        "definition_version": report.definition_version,
+        "requested_by": report.requested_by,
+        "status": report.status,
+        "reason": report.reason,
+        "waits": list(report.waits),
+        "started_at": _plain(report.started_at),
+        "ended_at": _plain(report.ended_at),
+        "version": report.version,
+        "head": report.head,
+        "position": report.position,
+        "engine": report.engine,
+        "first_cause": None if report.first_cause is None else cause_document(report.first_cause, report.elsewhere),
+        "others": [cause_document(cause) for cause in report.others],
+        "chain": _plain([asdict(link) for link in report.chain]),
+        "code": _plain(asdict(report.verdict)),
+        "record": {
+            "intact": report.broken is None and not report.unreadable,
+            "broken": None if report.broken is None else asdict(report.broken),
+            "unreadable": _plain([asdict(one) for one in report.unreadable]),
+            "unfolded": report.unfolded,
+        },
+        "time": {**_plain(asdict(report.durations)), "late": _plain([asdict(one) for one in report.late])},
+        "attempts": _plain([asdict(one) for one in report.attempts]),
+        "people": _plain([asdict(one) for one in report.acts]),
+        "decisions": _plain([asdict(one) for one in report.decisions]),
+    }
+
+
+def cause_document(cause: Cause, elsewhere: Elsewhere | None = None) -> dict[str, Any]:
+    """One cause; with how often its failure was counted elsewhere."""
+    document: dict[str, Any] = _plain({name: getattr(cause, name) for name in cause.__dataclass_fields__})
+    return {**document, "elsewhere": None if elsewhere is None else asdict(elsewhere)}
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON has it: instants as texts, models as objects."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,192 @@
+"""A workflow's history as the store has it, the parts that cannot be read included, held against its digests.
+
+One consistent view of the store, whoever writes meanwhile. What is wrong with the record is a finding, not an error:
+the first event that does not fit the chain (`Break`), and each event that cannot be decoded (`Unreadable`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic_core import from_json
+
+from domain.chain import GENESIS, payload_digest
+from domain.errors import EventCorrupt, EventUnknown
+from domain.ports import Cursor
+from domain.recorded import RecordedEvent, redactable_of
+from domain.store.positions import position_of
+from projections.schema import POSITION as VIEWS
+
+Decode = Callable[[str, int, str, bytes], RecordedEvent]
+"""Makes an event of a row's columns: the store's mapper's `read`."""
+
+_EVENTS: Final = (
+    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = ? ORDER BY originator_version"
+)
+_KEY: Final = "SELECT key FROM workflow_keys WHERE workflow_id = ?"
+_POSITION: Final = "SELECT coalesce(max(id), 0) FROM stored_events"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An event that cannot be decoded: what its row and its header still say, and why."""
+
+    version: int
+    name: str
+    why: str
+    newer: bool
+    """Whether a newer version of Handrail wrote it; else it is damaged."""
+    at: datetime | None = None
+    cause: str = ""
+    actor: str = ""
+    decision: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first place where the record does not fit its digests: from there on it may have been changed."""
+
+    version: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """How often the views counted failures of a fingerprint besides those of one workflow, the first and the last.
+
+    `upto` is the position of the log that the views had come to.
+    """
+
+    fingerprint: str
+    count: int
+    first_seen: str
+    last_seen: str
+    upto: int
+
+
+Entry = RecordedEvent | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """One workflow's events, oldest first, as they were at a position of the log."""
+
+    workflow_id: str
+    entries: tuple[Entry, ...]
+    position: int = 0
+    broken: Break | None = None
+
+    @property
+    def sound(self) -> tuple[RecordedEvent, ...]:
+        """The events before the first that is missing or cannot be read: what can be folded."""
+        found: list[RecordedEvent] = []
+        for number, entry in enumerate(self.entries, start=1):
+            if isinstance(entry, Unreadable) or entry.originator_version != number:
+                break
+            found.append(entry)
+        return tuple(found)
+
+    @property
+    def unreadable(self) -> tuple[Unreadable, ...]:
+        """The events that cannot be decoded."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Unreadable))
+
+
+def version_of(entry: Entry) -> int:
+    """Number of an event within its workflow."""
+    return entry.version if isinstance(entry, Unreadable) else entry.originator_version
+
+
+def position_of_log(cursor: Cursor) -> int:
+    """Position of the newest event of the store, or 0."""
+    ((newest,),) = cursor.query(_POSITION)
+    return int(newest)
+
+
+def read_history(cursor: Cursor, decode: Decode, workflow_id: str) -> History | None:
+    """The history as the cursor's view of the store has it; None where the store does not know the workflow."""
+    keys = cursor.query(_KEY, (workflow_id,))
+    rows = cursor.query(_EVENTS, (workflow_id,))
+    if not keys and not rows:
+        return None
+    key = bytes.fromhex(keys[0][0]) if keys else b""
+    return history_of(workflow_id, rows, decode, key=key, position=position_of_log(cursor))
+
+
+def counted_elsewhere(cursor: Cursor, fingerprint: str, workflow_id: str) -> Elsewhere | None:
+    """What the views have counted of a fingerprint; None where they do not know it yet."""
+    made = cursor.query("SELECT number, first_seen, last_seen FROM failures WHERE fingerprint = ?", (fingerprint,))
+    if not made:
+        return None
+    ((own,),) = cursor.query(
+        "SELECT count(*) FROM attempts WHERE workflow_id = ? AND fingerprint = ?", (workflow_id, fingerprint)
+    )
+    if not own:  # a failure that no attempt has, such as of an input that does not fit, is its step's
+        ((own,),) = cursor.query(
+            "SELECT count(*) FROM steps WHERE workflow_id = ? AND fingerprint = ?", (workflow_id, fingerprint)
+        )
+    ((number, first_seen, last_seen),) = made
+    upto = position_of(cursor, VIEWS)
+    return Elsewhere(fingerprint, max(0, int(number) - int(own)), first_seen, last_seen, upto)
+
+
+def history_of(
+    workflow_id: str, rows: Sequence[tuple[Any, ...]], decode: Decode, *, key: bytes = b"", position: int = 0
+) -> History:
+    """The history that these rows (version, topic, state) hold; `key` salts the digests of redactable values."""
+    entries = tuple(_entry(workflow_id, int(version), topic, bytes(state), decode) for version, topic, state in rows)
+    return History(workflow_id, entries, position, _first_break(entries, key))
+
+
+def _entry(workflow_id: str, version: int, topic: str, state: bytes, decode: Decode) -> Entry:
+    try:
+        return decode(workflow_id, version, topic, state)
+    except (EventCorrupt, EventUnknown) as error:
+        return _unreadable(version, topic, state, error)
+
+
+def _unreadable(version: int, topic: str, state: bytes, error: EventCorrupt | EventUnknown) -> Unreadable:
+    newer = isinstance(error, EventUnknown)
+    try:
+        fields = from_json(state.split(b"\n", 1)[0])
+        at = datetime.fromisoformat(fields["at"])
+        return Unreadable(
+            version, topic, str(error), newer, at, str(fields["cause"]), str(fields["actor"]), int(fields["decision"])
+        )
+    except (ValueError, KeyError, TypeError):
+        return Unreadable(version, topic, str(error), newer)
+
+
+def _first_break(entries: Sequence[Entry], key: bytes) -> Break | None:
+    """The first event that is missing, changed or out of place."""
+    previous: str | None = GENESIS
+    for number, entry in enumerate(entries, start=1):
+        version = version_of(entry)
+        if version != number:
+            return Break(number, f"event {number} is missing")
+        if isinstance(entry, Unreadable):
+            if not entry.newer:
+                return Break(number, f"event {number} is damaged")
+            previous = None  # what follows a shape that is not known here cannot be held against it
+            continue
+        if previous is not None and entry.previous != previous:
+            return _misfit(entries, number)
+        digest = payload_digest(entry.payload, redactable=redactable_of(entry.event), key=key, version=number)
+        if digest != entry.payload_digest:
+            return Break(number, f"the payload of event {number} was changed")
+        previous = entry.digest
+    return None
+
+
+def _misfit(entries: Sequence[Entry], number: int) -> Break:
+    """An event does not follow the one before it: which of the two was changed, as far as the next one tells."""
+    entry = entries[number - 1]
+    following = entries[number] if number < len(entries) else None
+    if isinstance(entry, RecordedEvent) and isinstance(following, RecordedEvent):
+        if following.previous == entry.digest:
+            return Break(number - 1, f"the header or the digests of event {number - 1} were changed")
+        return Break(number, f"the header or the digests of event {number} were changed")
+    return Break(number - 1, f"event {number} does not follow event {number - 1}: one of the two was changed")
