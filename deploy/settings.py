@@ -52,6 +52,8 @@ class StuckAfter(BaseModel):
 class StuckSettings(StuckAfter):
     """The thresholds for all, for definitions and for activity types, each by name."""
 
+    lag: timedelta | None = Field(default=None, gt=timedelta(0))
+    """The views, behind the log."""
     definitions: dict[str, StuckAfter] = Field(default_factory=dict)
     activities: dict[str, StuckAfter] = Field(default_factory=dict)
 

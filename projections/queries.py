@@ -111,6 +111,7 @@ STUCK: Final = (
     "stuck_cause",
     "stuck_since",
     "stuck_step",
+    "stuck_key",
     "goal",
     "requested_by",
 )

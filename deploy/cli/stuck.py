@@ -21,28 +21,35 @@ MOST_JUDGED: Final = 50_000
 """Workflows of a home that are looked at in one go."""
 ALL_VIEWS: Final = "all views"
 
-# What helps, on a store that others serve; `{id}` is the workflow, `{step}` the step that it is stuck by.
+_SHOW: Final = "handrail show {id}"
+_RETRY: Final = "handrail retry {id} --step {step} --reason TEXT"
+# What helps, on a store that others serve; `{id}` is the workflow, `{step}` the step that it is stuck by. Words in
+# capitals are for whoever types it; whether something was applied nobody can take over from here unread.
 HELP: Final[Mapping[Cause, str]] = {
     Cause.NO_CONSUMER: "handrail serve activities",
     Cause.BACKLOG: "handrail serve activities --concurrency N",
     Cause.LEASE_LAPSED: "handrail serve timer",
-    Cause.RETRYING_TOO_LONG: "handrail show {id}",
-    Cause.DEAD_LETTERED: "handrail retry {id} {step} --reason …",
-    Cause.COMMAND_PARKED: "handrail topology check",
+    Cause.RETRYING_TOO_LONG: _SHOW,
+    Cause.DEAD_LETTERED: _RETRY,
+    Cause.COMMAND_PARKED: "handrail topology apply && handrail reconcile",
     Cause.COMMAND_LOST: "handrail reconcile",
     Cause.TIMER_OVERDUE: "handrail serve timer",
-    Cause.APPROVAL_OVERDUE: "handrail approve {id}",
-    Cause.OUTCOME_UNKNOWN: "handrail settle {id} {step} --applied | --not-applied",
-    Cause.INTERVENTION_NEEDED: "handrail show {id}",
-    Cause.COMPENSATION_FAILED: "handrail retry {id} {step} --reason …",
+    Cause.APPROVAL_OVERDUE: "handrail approve {id} --step {step} --by WHO",
+    Cause.OUTCOME_UNKNOWN: "handrail settle {id} --step {step} --as [not-]applied --reason TEXT",
+    Cause.INTERVENTION_NEEDED: _SHOW,
+    Cause.COMPENSATION_FAILED: _RETRY,
     Cause.DEFINITION_MISSING: "handrail serve activities --module MODULE",
     Cause.REPLAY_MISMATCH: "handrail history {id}",
     Cause.PROJECTION_LAG: "handrail serve projector",
 }
 # On a home nobody serves: whoever goes on with it is whoever resumes it.
-_RESUMED: Final = frozenset(
-    {Cause.NO_CONSUMER, Cause.BACKLOG, Cause.LEASE_LAPSED, Cause.COMMAND_LOST, Cause.TIMER_OVERDUE}
-)
+_AT_HOME: Final[Mapping[Cause, str]] = {
+    **dict.fromkeys(
+        (Cause.NO_CONSUMER, Cause.BACKLOG, Cause.LEASE_LAPSED, Cause.COMMAND_LOST, Cause.TIMER_OVERDUE),
+        "handrail resume {id}",
+    ),
+    Cause.DEFINITION_MISSING: "handrail resume {id} --module MODULE",
+}
 
 
 def print_stuck(session: Session, *, definition: str | None, watch: bool) -> ExitCode:
@@ -75,7 +82,7 @@ def look(session: Session, definition: str | None) -> list[dict[str, Any]]:
 
 def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
     cause = Cause(row["stuck_cause"])
-    helps = HELP[cause] if shared or cause not in _RESUMED else "handrail resume {id}"
+    helps = help_for(cause, row["stuck_key"] or "", shared=shared)
     return {
         "workflow_id": row["workflow_id"],
         "cause": cause.value,
@@ -88,8 +95,18 @@ def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
     }
 
 
+def help_for(cause: Cause, key: str, *, shared: bool = True) -> str:
+    """The command that would help; `key` names the hold that a workflow is stuck by."""
+    if cause is Cause.APPROVAL_OVERDUE and not key.endswith(":approval"):
+        return _RETRY  # it has expired: a person is asked what now, and tried again it asks for an approval anew
+    if cause is Cause.DEAD_LETTERED and key.startswith("trouble:"):
+        return _SHOW  # it is being tried again
+    return HELP[cause] if shared else _AT_HOME.get(cause, HELP[cause])
+
+
 def _behind(session: Session, store: WorkflowStore) -> Iterator[dict[str, Any]]:
     """The views themselves, where what they say is old."""
+    from deploy.settings import load_settings
     from projections.lag import lag_of
 
     try:
@@ -98,7 +115,7 @@ def _behind(session: Session, store: WorkflowStore) -> Iterator[dict[str, Any]]:
     except (EventCorrupt, EventUnknown) as error:
         session.screen.note(f"since when the views are behind cannot be said: {error}", "yellow")
         return
-    if lag.since is not None and datetime.now(UTC) - lag.since > LAG:
+    if lag.since is not None and datetime.now(UTC) - lag.since > (load_settings().stuck.lag or LAG):
         yield {
             "workflow_id": ALL_VIEWS,
             "cause": Cause.PROJECTION_LAG.value,
