@@ -13,6 +13,7 @@ from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
 from projections.moves import (
     DEAD_LETTERED,
+    DEFINITION_MISSING,
     FAILED,
     OK,
     OUTCOME_UNKNOWN,
@@ -38,6 +39,8 @@ def scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
     standing = row.standing
     row.attempts += 1
     hold = Hold(at, event.expires_at, event.message_id, event.activity, event.queue)
+    if standing.troubles:
+        _forget_lack(row, UNDO if event.kind == "compensate" else event.step)
     if event.kind == "compensate":
         standing.live[UNDO] = hold
         standing.pending.pop(f"retry:{UNDO}", None)
@@ -54,6 +57,13 @@ def scheduled(row: WorkflowRow, event: e.StepScheduled, at: datetime) -> None:
         step.attempts += 1
         step.generation = event.generation
         step.scheduled_at = at
+
+
+def _forget_lack(row: WorkflowRow, key: str) -> None:
+    """Whoever this attempt comes to may have the definition that the one before was not begun for."""
+    known = row.standing.troubles.get(key)
+    if known is not None and known.why == DEFINITION_MISSING:
+        del row.standing.troubles[key]
 
 
 def succeeded(row: WorkflowRow, event: e.StepSucceeded, at: datetime) -> None:

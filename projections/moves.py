@@ -15,6 +15,8 @@ DEAD_LETTERED: Final = "dead_lettered"
 APPROVAL_EXPIRED: Final = "approval_expired"
 COMPENSATION_FAILED: Final = "compensation_failed"
 """Why a person is asked, where it was not a failure of the step itself."""
+DEFINITION_MISSING: Final = "definition_missing"
+"""Why nobody claims a step's command: whoever it came to lacks the definition."""
 
 STEP_WAITS: Final = ("approval", "signal", "time", "child", "outcome_unknown", "intervention")
 
@@ -56,6 +58,8 @@ def trouble(row: WorkflowRow, name: str, at: datetime, why: str = "") -> None:
     """Something went wrong with this step, or with undoing; what went wrong first says since when."""
     standing = row.standing
     known, hold = standing.troubles.get(name), standing.live.get(name)
+    if known is not None and known.why == DEFINITION_MISSING:
+        known = None  # it has been run since
     activity = hold.activity if hold is not None else known.activity if known is not None else ""
     standing.troubles[name] = Trouble(at if known is None else known.since, why, activity)
 

@@ -20,8 +20,8 @@ from typing import Final
 
 from domain.builtin import is_hidden
 from projections.causes import Cause, Stuck
-from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED
-from projections.rows import UNDO, Hold, WorkflowRow
+from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED, DEFINITION_MISSING
+from projections.rows import UNDO, Hold, Trouble, WorkflowRow
 from projections.thresholds import Name, Thresholds
 
 ISSUED_IN_VAIN: Final = 3
@@ -29,6 +29,8 @@ ISSUED_IN_VAIN: Final = 3
 LOOKS_APART_SECONDS: Final = 10
 LOOK_AGAIN: Final = timedelta(seconds=15)
 """How soon a stuck command, or one that no cause explains yet, is looked at again: why may change without any event."""
+LOOK_SOON: Final = timedelta(seconds=1)
+"""The same where the broker is to be heard first: what it said before the time was over says nothing of its end."""
 
 
 DEFINITION_WAIT: Final = ":definition"
@@ -54,10 +56,15 @@ class CommandFacts:
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """What the broker says of a queue: who consumes it, and how many messages nobody holds."""
+    """What the broker says of a queue: who consumes it, and how many messages nobody holds.
+
+    `asked_at` is when it said so (None: now), `unserved_since` when it was found without consumers after it had some.
+    """
 
     consumers: int
     messages: int = 0
+    asked_at: datetime | None = None
+    unserved_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +92,22 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """One hold: which cause would explain it, since when the hold is there, and from when on that is too long."""
+    """One hold: which cause would explain it, since when the hold is there, and from when on that is too long.
+
+    `seen_at` is when that which the cause rests on was seen, where that was not just now.
+    """
 
     cause: Cause
     since: datetime
     from_when: datetime
     step: str = ""
     key: str = ""
+    seen_at: datetime | None = None
+
+    @property
+    def of_trouble(self) -> bool:
+        """Whether it is what went wrong with a step before."""
+        return self.key.startswith(TROUBLE)
 
 
 def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds) -> Judgement:
@@ -103,13 +119,19 @@ def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds)
         return Judgement(Stuck(Cause.REPLAY_MISMATCH, mismatched, key=Cause.REPLAY_MISMATCH.value))
     if row.standing.ended is not None or row.standing.paused:
         return Judgement()
-    stuck: _Found | None = None
+    overdue: list[_Found] = []
     looks: list[datetime] = []
     for found in _found(row, facts, thresholds):
         if found.from_when > now:
             looks.append(found.from_when)
-        elif stuck is None or (found.since, found.cause.value) < (stuck.since, stuck.cause.value):
-            stuck = found
+        elif found.seen_at is not None and found.seen_at < found.from_when:
+            looks.append(now + LOOK_SOON)
+        else:
+            overdue.append(found)
+    on_its_way = {found.step for found in overdue if not found.of_trouble}
+    # That a step failed before says less of it than that its next attempt does not begin, or does not end.
+    explaining = [found for found in overdue if not found.of_trouble or found.step not in on_its_way]
+    stuck = min(explaining, key=lambda found: (found.since, found.cause.value), default=None)
     unseen = any(_may_change_unseen(facts, hold) for hold in row.standing.live.values())
     if unseen or (stuck is not None and stuck.cause in _CHANGES_UNSEEN):
         looks.append(now + LOOK_AGAIN)
@@ -149,12 +171,12 @@ def first_look(row: WorkflowRow, thresholds: Thresholds) -> datetime | None:
         return None
     looks: list[datetime] = []
     if DEFINITION_WAIT in standing.waits:
-        return standing.waits[DEFINITION_WAIT].since + thresholds.of("definition", row.definition)
+        return _lacked_since(row)[0] + thresholds.of("definition", row.definition)
     for key, hold in standing.live.items():
-        of_queue = thresholds.of("consumer", row.definition, hold.activity)
-        looks.append(hold.since + min(of_queue, thresholds.of("parked", row.definition)))
+        looks.append(hold.since + thresholds.first_of_attempt(row.definition, hold.activity))
         if key in standing.troubles:
-            looks.append(standing.troubles[key].since + thresholds.of("retrying", row.definition, hold.activity))
+            of_trouble: Name = "definition" if _lacks(standing.troubles[key]) else "retrying"
+            looks.append(standing.troubles[key].since + thresholds.of(of_trouble, row.definition, hold.activity))
     looks += [found.from_when for found in _waiting(row, thresholds)]
     if not (standing.live or standing.waits or standing.pending):
         looks.append(_nothing_under_way(row, thresholds).from_when)
@@ -165,9 +187,9 @@ def _found(row: WorkflowRow, facts: Facts, thresholds: Thresholds) -> Iterator[_
     standing = row.standing
     if DEFINITION_WAIT in standing.waits:
         # Nothing of it can be run without: whatever else it waits for is no cause of its own.
-        hold = standing.waits[DEFINITION_WAIT]
         after = thresholds.of("definition", row.definition)
-        yield _Found(Cause.DEFINITION_MISSING, hold.since, hold.since + after, key=DEFINITION_WAIT)
+        since, key = _lacked_since(row)
+        yield _Found(Cause.DEFINITION_MISSING, since, since + after, key=key)
         return
     parked = facts.parked.get(row.workflow_id)
     if parked is not None:
@@ -182,6 +204,18 @@ def _found(row: WorkflowRow, facts: Facts, thresholds: Thresholds) -> Iterator[_
         yield _Found(Cause.TIMER_OVERDUE, due, due + thresholds.of("timer", row.definition), key="timer")
     if not (standing.live or standing.waits or standing.pending) and parked is None:
         yield _nothing_under_way(row, thresholds)
+
+
+def _lacks(trouble: Trouble) -> bool:
+    """Whether an attempt is not begun because whoever its command came to lacks the definition."""
+    return trouble.why == DEFINITION_MISSING
+
+
+def _lacked_since(row: WorkflowRow) -> tuple[datetime, str]:
+    """Since when a workflow waits for its definition, however often that was taken back, and the hold's key."""
+    standing = row.standing
+    lacking = [(one.since, f"{TROUBLE}{key}") for key, one in standing.troubles.items() if _lacks(one)]
+    return min([(standing.waits[DEFINITION_WAIT].since, DEFINITION_WAIT), *lacking])
 
 
 def _only_people(row: WorkflowRow) -> bool:
@@ -203,31 +237,43 @@ def _attempt(row: WorkflowRow, key: str, hold: Hold, facts: Facts, thresholds: T
         return thresholds.of(name, row.definition, hold.activity)
 
     trouble = row.standing.troubles.get(key)
-    if trouble is not None:
+    command, queue = facts.commands.get(hold.message_id), facts.queues.get(hold.queue)
+    consumed = queue is None or queue.consumers > 0
+    if trouble is not None and _lacks(trouble):
+        if consumed and (command is None or command.state == "open"):
+            since = trouble.since
+            yield _Found(Cause.DEFINITION_MISSING, since, since + after("definition"), step, f"{TROUBLE}{key}")
+            return
+    elif trouble is not None:
         cause = Cause.DEAD_LETTERED if trouble.why == DEAD_LETTERED else Cause.RETRYING_TOO_LONG
         yield _Found(cause, trouble.since, trouble.since + after("retrying"), step, f"{TROUBLE}{key}")
-    command = facts.commands.get(hold.message_id)
     if command is None:
         return
     if command.state == "claimed":
         lease = command.lease_until
         if lease is not None:
             yield _Found(Cause.LEASE_LAPSED, lease, lease + after("lease"), step, hold.message_id)
-        return
-    if command.state not in {"open", "handed_over"}:
-        return
-    queue = facts.queues.get(hold.queue)
+    elif command.state in {"open", "handed_over"}:
+        explained = _not_begun(command, queue)
+        if explained is not None:
+            cause, name = explained
+            since, seen_at = hold.since, queue.asked_at if queue is not None else None
+            if cause is Cause.NO_CONSUMER and queue is not None and queue.unserved_since is not None:
+                since = max(since, queue.unserved_since)
+            yield _Found(cause, since, since + after(name), step, hold.message_id, seen_at)
+
+
+def _not_begun(command: CommandFacts, queue: QueueFacts | None) -> tuple[Cause, Name] | None:
+    """What explains that a command is not begun, and the threshold of that; None where nothing has to."""
     if command.deferred:
-        yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
-    elif queue is not None and not queue.consumers:
-        yield _Found(Cause.NO_CONSUMER, hold.since, hold.since + after("consumer"), step, hold.message_id)
-    elif command.state == "handed_over":
-        if queue is not None and queue.messages:
-            yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
-    elif queue is not None and not queue.messages and command.issued >= ISSUED_IN_VAIN:
-        yield _Found(Cause.COMMAND_LOST, hold.since, hold.since + after("consumer"), step, hold.message_id)
-    else:
-        yield _Found(Cause.BACKLOG, hold.since, hold.since + after("start"), step, hold.message_id)
+        return Cause.BACKLOG, "start"
+    if queue is not None and not queue.consumers:
+        return Cause.NO_CONSUMER, "consumer"
+    if command.state == "handed_over":
+        return (Cause.BACKLOG, "start") if queue is not None and queue.messages else None
+    if queue is not None and not queue.messages and command.issued >= ISSUED_IN_VAIN:
+        return Cause.COMMAND_LOST, "consumer"
+    return Cause.BACKLOG, "start"
 
 
 def _waiting(row: WorkflowRow, thresholds: Thresholds) -> Iterator[_Found]:
@@ -241,7 +287,7 @@ def _waiting(row: WorkflowRow, thresholds: Thresholds) -> Iterator[_Found]:
         step = key.partition(":")[2]
         trouble = standing.troubles.get(step)
         shown = standing.undoing or "" if step == UNDO else step
-        if trouble is not None:
+        if trouble is not None and not _lacks(trouble):
             cause = Cause.DEAD_LETTERED if trouble.why == DEAD_LETTERED else Cause.RETRYING_TOO_LONG
             retrying = thresholds.of("retrying", row.definition, trouble.activity)
             yield _Found(cause, trouble.since, trouble.since + retrying, shown, f"{TROUBLE}{step}")

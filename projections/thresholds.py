@@ -22,6 +22,7 @@ _LONGEST_RETRYING: Final = timedelta(hours=24)
 
 
 Name = Literal["consumer", "start", "lease", "retrying", "parked", "timer", "approval", "definition"]
+_OF_ATTEMPTS: Final[tuple[Name, ...]] = ("consumer", "start", "lease", "parked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,17 @@ class Thresholds:
         if key not in self._known:
             self._known[key] = self._find(*key)
         return self._known[key]
+
+    @cached_property
+    def _first_known(self) -> dict[tuple[str, str], timedelta]:
+        return {}
+
+    def first_of_attempt(self, definition: str, activity: str) -> timedelta:
+        """The shortest threshold that an attempt under way may meet."""
+        key = definition, activity
+        if key not in self._first_known:
+            self._first_known[key] = min(self.of(name, definition, activity) for name in _OF_ATTEMPTS)
+        return self._first_known[key]
 
     def _find(self, name: Name, definition: str, activity: str) -> timedelta:
         for limits in (

@@ -29,6 +29,7 @@ from projections.moves import (
     COMPENSATED,
     COMPENSATING,
     COMPENSATION_FAILED,
+    DEFINITION_MISSING,
     PLANNED,
     REASON_CHARACTERS,
     WAITING,
@@ -174,6 +175,11 @@ def _wait_started(row: WorkflowRow, event: e.WaitStarted, at: datetime) -> None:
     row.standing.waits[f"{event.step}:{event.reason}"] = Hold(at, event.due_at, name=event.name or "")
     if event.step:
         put(row, event.step, WAITING)
+    elif event.reason == "definition":
+        # Where those who decide have it and those who run steps have not, this wait comes and goes: what stays is that
+        # these attempts are not begun.
+        for key, hold in row.standing.live.items():
+            row.standing.troubles.setdefault(key, Trouble(at, DEFINITION_MISSING, hold.activity))
 
 
 def _wait_ended(row: WorkflowRow, event: e.WaitSatisfied | e.WaitTimedOut, at: datetime) -> None:

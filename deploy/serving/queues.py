@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from consumers.looking import BrokerLook, QueueLook
@@ -16,6 +18,7 @@ from domain.definitions import Definition
 from domain.errors import BrokerUnavailable
 from domain.ports import Clock
 from domain.topology import (
+    ACTIVITY_PREFIX,
     APPROVALS_QUEUE,
     CONTROL_QUEUE,
     DEAD_COMMANDS_QUEUE,
@@ -53,6 +56,8 @@ class QueueWatch:
         self._known: dict[str, QueueFacts] = {}
         self._said: dict[str, QueueFacts] = {}
         self._failing = False
+        self._served: dict[str, datetime | None] = {}
+        """The queues that had consumers once, and since when they have none (None: they have some)."""
         self.asked_at: float | None = None
         """When the broker last answered, in seconds since 1970."""
 
@@ -92,15 +97,27 @@ class QueueWatch:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _ask(self, look: BrokerLook) -> None:
-        wanted = {activity_queue(name): name for name in list(self._wanted)}
         said: dict[str, QueueFacts] = {}
-        for queue in dict.fromkeys((*self._told, *wanted)):
+        asked = dict.fromkeys((*self._told, *map(activity_queue, list(self._wanted))))
+        for queue in asked:
+            now = self._clock()
             facts = facts_of(await look.queue(queue))
             if facts is not None:
-                said[queue] = facts
-        self._known = {name: said[queue] for queue, name in wanted.items() if queue in said}
+                said[queue] = replace(facts, asked_at=now, unserved_since=self._unserved_since(queue, facts, now))
+        self._served = {queue: since for queue, since in self._served.items() if queue in asked}
+        # Those told of are known before anybody asks: whoever judges for the first time need not come again.
+        of_activities = (queue for queue in said if queue.startswith(ACTIVITY_PREFIX))
+        self._known = {queue.removeprefix(ACTIVITY_PREFIX): said[queue] for queue in of_activities}
         self._said = {queue: said[queue] for queue in self._told if queue in said}
         self.asked_at = self._clock().timestamp()
+
+    def _unserved_since(self, queue: str, facts: QueueFacts, now: datetime) -> datetime | None:
+        """Since when a queue has had no consumers; None where it has some, or nobody here has known it otherwise."""
+        if facts.consumers:
+            self._served[queue] = None
+        elif queue in self._served:
+            self._served[queue] = self._served[queue] or now
+        return self._served.get(queue)
 
 
 def facts_of(look: QueueLook) -> QueueFacts | None:

@@ -1,5 +1,6 @@
 """Stuckness, cause by cause: what is within its time is not stuck, a moment later it is, and by nothing else."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from projections.causes import Cause, Stuck
-from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED
+from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED, DEFINITION_MISSING
 from projections.rows import UNDO, Hold, Standing, Trouble, WorkflowRow
-from projections.stuck import CommandFacts, Facts, QueueFacts, first_look, judge, rounded, still
+from projections.stuck import CommandFacts, Facts, Judgement, QueueFacts, first_look, judge, rounded, still
 from projections.thresholds import SHIPPED, Limits, Thresholds
 from projections.views import fold
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -27,6 +28,7 @@ OPEN = {COMMAND: CommandFacts("open")}
 TROUBLED = Standing(live={"pay": LIVE}, planning=False, troubles={"pay": Trouble(BEGUN, activity="pay")})
 CLAIMED = {COMMAND: CommandFacts("claimed", lease_until=BEGUN + timedelta(hours=1))}
 DEAD = {"pay": Trouble(BEGUN, DEAD_LETTERED)}
+LACKING = {"pay": Trouble(BEGUN, DEFINITION_MISSING, "pay")}
 
 
 def row(standing: Standing) -> WorkflowRow:
@@ -140,6 +142,24 @@ CASES = {
         Cause.DEFINITION_MISSING,
         SECONDS["definition"],
     ),
+    "definition missing where it is run, and not where it is decided": (
+        Standing(live={"pay": LIVE}, troubles=LACKING),
+        Facts({COMMAND: CommandFacts("open", issued=9)}, EMPTY),
+        Cause.DEFINITION_MISSING,
+        SECONDS["definition"],
+    ),
+    "definition missing, said once more": (
+        Standing(live={"pay": LIVE}, waits={":definition": Hold(BEGUN + timedelta(seconds=30))}, troubles=LACKING),
+        Facts({COMMAND: CommandFacts("open", issued=9)}, EMPTY),
+        Cause.DEFINITION_MISSING,
+        SECONDS["definition"],
+    ),
+    "definition missing before, and nobody consumes now": (
+        Standing(live={"pay": LIVE}, troubles=LACKING),
+        Facts(OPEN, NOBODY),
+        Cause.NO_CONSUMER,
+        CONSUMER,
+    ),
 }
 
 
@@ -204,6 +224,67 @@ def test_the_hold_that_is_there_the_longest_says_why() -> None:
     assert still(row(standing), stuck)
     del standing.waits["b:outcome_unknown"]
     assert not still(row(standing), stuck)
+
+
+@pytest.mark.parametrize("why", ["", DEAD_LETTERED])
+def test_what_holds_the_next_attempt_up_says_more_than_that_the_step_failed_before(why: str) -> None:
+    later = BEGUN + timedelta(hours=1)
+    troubles = {"pay": Trouble(BEGUN - timedelta(hours=1), why, activity="pay")}
+    under_way = row(Standing(live={"pay": LIVE}, troubles=troubles))
+    for facts, cause in (
+        (Facts(OPEN, NOBODY), Cause.NO_CONSUMER),
+        (Facts(OPEN, CONSUMED), Cause.BACKLOG),
+        (Facts({COMMAND: CommandFacts("claimed", lease_until=BEGUN)}, CONSUMED), Cause.LEASE_LAPSED),
+        (Facts(CLAIMED, CONSUMED), Cause.DEAD_LETTERED if why else Cause.RETRYING_TOO_LONG),
+    ):
+        stuck = judge(under_way, facts, later, AS_SHIPPED).stuck
+        assert stuck is not None
+        assert stuck.cause is cause
+    between = row(Standing(pending={"retry:pay": Hold(BEGUN, BEGUN)}, troubles=troubles))
+    overdue = judge(between, Facts(), later, AS_SHIPPED).stuck
+    assert overdue is not None
+    assert overdue.cause is Cause.TIMER_OVERDUE
+
+
+@pytest.mark.parametrize(
+    ("queues", "cause"), [(NOBODY, Cause.NO_CONSUMER), (EMPTY, Cause.COMMAND_LOST), (CONSUMED, Cause.BACKLOG)]
+)
+def test_what_the_broker_said_before_the_time_was_over_says_nothing_of_its_end(
+    queues: dict[str, QueueFacts], cause: Cause
+) -> None:
+    threshold = SECONDS["start" if cause is Cause.BACKLOG else "consumer"]
+    over, standing = BEGUN + timedelta(seconds=threshold), Standing(live={"pay": LIVE})
+    now = over + timedelta(seconds=9)
+    issued = {COMMAND: CommandFacts("open", issued=3)}
+
+    def at(asked_at: datetime) -> Judgement:
+        return judge(
+            row(standing), Facts(issued, {"payments": replace(queues["payments"], asked_at=asked_at)}), now, AS_SHIPPED
+        )
+
+    early, late = at(over - MOMENT), at(over)
+    assert early.stuck is None
+    assert early.look_at is not None
+    assert early.look_at - now <= timedelta(seconds=1)
+    assert late.stuck is not None
+    assert late.stuck.cause is cause
+
+
+def test_a_queue_without_consumers_counts_from_when_they_went() -> None:
+    """A consumer that is begun again must not have everything that waits called stuck."""
+    gone = BEGUN + timedelta(minutes=3)
+    facts = Facts(OPEN, {"payments": QueueFacts(0, 5, unserved_since=gone)})
+    over = gone + timedelta(seconds=CONSUMER)
+    assert judge(row(Standing(live={"pay": LIVE})), facts, over - MOMENT, AS_SHIPPED).stuck is None
+    stuck = judge(row(Standing(live={"pay": LIVE})), facts, over, AS_SHIPPED).stuck
+    assert stuck == Stuck(Cause.NO_CONSUMER, gone, "pay", COMMAND)
+
+
+@pytest.mark.parametrize("name", ["consumer", "start", "lease", "parked"])
+def test_the_first_look_is_in_time_for_whatever_is_set(name: str) -> None:
+    soon = timedelta(seconds=2)
+    thresholds = Thresholds(activities={"pay": Limits(**{name: soon})})
+    assert first_look(row(Standing(live={"pay": LIVE})), thresholds) == BEGUN + soon
 
 
 def test_a_step_that_is_tried_again_stays_stuck_through_its_attempts() -> None:
