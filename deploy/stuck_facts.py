@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from consumers.standing import commands_standing
 from domain.ports import Aside, Queries
 from domain.store.aside import inline
-from producers.standing import parked_since, timers_due
+from producers.standing import ParkedStanding, parked_standing, timers_due
 from projections.mismatches import mismatched_since
 from projections.rows import WorkflowRow
 from projections.stuck import CommandFacts, Facts, QueueFacts
@@ -35,17 +35,28 @@ class StoreFacts:
 def facts_of(store: Queries, rows: Sequence[WorkflowRow], queues: Mapping[str, QueueFacts]) -> Facts:
     """What the store knows of these workflows, beside what the broker says of queues."""
     names = [row.workflow_id for row in rows]
-    commands = commands_standing(store, {hold.message_id for row in rows for hold in row.standing.live.values()})
+    live = {hold.message_id: row.workflow_id for row in rows for hold in row.standing.live.values()}
+    commands = commands_standing(store, live)
+    is_open = {(live[name], one.version) for name, one in commands.items() if one.state == "open"}
     return Facts(
         commands={
             message_id: CommandFacts(one.state, one.issued, _moment(one.lease_until), one.deferred)
             for message_id, one in commands.items()
         },
         queues=queues,
-        parked=_moments(parked_since(store, names)),
+        parked=_moments(_held_up(parked_standing(store, names), is_open)),
         due=_moments(timers_due(store, names)),
         mismatched=mismatched_since(store.query, names),
     )
+
+
+def _held_up(parked: Sequence[ParkedStanding], is_open: Collection[tuple[str, int]]) -> Mapping[str, float]:
+    """Since when something of a workflow is held up; a command that was issued again meanwhile, and taken, is not."""
+    since: dict[str, float] = {}
+    for one in parked:
+        if not one.command or (one.workflow_id, one.version) in is_open:
+            since[one.workflow_id] = min(one.since, since.get(one.workflow_id, one.since))
+    return since
 
 
 def _moments(seconds: Mapping[str, float]) -> dict[str, datetime]:
