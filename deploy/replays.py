@@ -34,6 +34,8 @@ from projections.mismatches import Agreed, Mismatch
 from projections.schema import POSITION
 from projections.sql import KEYS_PER_QUERY
 
+FIRST_LOOK_SECONDS: Final = 10.0
+"""How long after it began it is looked for the first time: with it the code may have changed."""
 LOOK_SECONDS: Final = 60.0
 """How often it is looked whether anything has come to rest."""
 AGAIN: Final = timedelta(minutes=10)
@@ -111,9 +113,11 @@ class Replays:
 
     async def run(self) -> None:
         """Check until cancelled, or nothing at all where the rate is 0. Trouble with the store is waited out."""
+        # First a pause: a process that lives for a moment has other things to do.
+        pause_seconds = FIRST_LOOK_SECONDS
         while self._rate > 0:
-            # First the pause: a process that lives for a moment has other things to do.
-            await self._pause(LOOK_SECONDS)
+            await self._pause(pause_seconds)
+            pause_seconds = LOOK_SECONDS
             try:
                 await self.round()
             except FenceMissed:

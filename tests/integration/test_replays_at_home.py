@@ -16,7 +16,7 @@ from tests.integration.flows import ALL, World, until
 
 @pytest.fixture
 def decided(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The workflows that were decided again, without the minute before that."""
+    """The workflows that were decided again, without the pauses before that."""
     names: list[str] = []
 
     def seen(events: Sequence[RecordedEvent], definitions: Definitions) -> Divergence | None:
@@ -24,6 +24,7 @@ def decided(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return decide_again(events, definitions)
 
     monkeypatch.setattr(replays, "decide_again", seen)
+    monkeypatch.setattr(replays, "FIRST_LOOK_SECONDS", 0.01)
     monkeypatch.setattr(replays, "LOOK_SECONDS", 0.01)
     return names
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.replays import AGAIN, LOOK_SECONDS, WALK_AGAIN, Replays
+from deploy.replays import AGAIN, FIRST_LOOK_SECONDS, LOOK_SECONDS, WALK_AGAIN, Replays
 from deploy.stuck_facts import facts_of
 from domain.definitions import Definition
 from domain.errors import StoreUnavailable
@@ -259,7 +259,7 @@ async def test_trouble_is_waited_out(
     monkeypatch.setattr(check.replays, "_pause", pause)
     with caplog.at_level(logging.WARNING), pytest.raises(Enough):
         await check.replays.run()
-    assert check.pauses == [LOOK_SECONDS] * 3
+    assert check.pauses == [FIRST_LOOK_SECONDS, LOOK_SECONDS, LOOK_SECONDS]
     assert len(rounds) == 2
     assert "not decided again for now" in caplog.text
 
@@ -271,4 +271,4 @@ async def test_a_rate_of_nothing_is_off(begin: Begin) -> None:
 
 
 def test_times_are_in_order() -> None:
-    assert timedelta(seconds=LOOK_SECONDS) < AGAIN < WALK_AGAIN
+    assert timedelta(seconds=FIRST_LOOK_SECONDS) < timedelta(seconds=LOOK_SECONDS) < AGAIN < WALK_AGAIN
