@@ -29,6 +29,19 @@ def register(app: typer.Typer) -> None:
         + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
         "3 the definition is not loaded.",
     )(replay)
+    app.command(
+        "compare",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "Hold a workflow against another one, or against the last that completed under the same definition: the "
+            "first point where their ways part, what differed there (input, plan, policy, approval, outcome, "
+            "operator), and which data differed before. Time, ids, workers and who decided are no differences.",
+            "handrail compare wf_003",
+            "handrail compare wf_003 wf_001",
+            "handrail compare wf_003 wf_001 --json",
+        )
+        + "\n\nExit codes: 0 nothing differs, 1 something does.",
+    )(compare)
 
 
 def replay(
@@ -64,3 +77,19 @@ def replay(
     from deploy.cli.replaying import print_replay
 
     return print_replay(session, workflow_id, brief=brief)
+
+
+def compare(
+    workflow_id: WorkflowId,
+    other_id: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID2]", help="The other one; by default the last of the definition that completed."),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """Compare two workflows."""
+    from deploy.cli.comparing import print_comparison
+    from deploy.cli.session import Session
+
+    return print_comparison(Session(home, None, as_json=as_json), workflow_id, other_id)

@@ -133,6 +133,19 @@ def counted_elsewhere(cursor: Cursor, fingerprint: str, workflow_id: str) -> Els
     return Elsewhere(fingerprint, max(0, int(number) - int(own)), first_seen, last_seen, upto)
 
 
+def last_completed(cursor: Cursor, definition: str, version: str, *, besides: str) -> str | None:
+    """The workflow of a definition that completed last, as the views know it; one of this version, where there is one.
+
+    None where there is none besides the one named.
+    """
+    rows = cursor.query(
+        "SELECT workflow_id FROM workflows WHERE definition = ? AND status = 'completed' AND workflow_id <> ? "
+        "ORDER BY CASE WHEN definition_version = ? THEN 0 ELSE 1 END, ended_at DESC, workflow_id DESC LIMIT 1",
+        (definition, besides, version),
+    )
+    return rows[0][0] if rows else None
+
+
 def history_of(
     workflow_id: str, rows: Sequence[tuple[Any, ...]], decode: Decode, *, key: bytes = b"", position: int = 0
 ) -> History:

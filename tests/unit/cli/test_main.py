@@ -10,7 +10,7 @@ from deploy.cli.main import app, main
 from domain import errors
 
 COMMANDS = (
-    "run submit approve reject signal resume list stuck failures show history replay retry skip supply settle extend "
+    "run submit approve reject signal resume list stuck failures show history replay compare retry skip supply settle extend "
     "pause unpause cancel definitions schema backup migrate reconcile restore doctor new"
 ).split()
 LOGGING = ["serve"]

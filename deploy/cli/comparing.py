@@ -1,0 +1,145 @@
+"""`handrail compare ID [ID2]`: where two runs part, and what differed. It reads, and writes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.replay_text import shown, wrapped
+from deploy.cli.replaying import Reader
+from deploy.cli.session import Session
+from domain.errors import EventCorrupt, InputInvalid
+from domain.replay import fold
+from projections.replaying.parting import Comparison, Point, What, compare
+from projections.replaying.reading import last_completed
+from projections.replaying.report import foldable, status_of
+from projections.replaying.verdict import definition_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domain.recorded import RecordedEvent
+
+FORMAT: Final = "handrail.compare.v1"
+DATA_SHOWN: Final = 10
+
+_WORDS: Final = {
+    What.DEFINITION: "the definition",
+    What.INPUT: "the input",
+    What.PLAN: "the plan",
+    What.POLICY: "the policy's verdict",
+    What.DECISION: "the approval",
+    What.OUTCOME: "the outcome",
+    What.OPERATOR: "what an operator did",
+    What.ORDER: "the order",
+    What.UNFINISHED: "how far it has come",
+}
+
+
+def print_comparison(session: Session, workflow_id: str, other_id: str | None) -> ExitCode:
+    """Print where two runs part. Raises WorkflowUnknown, or InputInvalid where there is nothing to compare with."""
+    with session.store() as store, store.reading() as cursor:
+        reader = Reader(store, cursor)
+        history = reader.history(workflow_id)
+        here = _events(workflow_id, history.sound)
+        name, version = definition_of(here[0].event)
+        chosen = other_id is None
+        if other_id is None:
+            other_id = last_completed(cursor, name, version, besides=workflow_id)
+        if other_id is None:
+            raise InputInvalid(
+                f"no other workflow of definition {name!r} has completed, as far as the views know: "
+                f"name one, as in `{session.place.command('compare', workflow_id, 'OTHER')}`"
+            )
+        there = _events(other_id, reader.history(other_id).sound)
+    found = compare(here, there)
+    facts = {
+        "format": FORMAT,
+        "workflow": workflow_id,
+        "other": other_id,
+        "chosen": chosen,
+        "position": history.position,
+        "status": status_of(fold(here)),
+        "other_status": status_of(fold(there)),
+        "definition": f"{name} {version}",
+        "other_definition": " ".join(definition_of(there[0].event)),
+    }
+    if session.screen.as_json:
+        session.screen.document({**facts, **_document(found)})
+    else:
+        for line in _text(facts, found):
+            session.screen.text(line)
+    return ExitCode.COMPLETED if found.same else ExitCode.ENDED
+
+
+def _events(workflow_id: str, sound: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+    events, why = foldable(sound)
+    if not events:
+        raise EventCorrupt(f"workflow {workflow_id} has no event that can be read: `handrail replay` says why. {why}")
+    return events
+
+
+def _document(found: Comparison) -> dict[str, Any]:
+    def told(point: Point | None) -> dict[str, Any] | None:
+        return None if point is None else asdict(point)
+
+    return {
+        "same": found.same,
+        "first_difference": told(found.first),
+        "parting": told(found.parting),
+        "order": told(found.order),
+        "data": [asdict(point) for point in found.data],
+        "same_way_events": found.events,
+    }
+
+
+def _text(facts: dict[str, Any], found: Comparison) -> Iterator[str]:
+    both = f"{facts['workflow']} and {facts['other']}"
+    if found.same:
+        yield f"{both} went the same way with the same data: {found.events} events"
+    elif found.parting is not None:
+        point = found.parting
+        where = f"event {point.here}" if point.here is not None else "the end of the first"
+        step = f" of {point.step}" if point.step else ""
+        yield f"{both} part at {where}: {_WORDS[point.what]}{step}"
+        yield from _sides(point)
+    elif found.data:
+        yield f"{both} went the same way; their data differ first at event {found.data[0].here}"
+    elif found.order is not None:
+        yield f"{both} did the same in another order, first at event {found.order.here}"
+        yield from _sides(found.order)
+    if found.parting is not None:
+        yield from wrapped("before", f"{found.events} events the same way{_before(found)}")
+    for point in found.data[:DATA_SHOWN]:
+        yield from _data(point)
+    if len(found.data) > DATA_SHOWN:
+        yield from wrapped("", f"and {len(found.data) - DATA_SHOWN} more (--json)")
+    yield from wrapped("here", f"{facts['workflow']}, {facts['status']}, of {facts['definition']}")
+    why = ", the last of this definition that completed" if facts["chosen"] else ""
+    yield from wrapped("there", f"{facts['other']}, {facts['other_status']}, of {facts['other_definition']}{why}")
+    yield from wrapped("store", f"log position {facts['position']}")
+
+
+def _before(found: Comparison) -> str:
+    if found.order is not None:
+        return f", in another order from event {found.order.here} on"
+    return "; data that differ are below" if found.data else ", with the same data"
+
+
+def _sides(point: Point) -> Iterator[str]:
+    here = f"event {point.here}: {point.here_words}" if point.here is not None else "nothing further"
+    there = f"event {point.there}: {point.there_words}" if point.there is not None else "nothing further"
+    yield from wrapped("here", here)
+    yield from wrapped("there", there)
+    for one in point.differences[:DATA_SHOWN]:
+        yield from wrapped("", f"{one.path}: {shown(one.recorded, 60)} here, {shown(one.decided, 60)} there")
+
+
+def _data(point: Point) -> Iterator[str]:
+    for number, one in enumerate(point.differences[:3]):
+        label = f"event {point.here}" if number == 0 else ""
+        step = f"{point.step} " if point.step else ""
+        words = f"{step}{one.path}: {shown(one.recorded, 60)} here, {shown(one.decided, 60)} there"
+        yield from wrapped(label, words)
