@@ -1,11 +1,13 @@
 #!/bin/sh
-# Installs what the tests start and is missing: RabbitMQ, PostgreSQL's server, Node.js with npm. With apt-get, as root;
-# anywhere else it says what to install. Services are not started: the tests have servers of their own.
+# Installs what the tests start and is missing: RabbitMQ, PostgreSQL's server, Node.js with npm, Prometheus and its
+# Alertmanager. With apt-get, as root; anywhere else it says what to install. Services are not started: the tests have
+# servers of their own.
 set -eu
 
 policy=${POLICY_FILE:-/usr/sbin/policy-rc.d}
 
 there() { command -v "$1" >/dev/null 2>&1; }
+any_there() { for name in "$@"; do ! there "$name" || return 0; done; return 1; }
 any() { for place in "$@"; do [ ! -x "$place" ] || return 0; done; return 1; }
 
 missing() {
@@ -15,6 +17,9 @@ missing() {
     [ -n "${HANDRAIL_TEST_PG_BIN:-}" ] || there initdb || any /usr/lib/postgresql/*/bin/initdb || printf ' postgresql'
     there node || printf ' nodejs'
     there npm || printf ' npm'
+    [ -n "${HANDRAIL_TEST_PROMETHEUS_BIN:-}" ] || { there prometheus && there promtool; } || printf ' prometheus'
+    [ -n "${HANDRAIL_TEST_PROMETHEUS_BIN:-}" ] || { any_there prometheus-alertmanager alertmanager && there amtool; } ||
+        printf ' prometheus-alertmanager'
 }
 
 wanted=$(missing)

@@ -18,12 +18,14 @@ echo "$@" >>"$STAGE/asked"
 [ "$1" = install ] || exit 0
 "$POLICY_FILE" && echo allowed >>"$STAGE/policy" || echo "answers $?" >>"$STAGE/policy"
 [ -z "${FAILS:-}" ] || exit 100
-for name in node npm epmd; do cp "$STAGE/bin/id" "$STAGE/bin/$name"; done
+for name in node npm epmd prometheus promtool prometheus-alertmanager amtool; do
+    cp "$STAGE/bin/id" "$STAGE/bin/$name"
+done
 """
 
 
 class Stage:
-    """A machine on which Node and Erlang are missing."""
+    """A machine on which Node, Erlang and Prometheus are missing."""
 
     def __init__(self, folder: Path, user: int) -> None:
         self.folder = folder
@@ -70,7 +72,8 @@ def test_services_may_not_start_meanwhile_and_the_policy_is_put_back(stage: Stag
         stage.policy.write_text(before, encoding="utf-8")
     ended = stage.run()
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
-    assert "rabbitmq-server nodejs npm" in stage.said("asked").replace(" postgresql", "")
+    asked = stage.said("asked").replace(" postgresql", "")
+    assert "rabbitmq-server nodejs npm prometheus prometheus-alertmanager\n" in asked
     assert stage.said("policy") == "answers 101\n"
     assert (stage.policy.read_text(encoding="utf-8") if stage.policy.exists() else None) == before
     assert stage.run().returncode == 0
@@ -101,4 +104,4 @@ def test_a_plain_user_is_told_what_to_install(tmp_path: Path) -> None:
     ended = stage.run()
     assert (ended.returncode, ended.stdout, stage.said("asked")) == (2, "", "")
     assert "apt-get install" in ended.stderr
-    assert "nodejs npm" in ended.stderr
+    assert "nodejs npm prometheus prometheus-alertmanager" in ended.stderr

@@ -18,10 +18,11 @@ import psycopg
 import pytest
 
 from deploy.broker_definitions import version_parameter
+from tests.servers import alertmanager, prometheus, web
 from tests.servers import postgres as postgres_server
 from tests.servers import rabbitmq as rabbitmq_server
 from tests.servers.postgres import Database, OwnCluster
-from tests.servers.processes import ServerMissing, until
+from tests.servers.processes import ServerBroken, ServerMissing, until
 from tests.servers.proxy import Proxy
 from tests.servers.rabbitmq import Broker, OwnBroker, Vhost
 
@@ -93,6 +94,27 @@ def test_postgres_listens_on_loopback_only(own_postgres: OwnCluster) -> None:
     assert {address for address, _ in found} <= LOOPBACK
 
 
+SILENT = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+
+
+@pytest.mark.parametrize(("kind", "configuration"), [(prometheus.Prometheus, {}), (alertmanager.Alertmanager, SILENT)])
+def test_what_watches_listens_on_loopback_only_and_is_gone_afterwards(
+    kind: type[web.WebServer], configuration: dict[str, object]
+) -> None:
+    with kind(configuration) as server:
+        assert server.process is not None
+        found = listens(server.process.pid)
+        assert {port for _, port in found} == {server.port}
+        assert {address for address, _ in found} <= LOOPBACK
+    assert server.process.poll() is not None
+    assert not server.folder.exists()
+
+
+def test_a_configuration_that_is_none_is_an_error_that_says_why() -> None:
+    with pytest.raises(ServerBroken, match="not a valid duration"):
+        prometheus.Prometheus({"global": {"scrape_interval": "soon"}}).__enter__()
+
+
 # --------------------------------------------------------------------------------------------- how they end
 
 
@@ -137,13 +159,17 @@ def test_nothing_is_left_when_the_tests_are_ended(tmp_path: Path, how: signal.Si
     [
         (rabbitmq_server.PROGRAM_VARIABLE, rabbitmq_server.rabbitmq_program, "rabbitmq-server"),
         (postgres_server.PROGRAMS_VARIABLE, postgres_server.postgres_programs, "postgresql"),
+        (web.PROGRAMS_VARIABLE, prometheus.Prometheus.found, "prometheus"),
+        (web.PROGRAMS_VARIABLE, prometheus.promtool, "prometheus"),
+        (web.PROGRAMS_VARIABLE, alertmanager.Alertmanager.found, "prometheus-alertmanager"),
+        (web.PROGRAMS_VARIABLE, alertmanager.amtool, "prometheus-alertmanager"),
     ],
 )
 def test_a_server_that_is_not_installed_is_an_error_that_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, find: Callable[[], object], package: str
 ) -> None:
     monkeypatch.setenv(variable, str(tmp_path / "nowhere"))
-    with pytest.raises(ServerMissing, match=f"apt-get install {package}"):
+    with pytest.raises(ServerMissing, match=rf"apt-get install {package}\s"):
         find()
 
 

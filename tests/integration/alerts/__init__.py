@@ -1,0 +1,1 @@
+"""Alerts, from real processes to a real receiver."""
