@@ -25,6 +25,7 @@ FILES = {
     "consumers/amqp.py": "import aio_pika\n",
     "projections/metrics.py": "import prometheus_client\n",
     "deploy/traces/spans.py": "import opentelemetry\n",
+    "deploy/grafana/panels.py": "import grafana_foundation_sdk\n",
     "deploy/runtime.py": "import consumers.amqp\nimport producers.relay\nimport projections.metrics\n",
     "deploy/examples/onboarding.py": "import handrail\n",
     "tests/test_all.py": "import deploy.runtime\nimport handrail\n",
@@ -51,6 +52,8 @@ PLANTED = [
     ("metrics_files", "consumers/turn.py", "import prometheus_client"),
     ("traces_files", "consumers/turn.py", "import opentelemetry"),
     ("traces_files", "deploy/settings.py", "from opentelemetry import trace"),
+    ("grafana_builders", "deploy/settings.py", "from grafana_foundation_sdk.builders import stat"),
+    ("dashboards", "deploy/runtime.py", "import deploy.grafana.panels"),
 ]
 
 

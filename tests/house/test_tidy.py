@@ -422,6 +422,7 @@ RULES = (
         find=short_names,
         planted=("consumers/turn.py", "def commit(retry_cfg: int) -> int:\n    return retry_cfg\n"),
         innocent=("consumers/turn.py", "def commit(contexts: int) -> int:\n    return contexts\n"),
+        allowed={"deploy/grafana/boards.py": "Grafana's library calls a panel's number id_val"},
     ),
     Rule(
         ban="no path of one machine, no package registry",

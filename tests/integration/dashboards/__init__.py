@@ -1,0 +1,1 @@
+"""Dashboards: what each panel shows of a real run."""
