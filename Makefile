@@ -82,6 +82,14 @@ crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of e
 chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they stand on dies again and again (ARGS="--seed 7 --workflows 1000")
 	@$(PYTHON) -m tests.chaos.run $(ARGS)
 
+.PHONY: stuck-matrix
+stuck-matrix: $(TEST_STAMP) $(SERVERS_STAMP) ## Each cause of being stuck on the real stack, with the alert that it fires (make test: without)
+	HANDRAIL_MATRIX_ALERTS=yes $(PYTEST) -s tests/integration/stuck/test_causes.py $(ARGS)
+
+.PHONY: healthy
+healthy: $(TEST_STAMP) $(SERVERS_STAMP) ## 5,000 healthy workflows while processes end and begin: nothing is called stuck (ARGS="--workflows 500")
+	@$(PYTHON) -m tests.integration.stuck.healthy $(ARGS)
+
 .PHONY: upgrade-test
 upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20
 	$(PYTHON) -m tests.upgrade.run $(FROM) $(ARGS)

@@ -101,9 +101,10 @@ class QueueWatch:
         asked = dict.fromkeys((*self._told, *map(activity_queue, list(self._wanted))))
         for queue in asked:
             now = self._clock()
-            facts = facts_of(await look.queue(queue))
+            looked = await look.queue(queue)
+            facts = facts_of(looked)
             if facts is not None:
-                said[queue] = replace(facts, asked_at=now, unserved_since=self._unserved_since(queue, facts, now))
+                said[queue] = replace(facts, asked_at=now, unserved_since=self._unserved_since(queue, looked, now))
         self._served = {queue: since for queue, since in self._served.items() if queue in asked}
         # Those told of are known before anybody asks: whoever judges for the first time need not come again.
         of_activities = (queue for queue in said if queue.startswith(ACTIVITY_PREFIX))
@@ -111,9 +112,12 @@ class QueueWatch:
         self._said = {queue: said[queue] for queue in self._told if queue in said}
         self.asked_at = self._clock().timestamp()
 
-    def _unserved_since(self, queue: str, facts: QueueFacts, now: datetime) -> datetime | None:
-        """Since when a queue has had no consumers; None where it has some, or nobody here has known it otherwise."""
-        if facts.consumers:
+    def _unserved_since(self, queue: str, looked: QueueLook, now: datetime) -> datetime | None:
+        """Since when a queue has had no consumers; None where it has some, or nobody here has known it otherwise.
+
+        One that was not there can have had none: its time begins when it is there.
+        """
+        if looked.consumers or not looked.there:
             self._served[queue] = None
         elif queue in self._served:
             self._served[queue] = self._served[queue] or now

@@ -120,7 +120,10 @@ class Deployment:
 
     def serve(self, *arguments: str, ready: bool = True, **environment: str) -> Served:
         """Begin a process, and wait until it is ready, or at least until it serves, or waits for its store."""
-        served = self.begun(*arguments, port=0, **environment)
+        return self.up(self.begun(*arguments, port=0, **environment), ready=ready)
+
+    def up(self, served: Served, *, ready: bool = True) -> Served:
+        """The same process, when it is ready, or at least serves."""
         served.address = self._address(served)
         if ready:
             until(lambda: served.ask("/readyz")[0] == 200, lambda: f"not ready: {served.ask('/readyz')}")

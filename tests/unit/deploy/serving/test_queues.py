@@ -76,6 +76,16 @@ async def test_a_queue_that_never_had_consumers_here_has_none_since_nobody_knows
     assert (await watched.asked(orders=0))["orders"].unserved_since is None
 
 
+async def test_a_queue_that_was_not_there_is_given_the_time_that_its_consumers_need_to_come_back(
+    watched: Watched,
+) -> None:
+    await watched.asked(orders=1)
+    watched.broker.queues.clear()
+    assert (await watched.asked())["orders"] == QueueFacts(0, asked_at=watched.broker.now)
+    await watched.asked()
+    assert (await watched.asked(orders=0))["orders"].unserved_since == watched.broker.now
+
+
 async def test_what_is_old_says_nothing(watched: Watched) -> None:
     assert await watched.asked()
     watched.broker.now += timedelta(seconds=OLD_SECONDS + 1)
