@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from domain import events as e
 from domain.definitions import Definition
@@ -90,7 +91,11 @@ def trigger_of(recorded: RecordedEvent) -> Trigger:
 
 def open_commands(events: Sequence[RecordedEvent]) -> frozenset[str]:
     """The commands that a decision found unclaimed, as far as it made use of that."""
-    return frozenset(command for one in events for command in getattr(one.event, "revoked", ()))
+    revoking = [one.event for one in events if type(one.event) in _REVOKING]
+    return frozenset(command for event in revoking for command in event.revoked)  # type: ignore[attr-defined]  # these have it
+
+
+_REVOKING: Final = frozenset(kind for kind in e.STORED.values() if "revoked" in kind.model_fields)
 
 
 def decide_again(events: Sequence[RecordedEvent], definitions: Definitions) -> Divergence | None:
@@ -166,7 +171,7 @@ def _definition_for(
 
 def _same(recorded: RecordedEvent, decided: RecordedEvent) -> bool:
     """Whether both are the same fact. Nearly always they are so to the byte, which is told at once."""
-    if recorded.payload == decided.payload and recorded.event == decided.event:
+    if recorded.payload == decided.payload and type(recorded.event) is type(decided.event):
         return True
     return _fact(recorded.event) == _fact(decided.event)
 

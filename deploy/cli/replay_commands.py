@@ -25,6 +25,8 @@ def register(app: typer.Typer) -> None:
             "handrail replay wf_001 --at 2026-01-31T12:00:00Z",
             "handrail replay wf_001 --diff 7 12",
             "handrail replay wf_001 --walk",
+            "handrail replay --all --module my.workflows",
+            "handrail replay --all --definition vendor_onboarding --since 7d --json",
         )
         + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
         "3 the definition is not loaded.",
@@ -45,7 +47,10 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    workflow_id: WorkflowId,
+    workflow_id: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="The workflow's id, for example wf_001; or --all.")
+    ] = None,
+    *,
     at: Annotated[
         str | None, typer.Option("--at", metavar="N|TIME", help="Show the state after event N, or at an instant.")
     ] = None,
@@ -55,6 +60,18 @@ def replay(
     ] = None,
     walk: Annotated[bool, typer.Option("--walk", help="Go through it event by event.")] = False,
     brief: Annotated[bool, typer.Option("--brief", help="Only the answer, without the details.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Decide every stored history again, and list those that come out otherwise.")
+    ] = False,
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="With --all: only workflows of this definition.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="With --all: only those that moved since then: 7d, or an instant."
+        ),
+    ] = None,
     home: Home = None,
     module: Modules = None,
     as_json: AsJson = False,
@@ -63,9 +80,17 @@ def replay(
     from deploy.cli.session import Session
     from domain.errors import InputInvalid
 
-    if sum((at is not None, diff is not None, walk, brief)) > 1:
-        raise InputInvalid("--at, --diff, --walk and --brief each ask for something else: give one of them")
+    if sum((at is not None, diff is not None, walk, brief, everything)) > 1:
+        raise InputInvalid("--at, --diff, --walk, --brief and --all each ask for something else: give one of them")
+    if everything is (workflow_id is not None):
+        raise InputInvalid("name a workflow, or give --all: `handrail list` shows which workflows there are")
+    if not everything and (definition is not None or since is not None):
+        raise InputInvalid("--definition and --since go with --all")
     session = Session(home, module, as_json=as_json)
+    if workflow_id is None:
+        from deploy.cli.replay_all import print_check
+
+        return print_check(session, definition=definition, since=since)
     if at is not None or diff is not None or walk:
         from deploy.cli import replay_states
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from domain import events as e
+from domain.decision import MAY_HAVE_RUN
 from domain.recorded import RecordedEvent
 
 PLANNER: Final = "planner"
@@ -98,10 +99,12 @@ def _failed(_: e.StepFailed, earlier: e.Event | None, before: str) -> str:
     return JUDGEMENT
 
 
-def _unknown(_: e.OutcomeUnknown, earlier: e.Event | None, before: str) -> str:
-    if isinstance(earlier, e.WorkflowRestored | e.LateOutcomeRecorded):
+def _unknown(event: e.OutcomeUnknown, earlier: e.Event | None, before: str) -> str:
+    if isinstance(earlier, e.LateOutcomeRecorded):
         return before
-    return EXECUTOR if isinstance(earlier, e.StepScheduled) else JUDGEMENT
+    if event.reason.startswith(MAY_HAVE_RUN):
+        return EXECUTOR if isinstance(earlier, e.StepScheduled) else INTERVENTION
+    return JUDGEMENT
 
 
 def _reconciled(event: e.OutcomeReconciled, earlier: e.Event | None, before: str) -> str:

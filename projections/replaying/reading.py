@@ -24,7 +24,8 @@ Decode = Callable[[str, int, str, bytes], RecordedEvent]
 """Makes an event of a row's columns: the store's mapper's `read`."""
 
 _EVENTS: Final = (
-    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = ? ORDER BY originator_version"
+    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = ? AND id <= ? "
+    "ORDER BY originator_version"
 )
 _KEY: Final = "SELECT key FROM workflow_keys WHERE workflow_id = ?"
 _POSITION: Final = "SELECT coalesce(max(id), 0) FROM stored_events"
@@ -100,20 +101,19 @@ def version_of(entry: Entry) -> int:
     return entry.version if isinstance(entry, Unreadable) else entry.originator_version
 
 
-def position_of_log(cursor: Cursor) -> int:
-    """Position of the newest event of the store, or 0."""
+def read_history(cursor: Cursor, decode: Decode, workflow_id: str, *, upto: int | None = None) -> History | None:
+    """The history as the cursor's view of the store has it, or had it at a position of the log.
+
+    None where the store does not know the workflow.
+    """
     ((newest,),) = cursor.query(_POSITION)
-    return int(newest)
-
-
-def read_history(cursor: Cursor, decode: Decode, workflow_id: str) -> History | None:
-    """The history as the cursor's view of the store has it; None where the store does not know the workflow."""
+    position = int(newest) if upto is None else upto
     keys = cursor.query(_KEY, (workflow_id,))
-    rows = cursor.query(_EVENTS, (workflow_id,))
+    rows = cursor.query(_EVENTS, (workflow_id, position))
     if not keys and not rows:
         return None
     key = bytes.fromhex(keys[0][0]) if keys else b""
-    return history_of(workflow_id, rows, decode, key=key, position=position_of_log(cursor))
+    return history_of(workflow_id, rows, decode, key=key, position=position)
 
 
 def counted_elsewhere(cursor: Cursor, fingerprint: str, workflow_id: str) -> Elsewhere | None:

@@ -30,7 +30,9 @@ def loaded(definition: Definition) -> Loaded:
 def changed(events: list[RecordedEvent], version: int, **parts: Any) -> list[RecordedEvent]:
     """The history with one event's fields changed."""
     one = events[version - 1]
-    return [*events[: version - 1], replace(one, event=one.event.model_copy(update=parts)), *events[version:]]
+    event = one.event.model_copy(update=parts)
+    payload = event.model_dump_json(exclude_none=True).encode()
+    return [*events[: version - 1], replace(one, event=event, payload=payload), *events[version:]]
 
 
 def test_a_history_is_folded_up_to_any_version() -> None:

@@ -1,0 +1,73 @@
+"""`handrail replay --all`: the check for CI, on a real home."""
+
+import json
+import sqlite3
+
+import pytest
+
+from tests.integration.command_line import CommandLine
+from tests.integration.watched import everything, watched
+
+
+@pytest.fixture
+def ran(handrail: CommandLine) -> CommandLine:
+    for goal in ("greet", "undo", "asking"):
+        handrail("run", "--goal", goal, "--by", "ada")
+    return handrail
+
+
+def test_all_is_as_recorded_and_nothing_is_written(ran: CommandLine) -> None:
+    before = everything(ran.home)
+    checked = watched(ran, "replay", "--all")
+    assert (checked.code, checked.lines) == (
+        0,
+        ["3 workflows with 31 events, up to log position 31: 3 as recorded, 0 differ"],
+    ), checked.errors
+    assert everything(ran.home) == before
+    assert ran("replay", "--all").out == checked.out
+    (summary,) = ran("replay", "--all", "--json", "--definition", "Greet").objects
+    assert (summary["workflows"], summary["agree"], summary["position"]) == (1, 1, 31)
+    assert ran("replay", "--all", "--since", "2999-01-01").lines[0].startswith("0 workflows")
+    assert ran("replay", "--all", "--since", "1d").lines[0].startswith("3 workflows")
+
+
+def test_what_differs_is_listed_and_the_exit_code_is_1(ran: CommandLine) -> None:
+    with sqlite3.connect(ran.home / "handrail.db") as store:
+        where = "WHERE originator_id = 'wf_002' AND originator_version = 5"
+        ((state,),) = store.execute(f"SELECT state FROM stored_events {where}")
+        changed = bytes(state).replace(b'"queue":"default"', b'"queue":"hidden!"')
+        store.execute(f"UPDATE stored_events SET state = ? {where}", (changed,))
+    checked = ran("replay", "--all")
+    assert checked.code == 1
+    assert checked.lines == [
+        "wf_002  event 5",
+        "    undo 1: the payload of event 5 was changed",
+        "3 workflows with 31 events, up to log position 31: 2 as recorded, 1 differ",
+    ]
+    differs, summary = (json.loads(line) for line in ran("replay", "--all", "--json").lines)
+    assert (differs["workflow"], differs["version"], differs["word"]) == ("wf_002", 5, "damaged")
+    assert summary["differ"] == 1
+
+
+def test_what_cannot_be_asked_is_told_with_an_exit_code_of_its_own(ran: CommandLine) -> None:
+    ran.modules = ""
+    checked = ran("replay", "--all")
+    assert checked.code == 3
+    assert checked.lines[0].endswith("0 as recorded, 0 differ, 3 not asked")
+    assert "  greet version 1 is not loaded (1): name its module with --module" in checked.lines
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "name a workflow, or give --all"),
+        (("wf_001", "--all"), "name a workflow, or give --all"),
+        (("wf_001", "--since", "7d"), "go with --all"),
+        (("--all", "--walk"), "give one of them"),
+        (("--all", "--since", "soon"), "is no instant"),
+    ],
+)
+def test_what_does_not_fit_is_refused(ran: CommandLine, arguments: tuple[str, ...], words: str) -> None:
+    refused = ran("replay", *arguments)
+    assert (refused.code, refused.out, refused.errors.count("\n")) == (2, "", 1)
+    assert words in refused.errors
