@@ -26,7 +26,10 @@ class Said(NamedTuple):
 
 def plain(text: object, most: int = CHARACTERS) -> str:
     """The text on one line, without anything that a terminal would act on; cut, with an ellipsis, to `most`."""
-    shown = " ".join("".join(mark if mark.isprintable() else " " for mark in str(text)).split())
+    shown = str(text)
+    if not shown.isprintable():
+        shown = "".join(mark if mark.isprintable() else " " for mark in shown)
+    shown = " ".join(shown.split())
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
