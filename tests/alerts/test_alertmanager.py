@@ -95,6 +95,17 @@ def test_what_others_follow_from_fires_first() -> None:
     assert late == []
 
 
+def test_what_others_follow_from_is_over_last() -> None:
+    """What follows is mended a moment later, and is not to be told in that moment."""
+    kept = {name: seconds(rule.get("keep_firing_for", "0m")) for name, rule in alerts().items()}
+    early = [
+        (source.name, target.name)
+        for source, target, _ in pairs()
+        if kept[target.name] and kept[source.name] <= kept[target.name]
+    ]
+    assert early == []
+
+
 def test_a_page_is_kept_back_by_pages_only() -> None:
     """Else somebody would sleep through it."""
     hidden = [

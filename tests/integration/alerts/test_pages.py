@@ -21,6 +21,11 @@ INSTANTS = (
     "handrail_views_judged_timestamp_seconds",
     "handrail_broker_facts_timestamp_seconds",
 )
+ALL_BUT_THE_VIEWS = (
+    *("goals", "approvals", "signals", "control", "activities", "outcomes", "relay", "timer"),
+    *("--queues", "default"),
+)
+STUCK, NO_LEADER = "HandrailStuckNoConsumer", "HandrailNoLeader"
 SILENT_ROUNDS = 20
 """For so long nothing more may come: 10 s, in which any message that waits would have been sent."""
 
@@ -35,21 +40,15 @@ def deployment(vhost: Vhost, own_database: Database, tmp_path: Path) -> Iterator
     made.end()
 
 
-def begun(deployment: Deployment) -> Served:
-    """A process of all roles that serves one of the two queues, past its first moments."""
-    serving = deployment.serve("all", "--queues", "default")
-    until(
-        lambda: all(Scrape(serving).of(name) for name in INSTANTS),
-        lambda: f"{ {name: Scrape(serving).of(name) for name in INSTANTS} }\n{serving.log.read_text()}",
-    )
-    return serving
-
-
 @contextmanager
-def watched(serving: Served) -> Iterator[Stage]:
-    """The process under watch: healthy, and nothing fires."""
-    with Stage([serving.address]) as stage:
-        stage.until_scraped()
+def watched(*serving: Served) -> Iterator[Stage]:
+    """Processes under watch, past their first moments: healthy, and nothing fires. The last one has the projector."""
+    views = serving[-1]
+    until(
+        lambda: all(Scrape(views).of(name) for name in INSTANTS),
+        lambda: f"{[(name, Scrape(views).of(name)) for name in INSTANTS]}\n{views.log.read_text()}",
+    )
+    with Stage([one.address for one in serving]) as stage:
         stage.until_rounds(10)
         assert stage.prometheus.alerts() == [], "nothing fires, and nothing is about to"
         assert stage.notifications == []
@@ -58,49 +57,52 @@ def watched(serving: Served) -> Iterator[Stage]:
 
 @pytest.mark.timeout(240)
 def test_a_queue_without_consumers_pages_once_and_is_over_when_somebody_serves_it(deployment: Deployment) -> None:
-    with watched(begun(deployment)) as stage:
+    views = deployment.serve("projector", ready=False)
+    with watched(deployment.serve(*ALL_BUT_THE_VIEWS), views) as stage:
         run(deployment, {"one": "greet", "two": "apart", "three": "apart"})
-        page = stage.until_told("HandrailStuckNoConsumer", definition="apart")
+        page = stage.until_told(STUCK, definition="apart")
         assert page.receiver == "pages"
         (alert,) = page.alerts
         assert alert["labels"].items() >= {"job": "handrail", "cause": "no_consumer", "severity": "page"}.items()
         assert alert["annotations"]["summary"] == "apart: nobody consumes the queue of its steps (stuck: 2)"
         assert alert["annotations"]["runbook_url"].endswith("#stuck-no_consumer")
-
         stage.until_rounds(SILENT_ROUNDS)
-        assert stage.counted() == {"HandrailStuckNoConsumer": 1}
+        assert stage.counted() == {STUCK: 1}
 
-        mending = deployment.serve("activities", "--queues", "apart")
-        stage.watch(mending.address)
-        assert stage.until_resolved("HandrailStuckNoConsumer").group == page.group
+        # Whoever told it has died: that is another cause, and the first one is not over because of it.
+        views.kill9()
+        assert stage.until_told(NO_LEADER, role="projector").receiver == "pages"
+        stage.until_firing("HandrailProcessDown")
         stage.until_rounds(SILENT_ROUNDS)
-        assert [one.status for one in stage.notifications] == ["firing", "resolved"]
-        assert stage.ever_fired() == {"HandrailStuckNoConsumer"}
+        stage.until_firing(STUCK, definition="apart")
+        again = deployment.serve("projector")
+        stage.forget(views.address)
+        stage.watch(again.address)
+        stage.until_resolved(NO_LEADER)
+        assert stage.counted() == {STUCK: 1, NO_LEADER: 1}
+
+        stage.watch(deployment.serve("activities", "--queues", "apart").address)
+        assert stage.until_resolved(STUCK).group == page.group
+        stage.until_rounds(SILENT_ROUNDS)
+        assert stage.counted() == {STUCK: 1, NO_LEADER: 1}
+        assert stage.ever_fired() == {STUCK, NO_LEADER, "HandrailProcessDown"}
 
 
-def test_a_store_that_is_away_pages_once_whatever_follows_from_it(deployment: Deployment) -> None:
+def test_a_store_that_is_away_pages_once_and_so_does_a_deployment_that_dies(deployment: Deployment) -> None:
+    """Whatever follows from either: it fires, and nobody is told."""
     cluster = deployment.database.cluster
     assert isinstance(cluster, OwnCluster)
-    with watched(begun(deployment)) as stage:
+    serving = deployment.serve("all", "--queues", "default")
+    with watched(serving) as stage:
         cluster.stop("immediate")
         assert stage.until_told("HandrailStoreAway").receiver == "pages"
-        stage.until_firing("HandrailNoLeader", role="relay")
+        stage.until_firing(NO_LEADER, role="relay")
         stage.until_firing("HandrailNotReady")
         stage.until_rounds(SILENT_ROUNDS)
         assert stage.counted() == {"HandrailStoreAway": 1}
 
-
-def test_a_deployment_that_has_died_pages_once(deployment: Deployment) -> None:
-    serving = begun(deployment)
-    with watched(serving) as stage:
         serving.kill9()
         assert stage.until_told("HandrailAway").receiver == "pages"
         stage.until_firing("HandrailProcessDown")
         stage.until_rounds(SILENT_ROUNDS)
-        assert stage.counted() == {"HandrailAway": 1}
-
-        again = begun(deployment)
-        stage.forget(serving.address)
-        stage.watch(again.address)
-        stage.until_resolved("HandrailAway")
-        assert stage.counted() == {"HandrailAway": 1}
+        assert stage.counted() == {"HandrailStoreAway": 1, "HandrailAway": 1}
