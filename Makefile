@@ -90,6 +90,14 @@ stuck-matrix: $(TEST_STAMP) $(SERVERS_STAMP) ## Each cause of being stuck on the
 healthy: $(TEST_STAMP) $(SERVERS_STAMP) ## 5,000 healthy workflows while processes end and begin: nothing is called stuck (ARGS="--workflows 500")
 	@$(PYTHON) -m tests.integration.stuck.healthy $(ARGS)
 
+.PHONY: dashboards
+dashboards: $(TEST_STAMP) ## Write Grafana's dashboards anew (ARGS="FOLDER --runbook URL": with links to your runbook)
+	@$(PYTHON) -m deploy.grafana $(ARGS)
+
+.PHONY: pictures
+pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a real run, into build/pictures (or ARGS=FOLDER)
+	@$(PYTHON) -m tests.integration.dashboards.pictures $(ARGS)
+
 .PHONY: upgrade-test
 upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20
 	$(PYTHON) -m tests.upgrade.run $(FROM) $(ARGS)

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import httpx
+
 from domain.ids import workflow_id_from_message
 from domain.messages import bodies
 from domain.topology import activity_queue
@@ -59,7 +61,7 @@ Series = Mapping[str, float]
 class Run:
     """What Prometheus knows of the run. All is asked as of one instant, so that the same is answered again."""
 
-    prometheus: Prometheus
+    prometheus: httpx.Client
     began: float
     names: dict[str, str]
     """What the processes are called here, by the instances that Prometheus tells them apart by."""
@@ -93,7 +95,7 @@ class Run:
         (query,) = (one["query"]["query"] for one in boards()[board]["templating"]["list"] if one["name"] == name)
         series, label = query.removeprefix("label_values(").removesuffix(")").rsplit(", ", 1)
         matching = filled_in(series, {"job": JOB})
-        found: list[str] = self.prometheus.ask(f"/api/v1/label/{label}/values", **{"match[]": matching})["data"]
+        found: list[str] = self._ask(f"label/{label}/values", {"match[]": matching})
         return found
 
     def series(self, asked: Asked) -> Series:
@@ -103,7 +105,7 @@ class Run:
     def labelled(self, asked: Asked) -> list[tuple[dict[str, str], float]]:
         """The same, with the labels as they are."""
         expression = filled_in(asked.expression, self.variables)
-        answer = self.prometheus.ask("/api/v1/query", query=expression, time=f"{self.ended:.3f}")["data"]
+        answer = self._ask("query", {"query": expression, "time": f"{self.ended:.3f}"})
         return [(one["metric"], float(one["value"][1])) for one in answer["result"]]
 
     def over_time(
@@ -111,17 +113,22 @@ class Run:
     ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
         """What a query gives as a graph: a value each `step` seconds, rates taken over so many."""
         short = {"__rate_interval": f"{over:g}s", "__interval": f"{over:g}s"}
-        answer: Any = self.prometheus.ask(
-            "/api/v1/query_range",
-            query=filled_in(asked.expression, {**self.variables, **short}),
-            start=f"{self.began:.3f}",
-            end=f"{self.ended:.3f}",
-            step=f"{step:g}",
+        answer = self._ask(
+            "query_range",
+            {
+                "query": filled_in(asked.expression, {**self.variables, **short}),
+                "start": f"{self.began:.3f}",
+                "end": f"{self.ended:.3f}",
+                "step": f"{step:g}",
+            },
         )
-        return [
-            (one["metric"], [(float(at), float(value)) for at, value in one["values"]])
-            for one in answer["data"]["result"]
-        ]
+        return [(one["metric"], [(float(at), float(value)) for at, value in one["values"]]) for one in answer["result"]]
+
+    def _ask(self, path: str, parameters: Mapping[str, str]) -> Any:
+        answer = self.prometheus.get(f"/api/v1/{path}", params=parameters)
+        if answer.is_error:
+            raise AssertionError(f"{parameters}: {answer.text}")
+        return answer.json()["data"]
 
     def _named(self, labels: Mapping[str, str]) -> str:
         values = (self.names.get(value, value) for name, value in sorted(labels.items()) if name != "__name__")
@@ -132,12 +139,13 @@ class Run:
 def run_on(deployment: Deployment) -> Iterator[Run]:
     """The run, on a deployment of RECIPES with SETTINGS; Prometheus is up while it is entered."""
     front = deployment.serve(*"goals approvals signals control outcomes relay timer projector".split())
-    processes = {
-        "front": front,
-        "workers": deployment.serve("activities", "--queues", "default"),
-        "spare": deployment.serve("relay", "timer", "projector"),
-        "gone": deployment.serve("goals"),
+    # One after the other where it matters: the first one leads.
+    others = {
+        "workers": deployment.begun("activities", "--queues", "default"),
+        "spare": deployment.begun("relay", "timer", "projector"),
+        "gone": deployment.begun("goals"),
     }
+    processes = {"front": front, **{name: deployment.up(served) for name, served in others.items()}}
     deployment.vhost.broker.ask("DELETE", "queues", deployment.vhost.name, activity_queue(FAX))
     began = time.time()
     with Prometheus(_scraping(processes)) as prometheus:
@@ -147,7 +155,8 @@ def run_on(deployment: Deployment) -> Iterator[Run]:
         ids = _published(deployment)
         _give_up_a_command(deployment)
         _decide(deployment, ids)
-        yield Run(prometheus, began, names)
+        with httpx.Client(base_url=prometheus.url, timeout=LIMIT_SECONDS) as client:
+            yield Run(client, began, names)
 
 
 def _instance(served: Served) -> str:

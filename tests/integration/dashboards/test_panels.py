@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pytest
+
 from tests.integration.dashboards.boards import Asked, Shown, panels
 from tests.integration.dashboards.expected import EXPECTED, wrong
 from tests.integration.dashboards.recipes import DEFINITIONS
@@ -17,6 +19,8 @@ STEP_SECONDS = 1.0
 OVER_SECONDS = 8.0
 
 
+# Half a minute; and as long again as is waited for what does not come, so that what is wrong is said.
+@pytest.mark.timeout(240)
 def test_every_panel_shows_what_the_run_made(deploy: Deploy) -> None:
     """One test for all: the run takes half a minute."""
     assert {(shown.board, shown.title) for shown in panels()} == {

@@ -254,3 +254,8 @@ def test_rates_are_taken_over_the_interval_at_which_the_shipped_prometheus_scrap
     source = yaml.safe_load((PROVISIONING / "datasources" / "handrail.yml").read_text(encoding="utf-8"))
     prometheus = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text(encoding="utf-8"))
     assert source["datasources"][0]["jsonData"]["timeInterval"] == prometheus["global"]["scrape_interval"]
+
+
+def test_the_document_names_every_dashboard() -> None:
+    document = (DEPLOY / "docs" / "dashboards.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `([\w-]+)` \|", document, flags=re.MULTILINE)) == boards().keys()
