@@ -115,6 +115,8 @@ def _first_cause(report: Report) -> Iterator[str]:
         return
     yield from wrapped("cause", f"{place(cause, report.workflow)}: {_KINDS[cause.kind]}")
     yield from wrapped("", cause.words)
+    if cause.why:
+        yield from wrapped("", f"because: {cause.why}")
     if cause.also:
         yield from wrapped("", f"the same again at {_events(cause.also)}")
     if cause.failure is not None:

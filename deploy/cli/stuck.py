@@ -39,7 +39,7 @@ HELP: Final[Mapping[Cause, str]] = {
     Cause.INTERVENTION_NEEDED: _SHOW,
     Cause.COMPENSATION_FAILED: _RETRY,
     Cause.DEFINITION_MISSING: "handrail serve activities --module MODULE",
-    Cause.REPLAY_MISMATCH: "handrail history {id}",
+    Cause.REPLAY_MISMATCH: "handrail replay {id}",
     Cause.PROJECTION_LAG: "handrail serve projector",
 }
 # On a home nobody serves: whoever goes on with it is whoever resumes it.

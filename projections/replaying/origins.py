@@ -87,6 +87,7 @@ class Cause:
     activity: str | None = None
     failure: Failure | None = None
     also: tuple[int, ...] = ()
+    why: str = ""
 
 
 Related = Callable[[str], Sequence[RecordedEvent] | None]
@@ -265,6 +266,7 @@ def cause_of(
         activity,
         getattr(event, "failure", None),
         also,
+        said(recorded).why,
     )
 
 

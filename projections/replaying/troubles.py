@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, Final
 
 from domain import events as e
+from domain.ids import parse_message_id
 from domain.recorded import RecordedEvent
 from domain.state import UNDO, State, Wait
 
@@ -36,7 +37,7 @@ def troubles_of(state: State, events: Sequence[RecordedEvent]) -> list[Trouble]:
     waits = list(islice(_open_waits(state, events), MOST_TROUBLES))
     stopping = _stopping(events) if state.stopping is not None else iter(())
     began = (replace(one, rank=1) for one in stopping)
-    return _distinct(waits, _in_backoff(state, events), began, _pause(state, events))
+    return _distinct(waits, _in_backoff(state, events), _tried_again(state, events), began, _pause(state, events))
 
 
 def _distinct(*found: Any) -> list[Trouble]:
@@ -89,6 +90,15 @@ def _in_backoff(state: State, events: Sequence[RecordedEvent]) -> Iterator[Troub
             continue
         name = undone if step == UNDO else step
         yield from _last(events, _of_step(name, *shown_by))
+
+
+def _tried_again(state: State, events: Sequence[RecordedEvent]) -> Iterator[Trouble]:
+    """Attempts under way that are retries: what they are tried again for is not overcome yet."""
+    live = {parse_message_id(message_id)[1:] for message_id in state.live}
+    for recorded in reversed(events) if live else ():
+        event = recorded.event
+        if isinstance(event, e.RetryScheduled) and (event.step, event.kind, event.attempt) in live:
+            yield Trouble(recorded.originator_version)
 
 
 def _of_step(step: str, *kinds: type[e.Event]) -> Callable[[e.Event], bool]:

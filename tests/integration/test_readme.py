@@ -70,6 +70,25 @@ def test_the_longer_example_runs_as_it_stands(tmp_path: Path) -> None:
         assert [without_delay(line) for line in ended.lines] == [without_delay(line) for line in lines], ended.errors
 
 
+def test_the_replay_prints_what_the_readme_says(tmp_path: Path) -> None:
+    block = next(block for block in blocks("text") if "handrail replay" in block)
+    handrail = CommandLine(tmp_path, modules="")
+    commands = list(typed(block))
+    assert [arguments[1] for arguments, _ in commands] == ["run", "reject", "replay"]
+    ended = [handrail(*arguments[1:]) for arguments, _ in commands]
+    printed = [without_figures(line) for line in ended[-1].lines]
+    shown = [without_figures(line) for line in commands[-1][1]]
+    places = [printed.index(line) for line in shown if line.strip() not in {"", "…"}]
+    ordered = places[: places.index(printed.index("where the time went")) + 1]
+    assert ordered == sorted(ordered), "what is shown is printed in this order, but for which time was the longer one"
+
+
+def without_figures(line: str) -> str:
+    """A line of a report without its instants, times and digests."""
+    line = re.sub(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?|digest [0-9a-f]+", "…", line)
+    return re.sub(r"\s*\d[\d.]*(m?s| %)\b|\s+[\d.]+ %", "…", line)
+
+
 def without_delay(line: str) -> str:
     """A line that is printed, without how long the retry it announces still has to wait."""
     return re.sub(r" in=[\d.]+s$", "", line)

@@ -15,6 +15,7 @@ from domain.nodes import judgement
 from domain.plan import ChildSpec, SignalWait, TimeWait, ref
 from domain.policies import Condition, GatePolicy, RetryPolicy
 from domain.recorded import RecordedEvent, record, stamp, to_state
+from domain.triggers import CancelWorkflow, Given
 from projections.replaying.origins import Kind
 from tests.unit.domain.recipes import act, define, pay, planner, policy, reserve
 from tests.unit.domain.scenario import BUG, PERMANENT, TRANSIENT, Loaded, Scenario, failure, given
@@ -269,6 +270,41 @@ def a_child_fails(_: pytest.MonkeyPatch) -> Seeded:
 def a_child_fails_that_is_not_there(_: pytest.MonkeyPatch) -> Seeded:
     outer = given(define(Step("enrol", child=ChildSpec(definition="other")), act("tell")))
     return seeded(Kind.CHILD_FAILED, 4, outer.child_ends("enrol", "failed", reason="step look failed: no"))
+
+
+@fault
+def a_child_is_stuck(_: pytest.MonkeyPatch) -> Seeded:
+    asks = define(act("look"), name="other", on_failure="intervene")
+    inner = Scenario(asks, "wf_001.enrol").started().fails("look")
+    outer = given(define(Step("enrol", child=ChildSpec(definition="other"))))
+    return seeded(Kind.ACTIVITY_FAILED, 4, outer, workflow="wf_001.enrol", family={"wf_001.enrol": inner.history})
+
+
+@fault
+def its_parent_stops_it(_: pytest.MonkeyPatch) -> Seeded:
+    # In the parent: 3 the child begins, 4 look is scheduled, 5 it fails, 7 the parent stops, and tells its children.
+    beside = define(Step("enrol", child=ChildSpec(definition="test"), after=()), Step("look", act("look"), after=()))
+    parent = Scenario(beside, "wf_000").started().fails("look")
+    child = given(PLAIN, parent_workflow="wf_000", parent_step="enrol")
+    trigger = CancelWorkflow(by="handrail", reason="its parent is stopping: step look failed: no")
+    asked = Given(trigger, child.now, "wf_000/7", "handrail")
+    history = [*child.history, *child.workflow.handle(asked, PLAIN).events]
+    return Seeded(
+        Kind.ACTIVITY_FAILED, 5, history, child.definitions, workflow="wf_000", family={"wf_000": parent.history}
+    )
+
+
+@fault
+def failures_use_the_time_until_the_deadline_up(_: pytest.MonkeyPatch) -> Seeded:
+    hurried = define(act("look", retry=RetryPolicy(initial_delay=timedelta(hours=1))), deadline=timedelta(minutes=10))
+    return seeded(Kind.ACTIVITY_FAILED, 4, given(hurried).fails("look", TRANSIENT).later(minutes=10).wakes())
+
+
+@fault
+def another_input_is_a_new_beginning(_: pytest.MonkeyPatch) -> Seeded:
+    # 4 failed, 6 asked, 7 retried with another input, 8 scheduled, 9 failed alike: of that input it is the first.
+    asks = define(act("look"), on_failure="intervene")
+    return seeded(Kind.ACTIVITY_FAILED, 9, given(asks).fails("look").retried("look", input={"n": 2}).fails("look"))
 
 
 @fault
