@@ -47,6 +47,8 @@ KILLED = 3
 QUIET_SECONDS = 150.0
 """How long the last ones may take: a claim of a process that was killed is held for 30 s, and what comes then again."""
 
+COMPLETED = "SELECT count(*) FROM workflows WHERE definition = 'order' AND status = 'completed'"
+
 ROLES = {
     "people": ("goals", "approvals", "signals", "control", "outcomes"),
     "leading": ("relay", "timer", "projector"),
@@ -106,6 +108,7 @@ class Healthy:
         self._over = asyncio.Event()
         self._desk = deployment.login(approval_service("desk"))
         deployment.settings["HANDRAIL_VOUCHING"] = json.dumps({self._desk.name: ["*"]})
+        deployment.settings["HANDRAIL_HEARTBEAT_SECONDS"] = "2"
         self._ids = {
             workflow_id_from_message(deployment.goal_service.name, name): message
             for name, message in ((name, self._goal(name, number)) for number, name in enumerate(self._names()))
@@ -137,6 +140,8 @@ class Healthy:
                     if isinstance(one, BaseException):
                         raise one
             self._take(watch)
+            if not watch.heard:
+                self._report.told.add("handrail stuck said nothing at all")
         self._report.seconds = time.monotonic() - began
         return self._report
 
@@ -230,9 +235,7 @@ class Healthy:
     async def _until_all_completed(self) -> None:
         last, since = 0, time.monotonic()
         while not await called_within(self._over, GLANCE_SECONDS):
-            rows = await asyncio.to_thread(
-                lambda: self._deployment.store.query("SELECT count(*) FROM workflows WHERE status = 'completed'")
-            )
+            rows = await asyncio.to_thread(lambda: self._deployment.store.query(COMPLETED))
             ((self._report.completed,),) = rows
             if self._report.completed >= self._report.workflows:
                 return

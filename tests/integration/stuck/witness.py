@@ -63,6 +63,11 @@ class Watch:
                 self._said.append((time.time(), json.loads(text)))
                 text = ""
 
+    @property
+    def heard(self) -> bool:
+        """Whether it has printed anything; it does so first of all, and then whenever that changes."""
+        return bool(self._said)
+
     def new(self) -> list[tuple[float, list[dict[str, Any]]]]:
         """What it has printed since the last time, each with when it was read."""
         assert self._process.poll() is None, "handrail stuck --watch has ended"
