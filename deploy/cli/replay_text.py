@@ -99,7 +99,7 @@ def _answer(report: Report) -> Iterator[str]:
         reason = f": waits for {', '.join(report.waits[:WAITS_SHOWN])}{more}"
     yield from textwrap.wrap(f"{report.workflow}  {report.status}{reason}", WIDTH, subsequent_indent="  ")
     yield from _first_cause(report)
-    yield from wrapped("code", code_words(report.verdict))
+    yield from wrapped("code", code_words(report.verdict, report.version))
     yield from wrapped("record", _record(report))
     definition = f"{report.definition} {report.definition_version}".strip()
     yield from wrapped("goal", f"{report.goal} ({definition}, asked for by {report.requested_by})")
@@ -154,8 +154,10 @@ def _elsewhere(report: Report) -> str:
     return f"{times} elsewhere, last seen at {last}{behind}"
 
 
-def code_words(verdict: Verdict) -> str:
-    """Whether what is recorded is what the code at hand decides, in a sentence."""
+def code_words(verdict: Verdict, version: int = 0) -> str:
+    """Whether what is recorded is what the code at hand decides, in a sentence; `version` is that of the last event."""
+    if verdict.word is Word.AGREES and verdict.upto < version:
+        return f"decides events 1 to {verdict.upto} as they are recorded; what follows cannot be decided again"
     if verdict.word is Word.AGREES:
         return f"decides all {verdict.upto} events as they are recorded (engine {ENGINE})"
     if verdict.word is Word.DIFFERS:

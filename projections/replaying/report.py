@@ -178,9 +178,9 @@ def _causes(history: History, thread: Thread, verdict: Verdict, late: Sequence[L
         found = [decided, *found]  # the same event, and more is known of it
     if damage is not None:
         found.append(damage)
-    each: dict[tuple[str, int], Cause] = {}
+    each: dict[tuple[str, int, bool], Cause] = {}
     for cause in found:
-        each.setdefault((cause.workflow, cause.version), cause)
+        each.setdefault((cause.workflow, cause.version, cause is damage), cause)
     return list(each.values())
 
 
