@@ -11,7 +11,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from tests.integration.command_line import PROGRAM, CommandLine, Ended
+from tests.integration.command_line import PROGRAM, CommandLine, Ended, Pipe
 from tests.integration.watched import attempted, everything, watched
 
 
@@ -123,6 +123,25 @@ def test_another_process_may_write_meanwhile(ran: CommandLine) -> None:
         writer.execute("INSERT INTO store_facts (name, value) VALUES ('test', 'x')")
         assert ran("replay", "wf_002").code == 0
         writer.execute("ROLLBACK")
+
+
+def test_a_workflow_is_told_while_it_runs(handrail: CommandLine, tmp_path: Path) -> None:
+    pipe = Pipe(tmp_path / "pipe")
+    running = handrail.start("run", "--goal", "pipe", "--input", f"word={pipe.path}")
+    try:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "[workflow] id=wf_001 started\n"
+        replayed = handrail("replay", "wf_001", "--json").document
+        assert (replayed["status"], replayed["first_cause"], replayed["code"]["word"]) == ("executing", None, "agrees")
+        assert [(one["step"], one["outcome"]) for one in replayed["attempts"]] == [("wait", "open")]
+        assert [one["step"] for one in replayed["time"]["awaited"]] == ["wait"]
+        pipe.write()
+        running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.communicate()
+        pipe.close()
+    assert handrail("replay", "wf_001", "--json").document["status"] == "completed"
 
 
 def test_a_changed_definition_is_told_at_the_event_that_it_decides_otherwise(

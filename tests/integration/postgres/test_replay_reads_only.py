@@ -58,10 +58,20 @@ def test_a_login_that_may_only_read_is_enough_and_no_row_changes(
 ) -> None:
     before = rows_of(database)
     assert len(before["stored_events"]) == 3
-    for options in ((), ("--json",), ("--at", "2"), ("--diff", "1", "3"), ("--walk",)):
-        ended = watched(handrail, "replay", "wf_001", *options, HANDRAIL_STORE=served)
-        assert ended.code == 0, (options, ended.errors)
+    for command in (
+        *(
+            ("replay", "wf_001", *options)
+            for options in ((), ("--json",), ("--at", "2"), ("--diff", "1", "3"), ("--walk",))
+        ),
+        ("replay", "--all"),
+        ("replay", "--all", "--definition", "greet", "--since", "2029-12-31"),
+        ("compare", "wf_001", "wf_001"),
+    ):
+        ended = watched(handrail, *command, HANDRAIL_STORE=served)
+        assert ended.code == 0, (command, ended.errors)
         assert ended.out
+    checked = handrail("replay", "--all", HANDRAIL_STORE=served)
+    assert checked.lines == ["1 workflows with 3 events, up to log position 3: 1 as recorded, 0 differ"]
     replayed = handrail("replay", "wf_001", HANDRAIL_STORE=served)
     assert "decides all 3 events as they are recorded" in replayed.out
     assert handrail("replay", "wf_001", HANDRAIL_STORE=served).out == replayed.out
