@@ -3,7 +3,7 @@
 Its rows stand in `deploy/RUNBOOK.md`, and with the seconds that were measured in what the test prints.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from deploy.cli.stuck import HELP
@@ -69,13 +69,13 @@ def runbook_rows() -> Iterator[str]:
         yield f"| `{cause}` | {BROUGHT_ABOUT[cause]} | {told_after(cause)} | `{alert_of(cause)}` | `{helps}` |"
 
 
-def measured_rows(sights: dict[Cause, Sight]) -> Iterator[str]:
-    """The rows of what was measured: seconds after the threshold, and how often each alert was told."""
-    yield f"{'cause':<20} {'stuck':>7} {'metrics':>8} {'gone':>7}  brought about by"
+def measured_rows(sights: Mapping[Cause, Sight], told: Mapping[str, int] | None) -> Iterator[str]:
+    """The rows of what was measured: seconds after the threshold, and how often each alert was `told`, if any was."""
+    yield f"{'cause':<20} {'stuck':>7} {'metrics':>8} {'alerts':>7} {'gone':>7}  brought about by"
     for cause in Cause:
         sight = sights[cause]
-        shown = sight.shown_seconds or 0.0
+        shown, alerts = sight.shown_seconds or 0.0, "-" if told is None else str(told.get(alert_of(cause), 0))
         yield (
-            f"{cause:<20} {sight.told_seconds:>5.1f} s {shown:>6.1f} s {sight.gone_seconds:>5.1f} s  "
+            f"{cause:<20} {sight.told_seconds:>5.1f} s {shown:>6.1f} s {alerts:>7} {sight.gone_seconds:>5.1f} s  "
             f"{BROUGHT_ABOUT[cause]}"
         )

@@ -92,8 +92,8 @@ class Stage:
         return ended
 
     def served_as_typed(self, name: str, line: str, *, module: str = "", **environment: str) -> Served:
-        """Begin a process by a line as `handrail stuck` prints it, with this for MODULE."""
+        """Begin a process by a line as `handrail stuck` prints it, with this for MODULE; nobody waits for it."""
         typed = {**TYPED, "MODULE": module}
         words = [typed.get(word, word) for word in shlex.split(line)]
         assert words[:2] == ["handrail", "serve"]
-        return self.serve(name, *words[2:], **environment)
+        return self.begin(name, *words[2:], **environment)
