@@ -4,8 +4,9 @@ Theory of operation. One process at a time walks the log behind the views, at a 
 the newest event of a workflow that is closed or blocked, it reads that history, holds it against its digests, and has
 it decided again by this version of the code. What differs is a row of `replay_mismatches`, and the workflow is judged
 at once; what agrees again loses its row. Workflows whose definition is not loaded here are passed over, and what
-another version of the engine decided otherwise is no mismatch. Other definitions, or another engine, walk the whole log
-anew: their position has another name; so does everybody once a day, since histories can also be changed in the store.
+another version of the engine decided otherwise is no mismatch. Other definitions, changed ones that kept their version
+among them, or another engine, walk the whole log anew: their position has another name; so does everybody once a day,
+since histories can also be changed in the store, and author code where nobody sees it from here.
 
 It is bounded by a rate, and by a share of one core, whatever the rate says. At rest it asks one statement a minute.
 """
@@ -277,5 +278,20 @@ class _ForgetOthers:
 
 def position_name(loaded: Iterable[Definition]) -> str:
     """What the position of a walk with these definitions, by this engine, is called."""
-    words = [ENGINE, *sorted(f"{one.name} {one.version}" for one in loaded)]
+    words = [ENGINE, *sorted(_as_declared(one) for one in loaded)]
     return _PREFIX + hashlib.sha256("\n".join(words).encode()).hexdigest()[:12]
+
+
+def _as_declared(one: Definition) -> str:
+    """All that is data of a definition; what its author's code does is not."""
+    policies = [*(one.plan or ()), *one.gates, *one.approvals.values(), one.default_approval]
+    activities = [
+        f"{name} {each.effect} {each.pivot} {each.compensation} {each.reconcile} {each.queue} {each.foreign} "
+        f"{each.retry.model_dump_json()} {each.start_to_finish} {each.schedule_to_finish} {each.settle_after}"
+        for name, each in sorted(one.activities.items())
+    ]
+    planner, artifact = (each.name if each is not None else None for each in (one.planner, one.artifact))
+    predicates = sorted((each.name, each.version) for each in one.predicates.values())
+    bounds = one.deadline, one.parallel, one.attempts_budget, one.on_failure
+    declared = [policy.model_dump_json() for policy in policies], activities, predicates, planner, artifact, bounds
+    return f"{one.name} {one.version} {declared}"

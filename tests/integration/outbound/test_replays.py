@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deploy.replays import AGAIN, FIRST_LOOK_SECONDS, LOOK_SECONDS, WALK_AGAIN, Replays
+from deploy.replays import AGAIN, FIRST_LOOK_SECONDS, LOOK_SECONDS, WALK_AGAIN, Replays, position_name
 from deploy.stuck_facts import facts_of
 from domain.definitions import Definition
 from domain.errors import StoreUnavailable
 from domain.triggers import CancelWorkflow
-from handrail import Step
+from handrail import ApprovalPolicy, GatePolicy, Step
 from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.projector import catch_up
@@ -137,6 +137,34 @@ async def test_what_is_decided_otherwise_is_stuck_until_it_agrees_again(begin: B
     check = Check(process, ASKING, CHAIN)
     assert await check.round() == []
     assert process.store.query("SELECT workflow_id FROM replay_mismatches") == []
+
+
+async def test_a_definition_that_was_changed_and_kept_its_version_is_found_in_what_was_looked_at_before(
+    begin: Begin,
+) -> None:
+    process = begin(ASKING, CHAIN)
+    await blocked_and_closed(process)
+    check = Check(process, ASKING, CHAIN)
+    check.keep()
+    assert await check.round() == []
+    assert await Check(process, OTHERWISE, CHAIN).round() == [("asks_000", "replay_mismatch")]
+
+
+def test_whatever_is_data_of_a_definition_makes_another_walk() -> None:
+    names = [
+        position_name([Definition("one", steps=[Step("a", common)], **more)])
+        for more in (
+            {},
+            {"version": "2"},
+            {"parallel": 2},
+            {"on_failure": "intervene"},
+            {"approvals": [ApprovalPolicy(required=2)]},
+            {"gates": [GatePolicy(name="strict", verdict="deny")]},
+        )
+    ]
+    names += [position_name([Definition("one", steps=[Step("b", common)])])]
+    assert len(set(names)) == len(names)
+    assert position_name([Definition("one", steps=[Step("a", common)])]) == names[0]
 
 
 async def test_a_history_that_was_changed_in_the_store_is_found_and_forgotten_when_put_right(begin: Begin) -> None:
