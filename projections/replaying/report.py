@@ -229,13 +229,16 @@ def _chain(thread: Thread, first: Cause | None, related: Related) -> list[Link]:
     if not thread.events:
         return []
     last = len(thread.events)
-    links = _links(thread, min(first.seen_at, last) if first is not None else last)
-    if first is not None and first.workflow != thread.events[0].originator_id:
-        events = related(first.workflow)
-        links += _links(Thread(events), first.version) if events else []
-    return links
+    if first is None:
+        return _links(thread, last)
+    if first.workflow == thread.events[0].originator_id:
+        return _links(thread, min(first.seen_at, last), min(first.version, last))
+    events = related(first.workflow)
+    return [*_links(thread, min(first.seen_at, last)), *(_links(Thread(events), first.version) if events else ())]
 
 
-def _links(thread: Thread, version: int) -> list[Link]:
-    way = [thread.event(one) for one in reversed(thread.back(version))]
+def _links(thread: Thread, *versions: int) -> list[Link]:
+    """The events on the ways from the goal to these."""
+    found = {one for version in versions for one in thread.back(version)}
+    way = [thread.event(version) for version in sorted(found)]
     return [Link(one.originator_id, one.originator_version, one.name, one.timestamp, said(one).what) for one in way]

@@ -147,7 +147,8 @@ def _succeeded(one: e.StepSucceeded) -> Said:
 
 
 def _attempt_failed(one: e.AttemptFailed) -> Said:
-    return Said(f"{_of(one)} failed: {failure_words(one.failure)}", f"{one.failure.type} by {one.worker or 'a worker'}")
+    by = f", told by {one.worker}" if one.worker else ""
+    return Said(f"{_of(one)} failed: {failure_words(one.failure)}", f"{one.failure.type}{by}")
 
 
 def _lapsed(one: e.AttemptLapsed) -> Said:
@@ -160,7 +161,7 @@ def _retry(one: e.RetryScheduled) -> Said:
 
 
 def _unknown(one: e.OutcomeUnknown) -> Said:
-    then = f"its probe is asked at {instant(one.probe_due_at)}" if one.probe_due_at is not None else "a person settles"
+    then = f"its probe is asked at {instant(one.probe_due_at)}" if one.probe_due_at is not None else "a person must say"
     return Said(f"{one.step}: nobody knows whether attempt {attempts_made(one.attempt)} happened; {then}", one.reason)
 
 
@@ -188,7 +189,7 @@ def _child_ended(one: e.ChildEnded) -> Said:
 
 
 def _applied(one: e.InterventionApplied) -> Said:
-    words = {"retry": "tries again", "skip": "skips", "supply": "supplies the output of", "settle": "settles"}
+    words = {"retry": "retries", "skip": "skips", "supply": "supplies the output of", "settle": "settles"}
     what = f"allows {one.attempts} more attempts" if one.act == "extend" else f"{words[one.act]} {one.step}"
     return Said(f"{one.by} {what}", one.reason)
 

@@ -39,7 +39,7 @@ def cause(ended: Ended) -> tuple[str, int, str]:
 def test_the_first_lines_answer_what_happened_why_and_whether_the_code_agrees(ran: CommandLine) -> None:
     replayed = ran("replay", "wf_002")
     assert replayed.code == 0
-    told = [line for line in replayed.lines[:7] if "because: Permanent by " not in line]
+    told = [line for line in replayed.lines[:7] if "because: Permanent, told by " not in line]
     assert told == [
         "wf_002  compensated: step third failed: it cannot be done",
         "  cause     event 8: an activity failed",

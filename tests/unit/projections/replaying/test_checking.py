@@ -135,6 +135,12 @@ def test_another_engine_and_a_missing_definition_are_nobodys_fault(
     ]
 
 
+def test_what_agrees_is_read_only_once(store: WorkflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(store, plain(1), long(2))
+    monkeypatch.setattr(checking, "read_history", lambda *_, **__: pytest.fail("it was read once more"))
+    assert [one.word for one in checked(store)] == ["agrees", "agrees"]
+
+
 def test_those_of_a_definition_and_those_that_moved_since_then(store: WorkflowStore) -> None:
     put(store, long(0), *(plain(number) for number in range(1, 6)))
     assert [one.workflow for one in checked(store, name="long")] == ["wf_000"]

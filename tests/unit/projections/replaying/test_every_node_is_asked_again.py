@@ -1,7 +1,8 @@
 """Every node is called again by a replay, and a change planted in any of them is told at the event that it decides.
 
-Of each node and each kind of event that golden histories have from it, the node's functions are changed so that they
-decide this kind otherwise: the first event of the kind is where the replay must say that the two part.
+Of each node and each kind of event that golden histories, and some by chance, have from it, the node's functions are
+changed so that they decide this kind otherwise: the first event of the kind is where the replay must say that the two
+part.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from projections.replaying.nodes import nodes_of
 from projections.replaying.verdict import Word, verdict_on
 from tests.replay.files import FOLDER, read
 from tests.replay.recipes import DEFINITIONS
+from tests.unit.domain.scenario import Loaded
+from tests.unit.projections.histories import FIXED, PLANNED, history
 
 NODES: dict[str, ModuleType] = {
     "planner": planner,
@@ -47,7 +50,11 @@ NODES: dict[str, ModuleType] = {
     "finalizer": finalizer,
     "progress": progress,
 }
-HISTORIES = {path.stem: read(path).events() for path in sorted(FOLDER.glob("*.jsonl"))}
+HISTORIES = {
+    **{path.stem: read(path).events() for path in sorted(FOLDER.glob("*.jsonl"))},
+    **{f"by chance {seed}": history(seed, 60, (FIXED, PLANNED)[seed % 2]) for seed in range(40)},
+}
+BY_CHANCE = Loaded({(one.name, one.version): one for one in (FIXED, PLANNED)})
 
 
 class Place(NamedTuple):
@@ -61,9 +68,9 @@ class Place(NamedTuple):
 
 def places() -> Iterator[Place]:
     seen: set[tuple[str, type[e.Event]]] = set()
-    for name, history in HISTORIES.items():
+    for name, events in HISTORIES.items():
         kinds: set[type[e.Event]] = set()
-        for decision in decisions(history):
+        for decision in decisions(events):
             for recorded, node in zip(decision, nodes_of(decision), strict=True):
                 kind = type(recorded.event)
                 if kind not in kinds and (node, kind) not in seen:
@@ -129,10 +136,11 @@ def plant(monkeypatch: pytest.MonkeyPatch, node: ModuleType, kind: type[e.Event]
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: f"{place.node}-{place.kind.stored_name}")
 def test_a_change_in_a_node_is_told_at_the_event_that_it_decides(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    history = HISTORIES[place.history]
-    assert verdict_on(history, DEFINITIONS).word is Word.AGREES
+    events = HISTORIES[place.history]
+    known = BY_CHANCE if place.history.startswith("by chance") else DEFINITIONS
+    assert verdict_on(events, known).word is Word.AGREES
     plant(monkeypatch, NODES[place.node], place.kind)
-    verdict = verdict_on(history, DEFINITIONS)
+    verdict = verdict_on(events, known)
     assert (verdict.word, verdict.version, verdict.event) == (Word.DIFFERS, place.version, place.kind.stored_name)
     assert verdict.upto == place.version - 1
 
