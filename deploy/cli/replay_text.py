@@ -89,6 +89,16 @@ def wrapped(label: str, text: str, *, width: int = 10, indent: int = 2) -> Itera
         yield (f"{' ' * indent}{label if number == 0 else '':<{width}}{line}").rstrip()
 
 
+_BOLD, _RED, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
+
+
+def painted(line: str) -> str:
+    """The line as a terminal shows it: headings and the answer in bold, what went wrong in red."""
+    if line.startswith((" >", "  cause")) or line[:1].isalpha():
+        return f"{_BOLD}{line}{_PLAIN}"
+    return f"{_RED}{line}{_PLAIN}" if line.startswith(" !") else line
+
+
 # --- the answer -----------------------------------------------------------------------------------------------------
 
 

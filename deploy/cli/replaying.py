@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -23,16 +24,22 @@ if TYPE_CHECKING:
 
 def print_replay(session: Session, workflow_id: str, *, brief: bool = False) -> ExitCode:
     """Print the report of a workflow: as text, or as one JSON document. Raises WorkflowUnknown."""
-    from deploy.cli.replay_text import text_of
+    from deploy.cli.replay_text import painted, text_of
     from projections.replaying.documents import document_of
 
     report = report_on(session, workflow_id)
     if session.screen.as_json:
         session.screen.document(document_of(report))
     else:
+        show = painted if at_terminal() else str
         for line in text_of(report, details=not brief):
-            session.screen.text(line)
+            session.screen.text(show(line))
     return exit_code_of_report(report)
+
+
+def at_terminal() -> bool:
+    """Whether what is printed is seen at a terminal that wants colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def report_on(session: Session, workflow_id: str) -> Report:

@@ -291,6 +291,28 @@ def test_the_walk_at_a_terminal(ran: CommandLine) -> None:
     assert child.exitstatus == 0
 
 
+def test_a_terminal_sees_what_to_look_at_first(ran: CommandLine) -> None:
+    def seen(**more: str) -> str:
+        child = pexpect.spawn(
+            sys.executable,
+            ["-m", "deploy.cli", "replay", "wf_002"],
+            cwd=str(ran.folder),
+            env={**ran.environment(), "TERM": "xterm", **more},
+            encoding="utf-8",
+            timeout=30,
+        )
+        child.expect(pexpect.EOF)
+        child.close()
+        assert child.exitstatus == 0
+        return str(child.before)
+
+    shown = seen()
+    assert "\x1b[1m  cause     event 8: an activity failed\x1b[0m" in shown
+    plain = ran("replay", "wf_002").lines
+    assert re.sub(r"\x1b\[[0-9]*m", "", shown).splitlines() == plain
+    assert seen(NO_COLOR="1").splitlines() == plain
+
+
 def test_help_has_examples(handrail: CommandLine) -> None:
     helped = handrail("replay", "--help")
     assert helped.code == 0
