@@ -109,7 +109,7 @@ def _asked(one: e.ApprovalRequested) -> Said:
 
 def _voted(one: e.ApprovalRecorded) -> Said:
     word = "approves" if one.decision == "approve" else "rejects"
-    controls = f" with {len(one.controls)} controls" if one.controls else ""
+    controls = f", with: {'; '.join(one.controls)}" if one.controls else ""
     return Said(f"{one.decided_by} {word} {one.step}{controls}", one.reason)
 
 
@@ -131,7 +131,7 @@ def _expired(one: e.ApprovalExpired) -> Said:
 
 
 def _refused(one: e.DecisionRefused) -> Said:
-    return Said(f"{one.decided_by}: {one.decision} of {one.approval_id or 'the workflow'} refused", one.reason)
+    return Said(f"{one.decided_by}: {one.decision} {one.approval_id or 'the workflow'}: refused", one.reason)
 
 
 def _scheduled(one: e.StepScheduled) -> Said:
@@ -176,7 +176,8 @@ def _late(one: e.LateOutcomeRecorded) -> Said:
 
 def _waits(one: e.WaitStarted) -> Said:
     until = f", until {instant(one.due_at)}" if one.due_at is not None else ""
-    what = f"signal {one.name} for {one.correlation}" if one.reason == "signal" else one.reason
+    words = {"time": "a time", "budget": "further attempts", "definition": "its definition"}
+    what = f"signal {one.name} for {one.correlation}" if one.reason == "signal" else words.get(one.reason, one.reason)
     return Said(f"{named(one.step)} waits for {what}{until}", one.detail)
 
 
