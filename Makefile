@@ -98,6 +98,10 @@ dashboards: $(TEST_STAMP) ## Write Grafana's dashboards anew (ARGS="FOLDER --run
 pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a real run, into build/pictures (or ARGS=FOLDER)
 	@$(PYTHON) -m tests.integration.dashboards.pictures $(ARGS)
 
+.PHONY: tampering
+tampering: $(TEST_STAMP) ## 10,000 changes of an export by chance, each found by both verifiers where it is (ARGS="--changes 500")
+	@$(PYTHON) -m tests.integration.exports.tampering $(ARGS)
+
 .PHONY: upgrade-test
 upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20
 	$(PYTHON) -m tests.upgrade.run $(FROM) $(ARGS)

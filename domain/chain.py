@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import rfc8785
@@ -47,33 +47,45 @@ def payload_digest(payload: bytes, *, redactable: Sequence[str] = (), key: bytes
     """
     if not redactable:
         return hashlib.sha256(payload).hexdigest()
-    document = json.loads(payload)
-    for pointer in redactable:
-        _seal_at(document, pointer.strip("/").split("/"), walked="", key=key, version=version)
-    return hashlib.sha256(canonical(document)).hexdigest()
+    return hashlib.sha256(redact(payload, redactable=redactable, key=key, version=version)).hexdigest()
 
 
-def seal(value: Any, *, pointer: str, key: bytes, version: int) -> dict[str, str]:
+def salt_of(key: bytes, pointer: str, version: int) -> bytes:
+    """What is hashed before the marked value at a pointer, so that nobody finds the value by trying."""
+    return hmac.new(key, f"{pointer}\n{version}".encode(), hashlib.sha256).digest()
+
+
+def seal(value: Any, salt: bytes) -> dict[str, str]:
     """What stands in a digest, and in a redacted payload, for a marked value. A sealed value is left as it is."""
-    if isinstance(value, Mapping) and set(value) == {REDACTED}:
+    if is_sealed(value):
         return dict(value)
-    salt = hmac.new(key, f"{pointer}\n{version}".encode(), hashlib.sha256).digest()
     return {REDACTED: hashlib.sha256(salt + canonical(value)).hexdigest()}
+
+
+def is_sealed(value: Any) -> bool:
+    """Whether a value was cut out, and this stands for it."""
+    return isinstance(value, Mapping) and set(value) == {REDACTED}
 
 
 def redact(payload: bytes, *, redactable: Sequence[str], key: bytes, version: int) -> bytes:
     """The payload with its marked values cut out; its payload digest stays the same."""
     document = json.loads(payload)
-    for pointer in redactable:
-        _seal_at(document, pointer.strip("/").split("/"), walked="", key=key, version=version)
+    for container, name, pointer in marked_places(document, redactable):
+        container[name] = seal(container[name], salt_of(key, pointer, version))
     return canonical(document)
 
 
-def _seal_at(place: Any, way: Sequence[str], *, walked: str, key: bytes, version: int) -> None:
-    """Seal the values that a JSON pointer (RFC 6901, without escapes) leads to; `*` stands for every element.
+def marked_places(document: Any, redactable: Sequence[str]) -> Iterator[tuple[Any, Any, str]]:
+    """Where in a payload the marked values are: what holds each, its name or number in there, and its pointer.
 
-    The salt is of the way really walked, so that equal values in a list have different digests.
+    The pointers are those of RFC 6901, without escapes; in `redactable` `*` stands for every element, while those
+    returned are of the way really walked, so that equal values in a list have different digests. Nulls are no values.
     """
+    for pointer in redactable:
+        yield from _places(document, pointer.strip("/").split("/"), "")
+
+
+def _places(place: Any, way: Sequence[str], walked: str) -> Iterator[tuple[Any, Any, str]]:
     part, *rest = way
     if isinstance(place, dict):
         names: Sequence[Any] = list(place) if part == "*" else [part]
@@ -86,6 +98,6 @@ def _seal_at(place: Any, way: Sequence[str], *, walked: str, key: bytes, version
             continue
         pointer = f"{walked}/{name}"
         if rest:
-            _seal_at(place[name], rest, walked=pointer, key=key, version=version)
+            yield from _places(place[name], rest, pointer)
         else:
-            place[name] = seal(place[name], pointer=pointer, key=key, version=version)
+            yield place, name, pointer

@@ -49,9 +49,13 @@ class EventMapper(Mapper[str]):
 
     def read(self, workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
         """The event of a row's columns; raises EventCorrupt or EventUnknown, naming it."""
+        return from_state(workflow_id, version, topic, self.clear(workflow_id, version, state))
+
+    def clear(self, workflow_id: str, version: int, state: bytes) -> bytes:
+        """Header, digests and payload as they were first encoded; raises EventCorrupt, naming the event."""
         if self.compressor is not None or self.cipher is not None:
-            state = self._uncovered(workflow_id, version, state)
-        return from_state(workflow_id, version, topic, state)
+            return self._uncovered(workflow_id, version, state)
+        return state
 
     def _covered(self, state: bytes) -> bytes:
         header, digests, payload = state.split(_LINE, _PARTS_BEFORE_PAYLOAD)

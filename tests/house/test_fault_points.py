@@ -223,7 +223,10 @@ KINDS = (
         "a file given its name",
         names_a_file,
         "import os\ndef keep(a, b):\n    os.replace(a, b)\n",
-        allowed={"domain/store/backup_sqlite.py: backup": "a copy that a person asked for, and asks for again"},
+        allowed={
+            "domain/store/backup_sqlite.py: backup": "a copy that a person asked for, and asks for again",
+            "deploy/whole_files.py: _give_name": "the same of an export",
+        },
     ),
 )
 

@@ -1,0 +1,259 @@
+"""`handrail export` and `handrail verify FILE`: what was asked for is checked, done, and summed up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.given import read_duration
+from deploy.cli.screen import Screen
+from deploy.cli.session import Session
+from deploy.signing import INSTALL, signature_check, signing_key
+from deploy.whole_files import whole_file
+from domain.errors import EventCorrupt, InputInvalid
+from projections.exporting.diagram import diagram_lines
+from projections.exporting.jsonl import Damage, JsonLines, Signer
+from projections.exporting.reading import Histories, Selection
+from projections.exporting.redaction import Redaction
+from projections.exporting.table import Table
+from projections.exporting.verifying import LINE_BYTES, Verdict, Verification
+
+if TYPE_CHECKING:
+    from domain.store.application import WorkflowStore
+
+FORMATS: Final = ("jsonl", "csv", "mermaid")
+PROGRESS_SECONDS: Final = 2.0
+CHUNK_BYTES: Final = 256 * 1024
+INTERVALS: Final = 1_000
+"""After so many lines it is looked whether it is time to say how far it has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line says."""
+
+    workflow_ids: tuple[str, ...]
+    definition: str | None
+    since: str | None
+    everything: bool
+    upto: int | None
+    form: str
+    redact: tuple[str, ...]
+    sign: Path | None
+    output: Path
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an export came to."""
+
+    workflows: int
+    events: int
+    position: int
+    root: str | None = None
+    cut: int = 0
+    withheld: int = 0
+    damage: Damage | None = None
+
+
+def run_export(session: Session, asked: Asked) -> ExitCode:
+    """Write the file, and say what is in it. Raises InputInvalid, WorkflowUnknown or StoreUnavailable."""
+    selection = _selection(asked, datetime.now(UTC))
+    redaction = Redaction(asked.redact)
+    _check_form(asked)
+    key = signing_key(asked.sign) if asked.sign is not None else None
+    signer = Signer(*key) if key is not None else None
+    with session.store() as store, whole_file(asked.output, replace=asked.force) as file:
+        progress = _Progress(session.screen)
+
+        def write(lines: Iterator[bytes], counts: Callable[[], tuple[int, int]]) -> None:
+            for number, line in enumerate(lines):
+                file.write(line)
+                if number % INTERVALS == 0:
+                    progress.tell(*counts())
+
+        if asked.form == "jsonl":
+            written = _write_jsonl(store, selection, redaction, signer, write)
+        elif asked.form == "csv":
+            written = _write_csv(store, selection, redaction, write)
+        else:
+            written = _write_mermaid(store, selection, write)
+    _sum_up(session.screen, asked, written)
+    return ExitCode.COMPLETED if written.damage is None else ExitCode.ENDED
+
+
+_Write = Callable[[Iterator[bytes], Callable[[], tuple[int, int]]], None]
+
+
+def _write_jsonl(
+    store: WorkflowStore, selection: Selection, redaction: Redaction, signer: Signer | None, write: _Write
+) -> Written:
+    histories = Histories(store.query, store.mapper.clear, selection)
+    made = JsonLines(selection, redaction, signer)
+    write(made.lines(histories), lambda: (made.workflows, made.events))
+    return Written(
+        made.workflows,
+        made.events,
+        histories.position,
+        made.root,
+        made.cut,
+        made.withheld,
+        made.first_damage,
+    )
+
+
+def _write_csv(store: WorkflowStore, selection: Selection, redaction: Redaction, write: _Write) -> Written:
+    histories = Histories(store.query, store.mapper.clear, selection)
+    table = Table(redaction, store.mapper.read)
+    write(table.lines(histories), lambda: (table.workflows, table.events))
+    return Written(table.workflows, table.events, histories.position)
+
+
+def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) -> Written:
+    (workflow_id,) = selection.workflow_ids
+    position = store.newest()
+    events = store.read(workflow_id)
+    if not events:
+        raise EventCorrupt(f"workflow {workflow_id} has no events any more: `handrail replay` says more")
+    write((f"{line}\n".encode() for line in diagram_lines(events)), lambda: (1, len(events)))
+    return Written(1, len(events), position)
+
+
+def _selection(asked: Asked, now: datetime) -> Selection:
+    """What is to be exported; raises InputInvalid where the options do not go together."""
+    filters = asked.definition is not None or asked.since is not None
+    if asked.workflow_ids and (filters or asked.everything):
+        raise InputInvalid("workflows are named by their ids, or selected by --all, --definition and --since: not both")
+    if not asked.workflow_ids and not filters and not asked.everything:
+        raise InputInvalid("say what to export: ids of workflows, --definition NAME, --since TIME, or --all")
+    since = _instant(asked.since, now) if asked.since is not None else None
+    return Selection(asked.workflow_ids, asked.definition, since, asked.upto)
+
+
+def _instant(given: str, now: datetime) -> datetime:
+    """An instant, or how long ago; raises InputInvalid."""
+    try:
+        at = datetime.fromisoformat(given.strip())
+    except ValueError:
+        try:
+            return now - read_duration(given, "--since")
+        except (InputInvalid, OverflowError) as error:
+            raise InputInvalid(
+                f"--since {given[:40]!r} is no time: give 2026-01-31T12:00:00Z, or how long ago as 30d, 12h, 30m, 45s"
+            ) from error
+    if at.tzinfo is None:
+        raise InputInvalid(f"--since {given[:40]!r} has no time zone: add Z, or an offset like +01:00")
+    return at
+
+
+def _check_form(asked: Asked) -> None:
+    """Raise InputInvalid where the format is none, or cannot do what is asked for."""
+    if asked.form not in FORMATS:
+        raise InputInvalid(f"--format {asked.form[:40]!r} is none: choose one of {', '.join(FORMATS)}")
+    if asked.sign is not None and asked.form != "jsonl":
+        raise InputInvalid("--sign signs a manifest, which only --format jsonl has")
+    if asked.form != "mermaid":
+        return
+    if len(asked.workflow_ids) != 1:
+        raise InputInvalid("--format mermaid draws one workflow: name it, as in `handrail export wf_001`")
+    if asked.redact or asked.upto is not None:
+        raise InputInvalid("--format mermaid draws what happened in words: --redact and --upto are for jsonl and csv")
+
+
+class _Progress:
+    """Says on stderr, every other second, how far it has come."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._begun_at = self._said_at = time.monotonic()
+
+    def tell(self, workflows: int, events: int) -> None:
+        now = time.monotonic()
+        if now - self._said_at < PROGRESS_SECONDS:
+            return
+        self._said_at = now
+        rate = events / (now - self._begun_at)
+        self._screen.note(f"{events:,} events of {workflows:,} workflows, {rate:,.0f} events/s")
+
+
+def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
+    size = asked.output.stat().st_size
+    if screen.as_json:
+        damage = None if written.damage is None else written.damage._asdict()
+        document = {"file": str(asked.output), "format": asked.form, "size": size, **asdict(written), "damage": damage}
+        screen.document(document)
+    else:
+        screen.note(
+            f"{asked.output} holds {written.events:,} events of {written.workflows:,} workflows "
+            f"({size:,} bytes), as the log was at position {written.position}"
+        )
+        if written.cut or written.withheld:
+            screen.note(f"{written.cut:,} values were cut out, {written.withheld:,} payloads withheld")
+    if written.damage is not None:
+        one = written.damage
+        screen.note(
+            f"the store is damaged: workflow {one.workflow_id}, event {one.version} {one.words}; "
+            f"`handrail verify {asked.output}` names all such places",
+            "red",
+        )
+
+
+# --- verifying ------------------------------------------------------------------------------------------------------
+
+
+def run_verify(screen: Screen, file: Path, key: Path | None) -> ExitCode:
+    """Check an export, and say what is wrong. Raises InputInvalid where file or key cannot be read."""
+    holds = signature_check(key) if key is not None else None
+    verification = Verification(holds, demanded=key is not None)
+    try:
+        with file.open("rb") as opened:
+            verdict = verification.run(iter(lambda: opened.readline(LINE_BYTES), b""))
+    except OSError as error:
+        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}") from error
+    code = _exit_code(verdict)
+    if screen.as_json:
+        screen.document(_document(verdict, code))
+    else:
+        _tell(screen, verdict, code)
+    if verdict.signature == "not checked":
+        why = INSTALL if key is not None else "give the signer's public key with --key"
+        screen.note(f"signature not checked: {why}", "yellow")
+    return code
+
+
+def _exit_code(verdict: Verdict) -> ExitCode:
+    if not verdict.sound:
+        return ExitCode.ENDED
+    return ExitCode.WAITING if verdict.signature == "not checked" else ExitCode.COMPLETED
+
+
+def _document(verdict: Verdict, code: ExitCode) -> dict[str, Any]:
+    return {
+        "sound": verdict.sound,
+        "workflows": verdict.workflows,
+        "events": verdict.events,
+        "root": verdict.root,
+        "signature": verdict.signature,
+        "signer": verdict.signer,
+        "findings": [asdict(one) for one in verdict.findings],
+        "more": verdict.more,
+        "exit_code": int(code),
+    }
+
+
+def _tell(screen: Screen, verdict: Verdict, code: ExitCode) -> None:
+    for one in verdict.findings:
+        about = f", workflow {one.workflow}" if one.workflow else ""
+        about += f", event {one.version}" if one.version else ""
+        screen.text(f"line {one.line}{about}: {one.check}: {one.words}")
+    if verdict.more:
+        screen.text(f"and {verdict.more} more")
+    word = "WRONG" if code is ExitCode.ENDED else "sound"
+    screen.text(f"{word}: {verdict.workflows} workflows, {verdict.events} events, root {verdict.root}")
+    screen.text("not signed" if verdict.signature == "none" else f"signature {verdict.signature}")

@@ -1,0 +1,309 @@
+"""The histories that an export is about, whole workflows in the order in which they began, in constant memory.
+
+The log is read as it was at one position, in short queries: others write meanwhile, and what is up to that position
+does not change. What is stored is handed on as it is, damaged events included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import from_json
+
+from domain.builtin import is_hidden
+from domain.chain import link
+from domain.errors import EventCorrupt, InputInvalid
+from domain.store.application import unknown
+
+WORKFLOWS_A_PAGE: Final = 250
+EVENTS_A_READ: Final = 2_000
+BYTES_A_READ: Final = 8 * 1024 * 1024
+MOST_IDS: Final = 10_000
+"""So many workflows may be named, and so many that lost their first event are looked for."""
+
+Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
+"""The rows of one SELECT, as the store's `query` gives them."""
+Clear = Callable[[str, int, bytes], bytes]
+"""Takes the cover from a stored event, as the store's mapper's `clear` does."""
+
+
+class Selection(NamedTuple):
+    """Which workflows: those named, or else all, of one definition, with an event since an instant.
+
+    `upto` is the position of the last event that counts; None is the newest there is.
+    """
+
+    workflow_ids: tuple[str, ...] = ()
+    definition: str | None = None
+    since: datetime | None = None
+    upto: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As the manifest says it: what was asked for."""
+        said: dict[str, Any] = {}
+        if self.workflow_ids:
+            said["workflows"] = sorted(set(self.workflow_ids))
+        if self.definition is not None:
+            said["definition"] = self.definition
+        if self.since is not None:
+            said["since"] = self.since.astimezone(UTC).isoformat()
+        if not said:
+            said["all"] = True
+        if self.upto is not None:
+            said["upto"] = self.upto
+        return said
+
+
+@dataclass(slots=True)
+class Row:
+    """One stored event: its columns, and its parts where they can be told apart (`header` is empty where not)."""
+
+    workflow_id: str
+    version: int
+    topic: str
+    state: bytes
+    header: bytes = b""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    previous: str = ""
+    payload_digest: str = ""
+    payload: bytes = b""
+    digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """One workflow: the version and the digest of its last event, its rows to be read once, in order."""
+
+    workflow_id: str
+    last: int
+    head: str
+    key: bytes
+    rows: Iterable[Row]
+
+
+class Histories:
+    """What a selection selects; `position` is that of the newest event that counts."""
+
+    def __init__(self, query: Query, clear: Clear, selection: Selection) -> None:
+        """Raises InputInvalid for a position that the log does not have, or for too many ids."""
+        self._query = query
+        self._clear = clear
+        self._selection = selection
+        ((newest,),) = query("SELECT coalesce(max(id), 0) FROM stored_events", ())
+        if selection.upto is not None and not 0 <= selection.upto <= newest:
+            raise InputInvalid(f"--upto {selection.upto}: the log has positions up to {newest}")
+        if len(selection.workflow_ids) > MOST_IDS:
+            raise InputInvalid(f"at most {MOST_IDS:,} workflows are named: export --all, or a definition")
+        self.position: int = newest if selection.upto is None else selection.upto
+
+    def __iter__(self) -> Iterator[Exported]:
+        """The workflows; raises WorkflowUnknown where one that was named is not there."""
+        pages = self._named() if self._selection.workflow_ids else self._all()
+        for page in pages:
+            yield from self._page(page)
+
+    # --- which workflows --------------------------------------------------------------------------------------------
+
+    def _named(self) -> Iterator[list[str]]:
+        """The workflows that were named, in the order in which they began."""
+        began: list[tuple[int, str]] = []
+        names = sorted(set(self._selection.workflow_ids))
+        for page in _pages(names):
+            rows = self._query(
+                "SELECT min(id), originator_id FROM stored_events "  # noqa: S608 - marks
+                f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
+                (*_filled(page), self.position),
+            )
+            found = {name for _, name in rows}
+            for name in page:
+                if name not in found:
+                    raise unknown(name)
+            began += rows
+        yield from _pages([name for _, name in sorted(began)])
+
+    def _all(self) -> Iterator[list[str]]:
+        after = 0
+        while True:
+            rows = self._query(
+                "SELECT id, originator_id, topic, state FROM stored_events "
+                "WHERE originator_version = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?",
+                (after, self.position, WORKFLOWS_A_PAGE),
+            )
+            yield [name for _, name, _, state in rows if self._wanted(name, state)]
+            if len(rows) < WORKFLOWS_A_PAGE:
+                break
+            after = rows[-1][0]
+        if self._selection.definition is None:
+            yield from _pages(self._without_first())
+
+    def _wanted(self, name: str, state: Any) -> bool:
+        """Whether a workflow is of the definition; Handrail's own are exported only where they are asked for."""
+        definition = definition_in(parted(Row(name, 1, "", self._cleared(name, 1, state))))[0]
+        if self._selection.definition is not None:
+            return definition == self._selection.definition
+        return not is_hidden(definition)
+
+    def _without_first(self) -> list[str]:
+        """Workflows whose first event is gone, which only a damaged store has: no part of one is passed over."""
+        rows = self._query(
+            "SELECT workflow_id FROM workflow_keys WHERE NOT EXISTS (SELECT 1 FROM stored_events "
+            "WHERE originator_id = workflow_id AND originator_version = 1) LIMIT ?",
+            (MOST_IDS,),
+        )
+        return sorted(name for (name,) in rows)
+
+    # --- their events -----------------------------------------------------------------------------------------------
+
+    def _page(self, names: list[str]) -> Iterator[Exported]:
+        """Workflows of one page: small ones read many at a time, long ones piece by piece."""
+        if not names:
+            return
+        rows = self._query(
+            "SELECT originator_id, max(originator_version), count(*), sum(length(state)) FROM stored_events "  # noqa: S608 - marks
+            f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
+            (*_filled(names), self.position),
+        )
+        sizes = {name: (int(last), int(count), int(size)) for name, last, count, size in rows}
+        if self._selection.since is not None:
+            names = self._since(names, sizes)
+        keys: dict[str, str] = dict(
+            self._query(f"SELECT workflow_id, key FROM workflow_keys WHERE workflow_id IN ({_MARKS})", _filled(names))  # noqa: S608 - marks
+        )
+        batch: list[str] = []
+        events = held = 0
+        for name in names:
+            _, count, size = sizes.get(name, (0, 0, 0))
+            if batch and (events + count > EVENTS_A_READ or held + size > BYTES_A_READ):
+                yield from self._batch(batch, sizes, keys)
+                batch, events, held = [], 0, 0
+            batch.append(name)
+            events += count
+            held += size
+        yield from self._batch(batch, sizes, keys)
+
+    def _since(self, names: list[str], sizes: Mapping[str, tuple[int, int, int]]) -> list[str]:
+        """Those whose last event was recorded at the instant or later, or whose last event does not say when."""
+        kept: set[str] = set()
+        for row in self._last(names, sizes):
+            at = row.fields.get("at")
+            if not isinstance(at, str) or self._selection.since is None or instant(at) >= self._selection.since:
+                kept.add(row.workflow_id)
+        return [name for name in names if name in kept]
+
+    def _last(self, names: Sequence[str], sizes: Mapping[str, tuple[int, int, int]]) -> Iterator[Row]:
+        """The last event of each."""
+        wanted = [(name, sizes[name][0]) for name in names if name in sizes]
+        wanted += [("", 0)] * (WORKFLOWS_A_PAGE - len(wanted))
+        values = ", ".join(["(?, CAST(? AS BIGINT))"] * WORKFLOWS_A_PAGE)
+        rows = self._query(
+            f"WITH wanted(workflow_id, version) AS (VALUES {values}) "  # noqa: S608 - marks
+            f"SELECT {_COLUMNS} FROM wanted CROSS JOIN stored_events "
+            "WHERE originator_id = wanted.workflow_id AND originator_version = wanted.version",
+            [part for one in wanted for part in one],
+        )
+        return (self._row(*row) for row in rows)
+
+    def _batch(
+        self, names: Sequence[str], sizes: Mapping[str, tuple[int, int, int]], keys: Mapping[str, str]
+    ) -> Iterator[Exported]:
+        if not names:
+            return
+        if len(names) == 1 and names[0] in sizes and sizes[names[0]][1:] > (EVENTS_A_READ, 0):
+            name = names[0]
+            head = next((row.digest for row in self._last(names, sizes)), "")
+            yield Exported(name, sizes[name][0], head, bytes.fromhex(keys.get(name, "")), self._long(name, sizes[name]))
+            return
+        found: dict[str, list[Row]] = {name: [] for name in names}
+        rows = self._query(
+            f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 - marks
+            f"WHERE originator_id IN ({_MARKS}) AND id <= ?",
+            (*_filled(names), self.position),
+        )
+        for row in rows:
+            found[row[0]].append(self._row(*row))
+        for name, events in found.items():
+            events.sort(key=lambda row: row.version)
+            last, head = (events[-1].version, events[-1].digest) if events else (0, "")
+            yield Exported(name, last, head, bytes.fromhex(keys.get(name, "")), events)
+
+    def _long(self, name: str, size: tuple[int, int, int]) -> Iterator[Row]:
+        """The events of one workflow, a piece at a time, of so many that a piece has about BYTES_A_READ."""
+        limit = max(1, min(EVENTS_A_READ, BYTES_A_READ * size[1] // max(1, size[2])))
+        after = -1
+        while True:
+            rows = self._query(
+                f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 - columns of ours
+                "WHERE originator_id = ? AND originator_version > ? AND id <= ? ORDER BY originator_version LIMIT ?",
+                (name, after, self.position, limit),
+            )
+            for row in rows:
+                yield self._row(*row)
+            if len(rows) < limit:
+                return
+            after = rows[-1][1]
+
+    def _row(self, name: str, version: int, topic: str, state: Any) -> Row:
+        return parted(Row(name, version, topic, self._cleared(name, version, state)))
+
+    def _cleared(self, name: str, version: int, state: Any) -> bytes:
+        # A damaged SQLite file may hold a text, or a number, where bytes belong.
+        stored = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else str(state).encode()
+        try:
+            return self._clear(name, version, stored)
+        except EventCorrupt:
+            return stored
+
+
+_COLUMNS: Final = "originator_id, originator_version, topic, state"
+_MARKS: Final = ", ".join("?" * WORKFLOWS_A_PAGE)
+_PARTS: Final = 3
+_DIGESTS: Final = re.compile(rb"[0-9a-f]{64} [0-9a-f]{64}")
+
+
+def _pages(names: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(names), WORKFLOWS_A_PAGE):
+        yield list(names[start : start + WORKFLOWS_A_PAGE])
+
+
+def _filled(names: Sequence[str]) -> list[str]:
+    """The names, filled up with one that matches nothing: so the statement is always the same."""
+    return [*names, *[""] * (WORKFLOWS_A_PAGE - len(names))]
+
+
+def parted(row: Row) -> Row:
+    """Tell a row's header, digests and payload apart, where they can be."""
+    parts = row.state.split(b"\n", 2)
+    if len(parts) != _PARTS or _DIGESTS.fullmatch(parts[1]) is None:
+        return row
+    try:
+        fields = from_json(parts[0])
+    except ValueError:
+        return row
+    if isinstance(fields, dict):
+        row.header, row.fields, row.payload = parts[0], fields, parts[2]
+        row.previous, row.payload_digest = parts[1].decode().split(" ")
+        row.digest = link(row.header, row.previous, row.payload_digest)
+    return row
+
+
+def definition_in(row: Row) -> tuple[str, str]:
+    """Name and version of the definition, from a workflow's first event; empty where it does not say."""
+    try:
+        said = from_json(row.payload)
+        source = said.get("state", said)
+        return str(source["definition"]), str(source["definition_version"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
+
+
+def instant(text: str) -> datetime:
+    """An instant of a header; one that cannot be read, or without a zone, is the last that there is."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

@@ -1,0 +1,155 @@
+"""An export as CSV (RFC 4180, UTF-8): a row for each event, for spreadsheets. deploy/docs/exports.md says the columns.
+
+A cell that a spreadsheet would take for a formula gets an apostrophe before it. CSV cannot be verified: JSON Lines can.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC
+from io import StringIO
+from typing import Any, Final
+
+from domain.errors import EventCorrupt, EventUnknown
+from domain.recorded import RecordedEvent
+from domain.workflow import Workflow
+from projections.exporting.jsonl import sound
+from projections.exporting.reading import Exported, Histories, Row, definition_in, instant
+from projections.exporting.redaction import Redaction
+
+COLUMNS: Final = (
+    "workflow",
+    "version",
+    "at",
+    "event",
+    "definition",
+    "definition_version",
+    "status",
+    "step",
+    "attempt",
+    "actor",
+    "cause",
+    "reason",
+    "decision",
+    "engine",
+    "shown",
+    "payload_digest",
+    "digest",
+    "payload",
+)
+
+Decode = Callable[[str, int, str, bytes], RecordedEvent]
+"""Makes an event of a row's columns: the store's mapper's `read`."""
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What spreadsheets begin a formula with, in half and in full width."""
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+
+
+class Table:
+    """One export as CSV."""
+
+    def __init__(self, redaction: Redaction, decode: Decode) -> None:
+        """Nothing is read yet."""
+        self._redaction = redaction
+        self._decode = decode
+        self.workflows = 0
+        self.events = 0
+
+    def lines(self, histories: Histories) -> Iterator[bytes]:
+        """The rows of the file, the header first; lines end with CR and LF."""
+        yield _line(COLUMNS)
+        for exported in histories:
+            self.workflows += 1
+            yield from self._events(exported)
+
+    def _events(self, exported: Exported) -> Iterator[bytes]:
+        definition = ("", "")
+        status = _Status(exported.workflow_id, self._decode)
+        for number, row in enumerate(exported.rows, start=1):
+            self.events += 1
+            if number == 1:
+                definition = definition_in(row)
+            now = status.after(row) if row.version == number else status.lost()
+            yield self._row(row, exported.key, definition, now)
+
+    def _row(self, row: Row, key: bytes, definition: tuple[str, str], status: str) -> bytes:
+        fields = row.fields
+        if not sound(row, key):
+            shown, text, said = "damaged", "", dict[str, Any]()
+        else:
+            made = self._redaction.show(row.payload, key, row.version)
+            shown = "withheld" if made.payload is None else "cut" if made.cut else "whole"
+            text = "" if made.payload is None else made.payload.decode()
+            said = json.loads(made.payload) if made.payload is not None else {}
+        at = fields.get("at")
+        return _line(
+            (
+                row.workflow_id,
+                row.version,
+                instant(at).astimezone(UTC).isoformat() if isinstance(at, str) else "",
+                row.topic,
+                *definition,
+                status,
+                said.get("step", ""),
+                said.get("attempt", ""),
+                fields.get("actor", ""),
+                fields.get("cause", ""),
+                _reason(said),
+                fields.get("decision", ""),
+                fields.get("engine", ""),
+                shown,
+                row.payload_digest,
+                row.digest,
+                text,
+            )
+        )
+
+
+class _Status:
+    """The status of one workflow, event by event; empty from the first one on that cannot be read."""
+
+    def __init__(self, workflow_id: str, decode: Decode) -> None:
+        self._workflow: Workflow | None = Workflow(workflow_id)
+        self._decode = decode
+
+    def after(self, row: Row) -> str:
+        """The status after one more event."""
+        if self._workflow is None:
+            return ""
+        try:
+            recorded = self._decode(row.workflow_id, row.version, row.topic, row.state)
+        except (EventCorrupt, EventUnknown):
+            return self.lost()
+        self._workflow.apply(recorded)
+        return self._workflow.state.status.value
+
+    def lost(self) -> str:
+        """An event is missing or unreadable: from here on nothing is said."""
+        self._workflow = None
+        return ""
+
+
+def _reason(said: dict[str, Any]) -> str:
+    """Why, where the payload says it: its reason, or the message of its failure."""
+    if isinstance(reason := said.get("reason"), str) and reason:
+        return reason
+    failure = said.get("failure")
+    message = failure.get("message") if isinstance(failure, dict) else None
+    return message if isinstance(message, str) else ""
+
+
+def _line(cells: tuple[Any, ...]) -> bytes:
+    written = StringIO()
+    csv.writer(written, lineterminator="\r\n").writerow([guarded(cell) for cell in cells])
+    return written.getvalue().encode()
+
+
+def guarded(cell: object) -> str:
+    """A cell that no spreadsheet computes, on one line, without characters that control anything."""
+    text = str(cell)
+    begins = text.lstrip(" \xa0").startswith(_FORMULA)
+    return f"{chr(39) if begins else ''}{_CONTROL.sub(' ', text)}"

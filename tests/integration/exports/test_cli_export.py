@@ -1,0 +1,216 @@
+"""`handrail export` and `handrail verify`, with the real program and the stand-alone verifier."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from domain.store.application import WorkflowStore
+from projections.exporting.table import COLUMNS
+from tests.integration.command_line import LIMIT_SECONDS, ROOT, CommandLine, Ended
+from tests.integration.exports.stock import histories
+from tests.integration.watched import contents, rows_of, watched
+from tests.servers.postgres import Database
+
+ALONE = ROOT / "deploy" / "verify_export.py"
+
+
+@pytest.fixture
+def kept(stocked: WorkflowStore, handrail: CommandLine) -> CommandLine:
+    """The program, in a folder whose home has twelve histories."""
+    return handrail
+
+
+@pytest.fixture
+def keys(handrail: CommandLine) -> Path:
+    """Two pairs of keys: `mine.pem` and `mine.pub`, `other.pem` and `other.pub`."""
+    for name in ("mine", "other"):
+        key = Ed25519PrivateKey.generate()
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        (handrail.folder / f"{name}.pem").write_bytes(private)
+        public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        (handrail.folder / f"{name}.pub").write_bytes(public)
+    return handrail.folder
+
+
+def alone(folder: Path, *arguments: str, before: str = "") -> Ended:
+    """Run the stand-alone verifier as those do who have nothing else: isolated, without our packages."""
+    run = f"runpy.run_path({str(ALONE)!r}, run_name='__main__')"
+    script = f"{before}\nimport runpy, sys\nsys.argv = {['verify', *arguments]!r}\n{run}\n"
+    ended = subprocess.run(
+        [sys.executable, "-I", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+
+NO_CRYPTOGRAPHY = "import sys\nsys.modules['cryptography'] = None\nsys.modules['cryptography.exceptions'] = None"
+
+
+def test_it_is_exported_and_verified(kept: CommandLine) -> None:
+    written = kept("export", "--all", "-o", "all.jsonl")
+    assert (written.code, written.out) == (0, ""), written.errors
+    assert "of 12 workflows" in written.errors
+    assert (kept.folder / "all.jsonl").stat().st_mode & 0o077 == 0
+    verified, by_itself = kept("verify", "all.jsonl"), alone(kept.folder, "all.jsonl")
+    assert (verified.code, by_itself.code) == (0, 0), by_itself.errors
+    assert verified.out == by_itself.out
+    assert verified.out.startswith("sound: 12 workflows, ")
+    documents = [kept("verify", "all.jsonl", "--json").document, alone(kept.folder, "all.jsonl", "--json").document]
+    assert documents[0] == documents[1]
+    told = kept("export", "--all", "-o", "again.jsonl", "--json").document
+    assert (told["workflows"], told["root"], told["damage"]) == (12, documents[0]["root"], None)
+    assert (kept.folder / "again.jsonl").read_bytes() == (kept.folder / "all.jsonl").read_bytes()
+
+
+def test_what_was_changed_is_named_by_both(kept: CommandLine) -> None:
+    kept("export", "--all", "-o", "all.jsonl")
+    lines = (kept.folder / "all.jsonl").read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b'"version":3', b'"version":4')
+    (kept.folder / "bad.jsonl").write_bytes(b"".join(lines))
+    for ended in (kept("verify", "bad.jsonl"), alone(kept.folder, "bad.jsonl")):
+        assert ended.code == 1
+        assert ended.lines[0].startswith("line 5, workflow wf_001, event 3: digest: was changed")
+        assert ended.lines[-2].startswith("WRONG: 12 workflows")
+
+
+def test_a_signature_is_checked_by_the_key_that_is_given(kept: CommandLine, keys: Path) -> None:
+    assert kept("export", "--all", "--sign", "mine.pem", "-o", "signed.jsonl").code == 0
+    kept("export", "--all", "-o", "plain.jsonl")
+    for arguments, code, words in (
+        (("signed.jsonl", "--key", "mine.pub"), 0, "signature sound"),
+        (("signed.jsonl", "--key", "other.pub"), 1, "signature: is not the signature of this manifest"),
+        (("signed.jsonl",), 3, "signature not checked"),
+        (("plain.jsonl", "--key", "mine.pub"), 1, "signature: is missing"),
+        (("plain.jsonl",), 0, "not signed"),
+    ):
+        for ended in (kept("verify", *arguments), alone(keys, *arguments)):
+            assert ended.code == code, (arguments, ended)
+            assert words in ended.out
+    without = alone(keys, "signed.jsonl", "--key", "mine.pub", before=NO_CRYPTOGRAPHY)
+    assert (without.code, without.lines[-1]) == (3, "signature not checked")
+    without = alone(keys, "plain.jsonl", "--key", "mine.pub", before=NO_CRYPTOGRAPHY)
+    assert (without.code, "is missing" in without.out) == (1, True)
+
+
+def test_openssl_verifies_the_signature(kept: CommandLine, keys: Path) -> None:
+    kept("export", "--all", "--sign", "mine.pem", "-o", "signed.jsonl")
+    manifest, signature = (keys / "signed.jsonl").read_bytes().splitlines()[-2:]
+    (keys / "manifest").write_bytes(manifest[len(b'{"manifest":') : manifest.rindex(b',"check":')])
+    (keys / "signature").write_bytes(bytes.fromhex(json.loads(signature)["signature"]["value"]))
+    command = "openssl pkeyutl -verify -pubin -inkey mine.pub -rawin -in manifest -sigfile signature"
+    assert subprocess.run(command.split(), cwd=keys, capture_output=True, check=False).returncode == 0
+
+
+def test_csv_has_a_row_for_each_event_and_no_formula(kept: CommandLine) -> None:
+    assert kept("export", "--all", "--format", "csv", "--redact", "iban", "-o", "all.csv").code == 0
+    content = (kept.folder / "all.csv").read_bytes()
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    made = [one for events in histories(12) for one in events]
+    assert list(rows[0]) == list(COLUMNS)
+    assert [(row["workflow"], int(row["version"]), row["digest"]) for row in rows] == [
+        (one.originator_id, one.originator_version, one.digest) for one in made
+    ]
+    assert {row["shown"] for row in rows} == {"whole", "cut", "withheld"}
+    assert b"NL0003" not in content
+    assert {row["status"] for row in rows} > {"executing", "completed"}
+    assert content.count(b"\r\n") == len(made) + 1
+    assert all(not cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+
+
+def test_mermaid_draws_one(kept: CommandLine) -> None:
+    assert kept("export", "wf_003", "--format", "mermaid", "-o", "wf.mmd").code == 0
+    assert (kept.folder / "wf.mmd").read_text().startswith("sequenceDiagram\n    participant people")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "say what to export"),
+        (("wf_001", "--all"), "not both"),
+        (("wf_099",), "there is no workflow 'wf_099'"),
+        (("--all", "--format", "xml"), "choose one of jsonl, csv, mermaid"),
+        (("--all", "--format", "mermaid"), "draws one workflow"),
+        (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact and --upto are for jsonl and csv"),
+        (("--since", "yesterday"), "is no time"),
+        (("--since", "2026-01-01"), "has no time zone"),
+        (("--all", "--upto", "99999"), "the log has positions up to"),
+        (("--all", "--redact", "a..b"), "is no rule"),
+        (("--all", "--sign", "nothing.pem"), "cannot be read"),
+        (("--all", "--sign", "junk.pem"), "is no private key"),
+        (("--all", "--format", "csv", "--sign", "mine.pem"), "only --format jsonl has"),
+        (("--all", "-o", "there.jsonl"), "exists already"),
+        (("--all", "-o", "nowhere/x.jsonl"), "does not exist"),
+        (("--all", "-o", ".", "--force"), "is a folder"),
+        (("--all", "-o", "pipe", "--force"), "is no plain file"),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_nothing_is_written(
+    arguments: tuple[str, ...], words: str, kept: CommandLine, keys: Path
+) -> None:
+    (kept.folder / "there.jsonl").write_text("mine")
+    (kept.folder / "junk.pem").write_text("secret stuff")
+    (kept.folder / "pipe").symlink_to("/dev/null")
+    before = sorted(kept.folder.iterdir())
+    output = () if "-o" in arguments else ("-o", "new.jsonl")
+    refused = kept("export", *arguments, *output)
+    assert (refused.code, refused.out, refused.errors.count("\n")) == (2, "", 1), refused
+    assert words in refused.errors
+    assert "secret stuff" not in refused.errors
+    assert sorted(kept.folder.iterdir()) == before
+    assert (kept.folder / "there.jsonl").read_text() == "mine"
+
+
+def test_force_replaces_the_file(kept: CommandLine) -> None:
+    (kept.folder / "there.jsonl").write_text("mine")
+    assert kept("export", "wf_001", "-o", "there.jsonl", "--force").code == 0
+    assert kept("verify", "there.jsonl").code == 0
+
+
+def test_what_cannot_be_verified_is_refused_or_wrong(kept: CommandLine, keys: Path) -> None:
+    (kept.folder / "empty").write_bytes(b"")
+    (kept.folder / "picture").write_bytes(bytes(range(256)) * 40)
+
+    def ours(*given: str) -> Ended:
+        return kept("verify", *given)
+
+    def by_itself(*given: str) -> Ended:
+        return alone(kept.folder, *given)
+
+    for run in (ours, by_itself):
+        assert (run("empty").code, run("picture").code) == (1, 1)
+        assert run("picture").lines[0].startswith("line 1: format: ")
+        for arguments in (("nothing",), ("empty", "--key", "nothing"), ("empty", "--key", "empty"), (".",)):
+            refused = run(*arguments)
+            assert (refused.code, refused.errors.count("\n")) == (2, 1), (arguments, refused)
+
+
+def test_the_store_is_not_changed_and_nothing_but_the_file_is_written(kept: CommandLine) -> None:
+    before = contents(kept.home), rows_of(kept.home / "handrail.db")
+    # The hook lets nobody write at all: the export comes as far as its file.
+    refused = watched(kept, "export", "--all", "-o", "all.jsonl")
+    assert "all.jsonl" in refused.errors
+    assert "forbidden" in refused.errors
+    kept("export", "--all", "-o", "all.jsonl")
+    assert watched(kept, "verify", "all.jsonl").code == 0
+    assert (contents(kept.home), rows_of(kept.home / "handrail.db")) == before
+
+
+def test_a_shared_store_gives_the_same_file(
+    kept: CommandLine, stocked_postgres: WorkflowStore, database: Database
+) -> None:
+    assert kept("export", "--all", "-o", "home.jsonl").code == 0
+    assert kept("migrate", HANDRAIL_STORE=database.url).code == 0
+    shared = kept("export", "--all", "-o", "shared.jsonl", HANDRAIL_STORE=database.url)
+    assert shared.code == 0, shared.errors
+    assert (kept.folder / "home.jsonl").read_bytes() == (kept.folder / "shared.jsonl").read_bytes()

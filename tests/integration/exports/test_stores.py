@@ -1,0 +1,171 @@
+"""An export holds what the store holds, byte for byte, whichever database that is, while others write to it."""
+
+import contextlib
+import json
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from domain.errors import InputInvalid, WorkflowUnknown
+from domain.store.application import WorkflowStore
+from projections.exporting import reading
+from projections.exporting.jsonl import JsonLines
+from projections.exporting.reading import Selection
+from projections.exporting.redaction import Redaction
+from projections.exporting.table import Table
+from tests.integration.exports.stock import exported, fill, heartbeat, histories, paying
+from tests.integration.exports.tampering import verdicts
+from tests.unit.projections.histories import START
+
+SOUND: list[tuple[str, list[tuple[int, str, int, str]]]] = [("none", []), ("none", [])]
+
+
+def events_in(content: bytes) -> list[tuple[str, int]]:
+    headers = [json.loads(line)["header"] for line in content.splitlines() if line.startswith(b'{"header":')]
+    return [(header["workflow"], header["version"]) for header in headers]
+
+
+def workflows_in(content: bytes) -> list[str]:
+    return [json.loads(line)["workflow"] for line in content.splitlines() if line.startswith(b'{"workflow":')]
+
+
+def manifest_of(content: bytes) -> dict[str, object]:
+    found = json.loads(content.splitlines()[-1])["manifest"]
+    assert isinstance(found, dict)
+    return found
+
+
+def test_every_event_is_there_byte_for_byte_whole_workflow_by_whole_workflow(stocked: WorkflowStore) -> None:
+    made = histories(12)
+    content = exported(stocked)
+    assert events_in(content) == [(one.originator_id, one.originator_version) for events in made for one in events]
+    lines = [line for line in content.splitlines() if line.startswith(b'{"header":')]
+    for recorded, line in zip([one for events in made for one in events], lines, strict=True):
+        assert line.startswith(b'{"header":%b,"previous":"%b"' % (recorded.header, recorded.previous.encode()))
+        assert line.endswith(b'"payload":%b}' % recorded.payload)
+    manifest = manifest_of(content)
+    assert (manifest["workflows"], manifest["events"]) == (12, sum(map(len, made)))
+    assert verdicts(content, None) == SOUND
+
+
+def test_sqlite_and_postgresql_give_the_same_bytes(stocked: WorkflowStore, stocked_postgres: WorkflowStore) -> None:
+    assert stocked.newest() != stocked_postgres.newest(), "positions differ: something was rolled back"
+    for selection in (
+        Selection(),
+        Selection(("wf_007", "wf_002")),
+        Selection(definition="paying"),
+        Selection(since=START + timedelta(minutes=10)),
+    ):
+        here, there = exported(stocked, selection), exported(stocked_postgres, selection)
+        assert here == there
+        assert here == exported(stocked, selection), "and the same once more"
+        assert verdicts(here, None) == SOUND
+    tables = [
+        b"".join(made.lines(reading.Histories(store.query, store.mapper.clear, Selection())))
+        for store in (stocked, stocked_postgres)
+        for made in [Table(Redaction(["iban"]), store.mapper.read)]
+    ]
+    assert tables[0] == tables[1]
+
+
+def test_pieces_and_pages_make_no_difference(stocked: WorkflowStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = exported(stocked), exported(stocked, Selection(since=START + timedelta(minutes=10)))
+    for name, size in (("EVENTS_A_READ", 3), ("BYTES_A_READ", 900)):
+        monkeypatch.setattr(reading, name, size)
+        assert (exported(stocked), exported(stocked, Selection(since=START + timedelta(minutes=10)))) == whole
+
+
+def test_what_is_selected(stocked: WorkflowStore) -> None:
+    assert workflows_in(exported(stocked, Selection(("wf_009", "wf_003", "wf_009")))) == ["wf_003", "wf_009"]
+    paid = [f"wf_{number:03d}" for number in (3, 6, 9, 12)]
+    assert workflows_in(exported(stocked, Selection(definition="paying"))) == paid
+    assert workflows_in(exported(stocked, Selection(definition="nothing"))) == []
+    later = {
+        events[0].originator_id for events in histories(12) if events[-1].timestamp >= START + timedelta(seconds=9)
+    }
+    assert set(workflows_in(exported(stocked, Selection(since=START + timedelta(seconds=9))))) == later
+    assert {"wf_009", "wf_012"} <= later
+    assert "wf_006" not in later
+    with pytest.raises(WorkflowUnknown, match="wf_099"):
+        exported(stocked, Selection(("wf_001", "wf_099")))
+    with pytest.raises(InputInvalid, match="positions up to"):
+        exported(stocked, Selection(upto=stocked.newest() + 1))
+
+
+def test_what_is_written_meanwhile_is_not_in_it(stocked: WorkflowStore) -> None:
+    before, position = exported(stocked), stocked.newest()
+    fill(stocked, [list(paying("wf_100", 100))])
+    assert workflows_in(exported(stocked))[-1] == "wf_100"
+    again = exported(stocked, Selection(upto=position))
+    # The same but for what was asked for.
+    assert again.splitlines()[:-1] == before.splitlines()[:-1]
+    earlier = exported(stocked, Selection(upto=40))
+    assert verdicts(earlier, None) == SOUND
+    assert len(events_in(earlier)) == 40
+
+
+def test_of_handrails_own_workflows_only_those_asked_for(stocked: WorkflowStore) -> None:
+    fill(stocked, [heartbeat("wf_200")])
+    assert "wf_200" not in workflows_in(exported(stocked))
+    assert workflows_in(exported(stocked, Selection(definition="handrail-heartbeat"))) == ["wf_200"]
+    assert workflows_in(exported(stocked, Selection(("wf_200",)))) == ["wf_200"]
+
+
+WHERE = "WHERE originator_id = '{}' AND originator_version = {}"
+DAMAGES = {
+    "payload": (
+        "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), 'Nëder', 'Neder') AS BLOB) "
+        + WHERE.format("wf_003", 1),
+        ("wf_003", 1, "payload"),
+    ),
+    "header": (
+        'UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), \'"actor":"rita\', \'"actor":"eve!\') '
+        "AS BLOB) " + WHERE.format("wf_003", 2),
+        ("wf_003", 3, "previous"),
+    ),
+    "bytes": (
+        "UPDATE stored_events SET state = x'ff0a00' " + WHERE.format("wf_004", 2),
+        ("wf_004", 2, "damaged"),
+    ),
+    "line ends": (
+        "UPDATE stored_events SET state = CAST(CAST(state AS TEXT) || char(10) || 'x' AS BLOB) "
+        + WHERE.format("wf_004", 2),
+        ("wf_004", 2, "damaged"),
+    ),
+    "text": ("UPDATE stored_events SET state = 'text' " + WHERE.format("wf_004", 2), ("wf_004", 2, "damaged")),
+    "first": ("DELETE FROM stored_events " + WHERE.format("wf_003", 1), ("wf_003", 1, "version")),
+    "middle": ("DELETE FROM stored_events " + WHERE.format("wf_003", 2), ("wf_003", 2, "version")),
+    "moved on": (
+        "UPDATE stored_events SET originator_version = 90 " + WHERE.format("wf_003", 4),
+        ("wf_003", 4, "version"),
+    ),
+    "all": ("DELETE FROM stored_events WHERE originator_id = 'wf_003'", ("wf_003", 0, "damaged")),
+    "moved": (
+        "UPDATE stored_events SET originator_id = 'wf_003', originator_version = 60 " + WHERE.format("wf_006", 4),
+        # Its marked values had their salts from the key of another workflow.
+        ("wf_006", 4, "payload"),
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_store_is_exported_as_it_is_and_found_out(damage: str, stocked: WorkflowStore, home: Path) -> None:
+    statement, found = DAMAGES[damage]
+    with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
+        assert connection.execute(statement).rowcount >= 1
+    made = JsonLines(Selection(), Redaction(["country"]))
+    content = b"".join(made.lines(reading.Histories(stocked.query, stocked.mapper.clear, Selection())))
+    assert made.first_damage is not None
+    ours, alone = verdicts(content, None)
+    assert ours[1][0][1:] == found
+    assert ours == alone
+    assert set(workflows_in(content)) == {f"wf_{number:03d}" for number in range(1, 13)}
+    if damage not in {"all", "first"}:  # of what a workflow's first event says nothing is left
+        rows = b"".join(
+            Table(Redaction(), stocked.mapper.read).lines(
+                reading.Histories(stocked.query, stocked.mapper.clear, Selection())
+            )
+        )
+        assert rows.count(b"\r\n") == made.events + made.damaged + 1

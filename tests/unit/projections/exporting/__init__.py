@@ -1,0 +1,1 @@
+"""The parts of exports, each by itself."""
