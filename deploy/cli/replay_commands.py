@@ -82,6 +82,8 @@ def replay(
 
     if sum((at is not None, diff is not None, walk, brief, everything)) > 1:
         raise InputInvalid("--at, --diff, --walk, --brief and --all each ask for something else: give one of them")
+    if walk and as_json:
+        raise InputInvalid("--walk is for reading along: --json goes with every other form")
     if everything is (workflow_id is not None):
         raise InputInvalid("name a workflow, or give --all: `handrail list` shows which workflows there are")
     if not everything and (definition is not None or since is not None):

@@ -144,7 +144,7 @@ def walk(session: Session, workflow_id: str, *, ask: Callable[[str], str] = inpu
     with session.store() as store, store.reading() as cursor:
         reader = Reader(store, cursor)
         history = reader.history(workflow_id)
-        report = build(history, loaded(session), reader.family, reader.counted)
+        report = build(history, loaded(session), reader.family, reader.counted, reader.completed)
     events, _ = foldable(history.sound)
     walker = _Walker(session, report, events)
     session.screen.note(KEYS)

@@ -12,7 +12,7 @@ from domain.recorded import ENGINE
 from projections.replaying.attempts import OPEN, Attempt
 from projections.replaying.durations import PARTS
 from projections.replaying.origins import Cause, Kind
-from projections.replaying.report import Report
+from projections.replaying.report import Beside, Report
 from projections.replaying.timeline import DecisionTold
 from projections.replaying.verdict import Verdict, Word
 from projections.replaying.words import duration, instant, named, plain
@@ -109,6 +109,8 @@ def _answer(report: Report) -> Iterator[str]:
         reason = f": waits for {', '.join(report.waits[:WAITS_SHOWN])}{more}"
     yield from textwrap.wrap(f"{report.workflow}  {report.status}{reason}", WIDTH, subsequent_indent="  ")
     yield from _first_cause(report)
+    if report.beside is not None:
+        yield from wrapped("beside", _beside(report.beside))
     yield from wrapped("code", code_words(report.verdict, report.version))
     yield from wrapped("record", _record(report))
     definition = f"{report.definition} {report.definition_version}".strip()
@@ -135,6 +137,16 @@ def _first_cause(report: Report) -> Iterator[str]:
         yield from wrapped("besides", f"{place(other, report.workflow)}: {_KINDS[other.kind]}: {other.words}")
     if len(report.others) > 3:  # noqa: PLR2004 - those above
         yield from wrapped("", f"and {len(report.others) - 3} more (--json)")
+
+
+def _beside(beside: Beside) -> str:
+    """How this run compares with the last that completed."""
+    point = beside.parting
+    if point is None:
+        return f"{beside.workflow}, the last that completed, went the same way"
+    where = f"at event {point.here}" if point.here is not None else "at the end"
+    there = f"there: {point.there_words}" if point.there is not None else "there is nothing further there"
+    return f"{beside.workflow}, the last that completed, parts from it {where}; {there}"
 
 
 def _any_trouble(report: Report) -> bool:

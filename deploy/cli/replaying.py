@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.session import Session
@@ -49,7 +49,7 @@ def report_on(session: Session, workflow_id: str) -> Report:
     definitions = loaded(session)
     with session.store() as store, store.reading() as cursor:
         reader = Reader(store, cursor)
-        return build(reader.history(workflow_id), definitions, reader.family, reader.counted)
+        return build(reader.history(workflow_id), definitions, reader.family, reader.counted, reader.completed)
 
 
 def exit_code_of_report(report: Report) -> ExitCode:
@@ -102,6 +102,12 @@ class Reader:
         except StoreError:  # a store of an older version, opened for reading, lacks views
             return None
 
-    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of one SELECT in this view."""
-        return self._cursor.query(statement, parameters)
+    def completed(self, definition: str, version: str, besides: str) -> Sequence[RecordedEvent] | None:
+        """The last run of a definition that completed, as the views know it; None where there is none."""
+        from projections.replaying.reading import last_completed
+
+        try:
+            found = last_completed(self._cursor, definition, version, besides=besides)
+        except StoreError:  # as above
+            return None
+        return None if found is None else self.family(found)

@@ -33,6 +33,7 @@ def document_of(report: Report) -> dict[str, Any]:
         "engine": report.engine,
         "first_cause": None if report.first_cause is None else cause_document(report.first_cause, report.elsewhere),
         "others": [cause_document(cause) for cause in report.others],
+        "beside": None if report.beside is None else _plain(asdict(report.beside)),
         "chain": _plain([asdict(link) for link in report.chain]),
         "code": _plain(asdict(report.verdict)),
         "record": {

@@ -26,9 +26,10 @@ from projections.replaying.because import Thread
 from projections.replaying.durations import Durations, durations_of
 from projections.replaying.lateness import Late, late_events
 from projections.replaying.origins import Cause, Kind, Origins, Related, cause_of
+from projections.replaying.parting import Point, compare
 from projections.replaying.reading import Break, Elsewhere, History, Unreadable, version_of
 from projections.replaying.timeline import Act, DecisionTold, acts_of, timeline_of
-from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, verdict_on
+from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, definition_of, verdict_on
 from projections.replaying.words import plain, said
 
 FORMAT: Final = "handrail.replay.v1"
@@ -46,8 +47,19 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """The last run of the definition that completed, and the first point where this one parts from it."""
+
+    workflow: str
+    parting: Point | None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What a history tells. `chain` leads from the goal to where the first cause shows in this workflow."""
+    """What a history tells. `chain` leads from the goal to where the first cause shows in this workflow.
+
+    `beside` is there where something is wrong, and another run completed.
+    """
 
     workflow: str
     goal: str
@@ -66,6 +78,7 @@ class Report:
     first_cause: Cause | None
     others: tuple[Cause, ...]
     elsewhere: Elsewhere | None
+    beside: Beside | None
     chain: tuple[Link, ...]
     verdict: Verdict
     broken: Break | None
@@ -81,9 +94,21 @@ class Report:
 Counted = Callable[[str, str], Elsewhere | None]
 """How often a fingerprint was counted elsewhere than in a workflow; None where nothing is known of it."""
 
+Completed = Callable[[str, str, str], Sequence[RecordedEvent] | None]
+"""The last run of a definition (name, version) that completed, besides the workflow named; None where there is none."""
 
-def build(history: History, definitions: Definitions, family: Related, counted: Counted) -> Report:
-    """The report of a history; `family` reads its children and parents, `counted` the counts of failures."""
+
+def _none(*_: str) -> None:
+    """Nothing is known of others."""
+
+
+def build(
+    history: History, definitions: Definitions, family: Related, counted: Counted = _none, completed: Completed = _none
+) -> Report:
+    """The report of a history.
+
+    `family` reads its children and parents, `counted` the counts of failures, `completed` the run to compare with.
+    """
 
     def related(workflow_id: str) -> Sequence[RecordedEvent] | None:
         return foldable(family(workflow_id) or ())[0] or None
@@ -118,6 +143,7 @@ def build(history: History, definitions: Definitions, family: Related, counted: 
         first_cause=first,
         others=tuple(causes[1:]),
         elsewhere=elsewhere,
+        beside=_beside(sound, first, completed),
         chain=tuple(_chain(thread, first, related)),
         verdict=verdict,
         broken=history.broken,
@@ -129,6 +155,13 @@ def build(history: History, definitions: Definitions, family: Related, counted: 
         acts=tuple(acts_of(sound)),
         decisions=tuple(timeline_of(history.entries, thread.because)),
     )
+
+
+def _beside(sound: Sequence[RecordedEvent], first: Cause | None, completed: Completed) -> Beside | None:
+    if first is None or not first.fault or not sound:
+        return None
+    other = completed(*definition_of(sound[0].event), sound[0].originator_id)
+    return Beside(other[0].originator_id, compare(sound, other).parting) if other else None
 
 
 def status_of(state: State) -> str:

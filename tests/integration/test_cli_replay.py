@@ -90,6 +90,22 @@ def test_how_often_a_failure_occurred_elsewhere_is_counted(ran: CommandLine) -> 
     assert "2 times elsewhere, last seen at" in ran("replay", "wf_002").out
 
 
+def test_what_is_wrong_is_held_against_the_last_run_that_completed(handrail: CommandLine) -> None:
+    for _ in range(3):
+        handrail("run", "--goal", "asking", "--by", "ada")
+    handrail("reject", "wf_002", "--by", "bob", "--reason", "too much")
+    assert handrail("replay", "wf_002", "--json").document["beside"] is None
+    handrail("approve", "wf_001", "--by", "bob")
+    told = handrail("replay", "wf_002")
+    assert "beside wf_001, the last that completed, parts from it at event 7; there: bob approves big" in " ".join(
+        told.out.split()
+    )
+    beside = handrail("replay", "wf_002", "--json").document["beside"]
+    assert (beside["workflow"], beside["parting"]["what"], beside["parting"]["here"]) == ("wf_001", "decision", 7)
+    assert handrail("replay", "wf_003", "--json").document["beside"] is None, "nothing is wrong with it"
+    assert handrail("replay", "wf_001", "--json").document["beside"] is None
+
+
 def test_what_waits_is_told_with_what_it_waits_for_in_a_child_too(ran: CommandLine) -> None:
     waiting = ran("replay", "wf_003")
     assert (waiting.code, waiting.lines[0]) == (0, "wf_003  blocked: waits for approval (big)")
@@ -249,6 +265,7 @@ def test_the_state_then_and_what_changed_between_two_events(ran: CommandLine) ->
         (("wf_002", "--at", "1999-01-01"), "the workflow began later"),
         (("wf_002", "--diff", "1", "77"), "there is no event 77"),
         (("wf_002", "--at", "1", "--walk"), "give one of them"),
+        (("wf_002", "--walk", "--json"), "--walk is for reading along"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(ran: CommandLine, arguments: tuple[str, ...], words: str) -> None:
