@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from consumers.standing import commands_standing
@@ -37,25 +37,27 @@ def facts_of(store: Queries, rows: Sequence[WorkflowRow], queues: Mapping[str, Q
     names = [row.workflow_id for row in rows]
     live = {hold.message_id: row.workflow_id for row in rows for hold in row.standing.live.values()}
     commands = commands_standing(store, live)
+    # A command that was issued again meanwhile, and taken, holds nobody up.
     is_open = {(live[name], one.version) for name, one in commands.items() if one.state == "open"}
+    parked = parked_standing(store, names)
     return Facts(
         commands={
             message_id: CommandFacts(one.state, one.issued, _moment(one.lease_until), one.deferred)
             for message_id, one in commands.items()
         },
         queues=queues,
-        parked=_moments(_held_up(parked_standing(store, names), is_open)),
+        parked=_moments(_earliest(one for one in parked if one.command and (one.workflow_id, one.version) in is_open)),
+        unasked=_moments(_earliest(one for one in parked if not one.command)),
         due=_moments(timers_due(store, names)),
         mismatched=mismatched_since(store.query, names),
     )
 
 
-def _held_up(parked: Sequence[ParkedStanding], is_open: Collection[tuple[str, int]]) -> Mapping[str, float]:
-    """Since when something of a workflow is held up; a command that was issued again meanwhile, and taken, is not."""
+def _earliest(parked: Iterable[ParkedStanding]) -> Mapping[str, float]:
+    """Since when something of each workflow is held back."""
     since: dict[str, float] = {}
     for one in parked:
-        if not one.command or (one.workflow_id, one.version) in is_open:
-            since[one.workflow_id] = min(one.since, since.get(one.workflow_id, one.since))
+        since[one.workflow_id] = min(one.since, since.get(one.workflow_id, one.since))
     return since
 
 

@@ -39,6 +39,7 @@ BUDGET_WAIT: Final = ":budget"
 
 _CHANGES_UNSEEN: Final = frozenset({Cause.COMMAND_PARKED, Cause.LEASE_LAPSED})
 TROUBLE: Final = "trouble:"
+UNASKED: Final = "unasked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,15 @@ class QueueFacts:
 class Facts:
     """What is known beside the views: commands by message id, queues by name, and of workflows by their ids.
 
-    `parked` says since when the relay holds a workflow's command back, `due` what its timer is set to, and `mismatched`
-    since when its history is known to be decided otherwise now. A queue that is not there was not asked about.
+    `parked` says since when the relay holds a workflow's command back, `unasked` since when it holds back what is asked
+    of another workflow, for want of a definition; `due` what its timer is set to, and `mismatched` since when its
+    history is known to be decided otherwise now. A queue that is not there was not asked about.
     """
 
     commands: Mapping[str, CommandFacts] = field(default_factory=dict)
     queues: Mapping[str, QueueFacts] = field(default_factory=dict)
     parked: Mapping[str, datetime] = field(default_factory=dict)
+    unasked: Mapping[str, datetime] = field(default_factory=dict)
     due: Mapping[str, datetime] = field(default_factory=dict)
     mismatched: Mapping[str, datetime] = field(default_factory=dict)
 
@@ -133,7 +136,7 @@ def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds)
     explaining = [found for found in overdue if not found.of_trouble or found.step not in on_its_way]
     stuck = min(explaining, key=lambda found: (found.since, found.cause.value), default=None)
     unseen = any(_may_change_unseen(facts, hold) for hold in row.standing.live.values())
-    if unseen or (stuck is not None and stuck.cause in _CHANGES_UNSEEN):
+    if unseen or (stuck is not None and (stuck.cause in _CHANGES_UNSEEN or stuck.key == UNASKED)):
         looks.append(now + LOOK_AGAIN)
     look_at = min(looks, default=None)
     if stuck is None:
@@ -178,6 +181,10 @@ def first_look(row: WorkflowRow, thresholds: Thresholds) -> datetime | None:
             of_trouble: Name = "definition" if _lacks(standing.troubles[key]) else "retrying"
             looks.append(standing.troubles[key].since + thresholds.of(of_trouble, row.definition, hold.activity))
     looks += [found.from_when for found in _waiting(row, thresholds)]
+    # Whether a child could be begun, or asked to stop, is told by no event of its parent.
+    children = [hold.since for key, hold in standing.waits.items() if key.endswith(":child")]
+    if children:
+        looks.append(max(children) + thresholds.of("definition", row.definition))
     if not (standing.live or standing.waits or standing.pending):
         looks.append(_nothing_under_way(row, thresholds).from_when)
     return min(looks, default=None)
@@ -199,6 +206,10 @@ def _found(row: WorkflowRow, facts: Facts, thresholds: Thresholds) -> Iterator[_
         for key, hold in standing.live.items():
             yield from _attempt(row, key, hold, facts, thresholds)
     yield from _waiting(row, thresholds)
+    unasked = facts.unasked.get(row.workflow_id)
+    if unasked is not None:
+        after = thresholds.of("definition", row.definition)
+        yield _Found(Cause.DEFINITION_MISSING, unasked, unasked + after, key=UNASKED)
     due = facts.due.get(row.workflow_id)
     if due is not None and not _only_people(row):
         yield _Found(Cause.TIMER_OVERDUE, due, due + thresholds.of("timer", row.definition), key="timer")

@@ -101,6 +101,8 @@ def help_for(cause: Cause, key: str, *, shared: bool = True) -> str:
         return _RETRY  # it has expired: a person is asked what now, and tried again it asks for an approval anew
     if cause is Cause.DEAD_LETTERED and key.startswith("trouble:"):
         return _SHOW  # it is being tried again
+    if cause is Cause.DEFINITION_MISSING and key == "unasked" and shared:
+        return "handrail serve relay --module MODULE"  # in place of the one that has led without it
     return HELP[cause] if shared else _AT_HOME.get(cause, HELP[cause])
 
 

@@ -13,6 +13,7 @@ from projections.causes import Cause
 
 KEYS = {
     Cause.APPROVAL_OVERDUE: ("pay:approval", "pay:intervention"),
+    Cause.DEFINITION_MISSING: (":definition", "unasked"),
     Cause.DEAD_LETTERED: ("pay:intervention", "trouble:pay"),
 }
 LINES = sorted(

@@ -154,6 +154,12 @@ CASES = {
         Cause.DEFINITION_MISSING,
         SECONDS["definition"],
     ),
+    "definition missing where the relay is": (
+        waits("child:child"),
+        Facts(unasked={"wf_1": BEGUN}),
+        Cause.DEFINITION_MISSING,
+        SECONDS["definition"],
+    ),
     "definition missing before, and nobody consumes now": (
         Standing(live={"pay": LIVE}, troubles=LACKING),
         Facts(OPEN, NOBODY),
