@@ -92,6 +92,36 @@ def test_time_while_nothing_falls_due_is_not_late() -> None:
     assert set(spent(scenario).parts) == {"backoff", "person"}
 
 
+def test_an_attempt_under_way_is_awaited_until_it_ends() -> None:
+    scenario = given(define(act("look")))
+    assert [(one.part, one.step, one.reason) for one in spent(scenario).awaited] == [("worker", "look", "run 1")]
+    assert spent(scenario.ok("look")).awaited == ()
+
+
+def late(scenario: Scenario) -> list[tuple[str, float]]:
+    return [(scenario.history[one.version - 1].name, round(one.seconds)) for one in late_events(scenario.history)]
+
+
+def test_whatever_falls_due_may_be_late() -> None:
+    rest = define(Step("rest", wait_time=TimeWait(duration=timedelta(minutes=5))))
+    assert late(given(rest).later(minutes=7).wakes()) == [("WaitSatisfied", 120)]
+    news = define(
+        Step(
+            "news",
+            wait_signal=SignalWait(name="news", correlation="k"),
+            timeout=timedelta(minutes=5),
+            on_timeout="skip",
+        )
+    )
+    assert late(given(news).later(minutes=7).wakes()) == [("WaitTimedOut", 120)]
+    hurried = define(Step("news", wait_signal=SignalWait(name="n", correlation="k")), deadline=timedelta(minutes=5))
+    assert late(given(hurried).later(minutes=7).wakes()) == [("StoppingBegan", 120)]
+    probed = given(define(pay(probe="ask"))).lapses("pay")
+    due = probed.state.dues["probe:pay"] - probed.now
+    assert late(probed.later(due.total_seconds() + 90).wakes()) == [("StepScheduled", 90)]
+    assert late(given(rest).later(minutes=5, seconds=59).wakes()) == [], "within a minute nobody asks"
+
+
 def test_every_attempt_has_its_end() -> None:
     scenario = given(define(pay(probe="ask"))).lapses("pay").later(minutes=5).wakes().ok("pay", {"found": 1})
     told = [(one.step, one.kind, one.outcome, one.scheduled, one.ended) for one in attempts_of(scenario.history)]
