@@ -59,8 +59,10 @@ def _holds(event: e.Event) -> bool:
 
 
 def _frees(event: e.Event) -> bool:
+    if isinstance(event, e.StoppingBegan):
+        return event.why != "deadline"  # which falls due itself
     satisfied = isinstance(event, e.WaitSatisfied) and event.reason in {"definition", "budget"}
-    return satisfied or isinstance(event, e.WorkflowResumed | e.StoppingBegan)
+    return satisfied or isinstance(event, e.WorkflowResumed)
 
 
 def _note(event: e.Event, dues: dict[str, datetime]) -> None:
