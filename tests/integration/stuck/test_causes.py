@@ -45,7 +45,7 @@ THRESHOLD = timedelta(seconds=2)
 """Every threshold here, of the one cause that a definition is brought about with; all others are those shipped."""
 LAG = timedelta(seconds=10)
 """How far the views may be behind: longer than a projector takes to begin."""
-ALERTS = "HANDRAIL_MATRIX_ALERTS"
+ALERTS = "HANDRAIL_TEST_ALERTS"
 """The variable by which a Prometheus and an Alertmanager are asked for."""
 LATER = (Cause.LEASE_LAPSED, Cause.TIMER_OVERDUE, Cause.PROJECTION_LAG)
 """What is brought about when all else is mended, since it stops what the others need."""
