@@ -190,9 +190,12 @@ class Projector:
             return False
         await self._give_way()
         async with self._keeping:
-            # Where the keeper began again meanwhile, the follower was set back with it, and reads these once more.
             if self._keeper.beginnings == beginnings:
                 await self._keep(entries)
+            else:
+                # The keeper began again meanwhile. The follower was set back with it, but in the midst of reading these
+                # it has gone on behind them: it reads them once more.
+                self._go_on_from_keeper()
         return True
 
     async def _keep(self, entries: Sequence[Entry]) -> None:

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,9 @@ from projections.projector import (
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import history
 from tests.unit.projections.test_keeper import expected, histories
+
+
+Result = TypeVar("Result")
 
 
 class Bench:
@@ -218,6 +222,39 @@ async def test_a_rival_only_costs_reading_again(bench: Bench) -> None:
         assert rival.write()
         bench.follower.look_again()
         await bench.until_position(len(log))
+    assert bench.place.rows("workflows") == expected(log)[0]
+    assert bench.place.rows("steps") == expected(log)[1]
+
+
+async def test_a_keeper_that_begins_again_while_the_log_is_read_misses_nothing(bench: Bench) -> None:
+    log = histories(39)
+    begun = 0
+
+    async def begin() -> None:
+        nonlocal begun
+        begun += 1
+        bench.keeper.begin()
+
+    async def aside(read: Callable[[], Result]) -> Result:
+        found = read()
+        if bench.keeper.position == 20 and not begun:
+            await bench.projector.between(begin)
+        return found
+
+    bench.follower = LogFollower(bench, 0, poll=timedelta(hours=1), aside=aside)
+    bench.projector = Projector(bench.keeper, bench.follower, bench.place.log, pause=bench.pause)
+    bench.place.put(log[:20])
+    async with bench.running():
+        await bench.until_position(20)
+        bench.place.put(log[20:30])
+        bench.follower.look_again()
+        while not begun:
+            await bench.others()
+        await bench.until_position(30)
+        bench.place.put(log[30:])
+        bench.follower.look_again()
+        await bench.until_position(len(log))
+    assert bench.place.rows("parked_views") == []
     assert bench.place.rows("workflows") == expected(log)[0]
     assert bench.place.rows("steps") == expected(log)[1]
 
