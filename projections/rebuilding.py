@@ -268,11 +268,16 @@ def _empty(fenced: _Fenced) -> None:
         cursor.execute(f"DELETE FROM {SHADOW.prefix}{TALLIES}")  # noqa: S608 - as few as definitions and statuses
     for view in VIEWS:
         table, key = f"{SHADOW.prefix}{view.name}", ", ".join(view.key)
-        some = f"SELECT {key} FROM {table} ORDER BY {key} LIMIT {EMPTIED_AT_ONCE}"  # noqa: S608 - names of ours
-        while True:
+        marks = ", ".join("?" for _ in view.key)
+        # By a range of the key, which its index finds: a list of keys is searched once a row where statistics are old.
+        next_last = f"SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET {EMPTIED_AT_ONCE - 1}"  # noqa: S608 - names of ours
+        more = True
+        while more:
             with fenced.transaction("project") as cursor:
-                if not cursor.execute(f"DELETE FROM {table} WHERE ({key}) IN ({some})"):  # noqa: S608 - the same
-                    break
+                last = cursor.query(next_last)
+                more = bool(last)
+                up_to = f" WHERE ({key}) <= ({marks})" if more else ""
+                cursor.execute(f"DELETE FROM {table}{up_to}", last[0] if more else ())  # noqa: S608 - the same
 
 
 class _Fenced:
