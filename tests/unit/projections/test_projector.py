@@ -27,7 +27,6 @@ from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import history
 from tests.unit.projections.test_keeper import expected, histories
 
-
 Result = TypeVar("Result")
 
 
