@@ -130,3 +130,16 @@ def test_a_late_outcome_comes_of_what_gave_the_attempt_up() -> None:
 def test_resuming_comes_of_the_pause() -> None:
     scenario = given(define(act("look"))).paused().resumed()
     assert came_of(scenario)[5] == ("WorkflowResumed", 4)
+
+
+def test_an_artifact_comes_of_the_last_step_and_its_retry_of_its_failure() -> None:
+    scenario = (
+        given(define(act("look"), artifact=act("write"))).ok("look").fails("_artifact", TRANSIENT).later(9).wakes()
+    )
+    told = came_of(scenario)
+    assert [told[version] for version in (5, 6, 7, 8)] == [
+        ("StepScheduled", 4),
+        ("AttemptFailed", 5),
+        ("RetryScheduled", 6),
+        ("StepScheduled", 7),
+    ]

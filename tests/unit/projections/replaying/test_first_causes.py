@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
+from domain.definitions import Step
+from domain.plan import SignalWait, TimeWait
 from domain.recorded import from_state
 from projections.replaying.documents import document_of
 from projections.replaying.origins import Kind
 from projections.replaying.reading import history_of
 from projections.replaying.report import Report, build
+from tests.unit.domain.recipes import act, define, policy
+from tests.unit.domain.scenario import given
 from tests.unit.projections.replaying.faults import FAULTS, Seeded
 
 
@@ -34,3 +40,63 @@ def test_the_first_cause_of_a_seeded_fault_is_named(name: str, monkeypatch: pyte
 
 def test_every_kind_of_cause_is_seeded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {make(monkeypatch).kind for make in FAULTS.values()} == set(Kind)
+
+
+def test_what_failed_is_told_with_its_activity_its_failure_and_the_same_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cause = report_of(FAULTS["an_activity_fails_again_and_again"](monkeypatch)).first_cause
+    assert cause is not None
+    assert (cause.step, cause.activity, cause.attempt, cause.also, cause.seen_at) == ("look", "look", 2, (10,), 12)
+    assert cause.failure is not None
+    assert cause.failure.message == "later"
+
+
+def test_several_waits_are_each_told_by_their_own_beginning() -> None:
+    both = define(
+        Step("rest", wait_time=TimeWait(duration=timedelta(hours=1)), after=()),
+        Step("news", wait_signal=SignalWait(name="news", correlation="k"), after=()),
+        Step("paid", wait_signal=SignalWait(name="paid", correlation="k"), after=()),
+    )
+    scenario = given(both)
+    report = report_of(Seeded(Kind.AWAITING_TIME, 3, scenario.history, scenario.definitions))
+    told = [report.first_cause, *report.others]
+    assert [(one.kind, one.version, one.step) for one in told if one is not None] == [
+        (Kind.AWAITING_TIME, 3, "rest"),
+        (Kind.AWAITING_SIGNAL, 4, "news"),
+        (Kind.AWAITING_SIGNAL, 5, "paid"),
+    ]
+
+
+def test_damage_and_what_cannot_be_read_are_told_by_the_first_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeded = FAULTS["an_output_was_changed"](monkeypatch)  # at event 4
+    for version, first in ((3, (Kind.UNREADABLE, 3)), (6, (Kind.TAMPERED, 4))):
+        cause = report_of(replace(seeded, topics={version: "StepPonder@7"})).first_cause
+        assert cause is not None
+        assert (cause.kind, cause.version) == first
+        assert cause.event in {"StepPonder@7", "StepSucceeded"}
+
+
+def test_a_fault_comes_before_a_wait_and_the_present_hold_before_what_began_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_of(FAULTS["undoing_fails"](monkeypatch))
+    assert [(one.kind, one.version) for one in report.others] == [(Kind.ACTIVITY_FAILED, 6)]
+    side_by_side = define(
+        Step("ask", act("ask"), after=(), approval="default"),
+        Step("look", act("look"), after=()),
+        approvals=[policy("default")],
+        on_failure="intervene",
+    )
+    scenario = given(side_by_side).fails("look")
+    report = report_of(Seeded(Kind.ACTIVITY_FAILED, 5, scenario.history, scenario.definitions))
+    assert report.first_cause is not None
+    assert report.first_cause.kind is Kind.ACTIVITY_FAILED
+    assert [one.kind for one in report.others] == [Kind.AWAITING_APPROVAL]
+
+
+def test_several_failures_are_each_told_by_their_own_cause() -> None:
+    both = define(Step("left", act("left"), after=()), Step("right", act("right"), after=()), on_failure="intervene")
+    scenario = given(both).fails("left").fails("right")
+    report = report_of(Seeded(Kind.ACTIVITY_FAILED, 5, scenario.history, scenario.definitions))
+    told = [report.first_cause, *report.others]
+    assert [(one.version, one.step, one.activity, one.seen_at) for one in told if one is not None] == [
+        (5, "left", "left", 7),
+        (8, "right", "right", 10),
+    ]

@@ -150,3 +150,12 @@ def test_ids_in_texts_are_no_differences(workflow_id: str) -> None:
     found = compared(here(planned).ok("_plan", bad), other)
     assert found.parting is None
     assert found.same is (workflow_id != "a"), "a word that every text may hold is left as it is"
+
+
+def test_data_that_differ_after_the_parting_are_not_listed() -> None:
+    one = here(WIDE).fails("left", TRANSIENT).ok("right", {"n": 1})
+    found = compared(one, there(WIDE).ok("left").ok("right", {"n": 2}))
+    assert found.parting is not None
+    assert (found.parting.step, found.data) == ("left", ())
+    before = compared(here(WIDE).ok("right", {"n": 1}).fails("left"), there(WIDE).ok("right", {"n": 2}).ok("left"))
+    assert [one.step for one in before.data] == ["right"]
