@@ -2,9 +2,12 @@
 
 import json
 import sqlite3
+from itertools import count
 
 import pytest
 
+from deploy.cli.replay_all import print_check
+from deploy.cli.session import Session
 from tests.integration.command_line import CommandLine
 from tests.integration.watched import everything, watched
 
@@ -55,6 +58,19 @@ def test_what_cannot_be_asked_is_told_with_an_exit_code_of_its_own(ran: CommandL
     assert checked.code == 3
     assert checked.lines[0].endswith("0 as recorded, 0 differ, 3 not asked")
     assert "  greet version 1 is not loaded (1): name its module with --module" in checked.lines
+
+
+def test_progress_is_told_beside_the_lines(
+    ran: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HANDRAIL_MODULES", ran.modules)
+    monkeypatch.delenv("HANDRAIL_STORE", raising=False)
+    ticks = count(0, 4)
+    session = Session(str(ran.home), None, as_json=False)
+    print_check(session, definition=None, since=None, clock=lambda: next(ticks))
+    printed = capsys.readouterr()
+    assert printed.out.count("\n") == 1
+    assert printed.err.splitlines() == ["2 workflows with 25 events decided again; 3 events a second"]
 
 
 @pytest.mark.parametrize(

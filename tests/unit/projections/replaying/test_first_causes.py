@@ -9,14 +9,15 @@ from datetime import timedelta
 import pytest
 
 from domain.definitions import Step
-from domain.plan import SignalWait, TimeWait
+from domain.plan import ChildSpec, SignalWait, TimeWait
 from domain.recorded import from_state
+from domain.triggers import CancelWorkflow, Given
 from projections.replaying.documents import document_of
 from projections.replaying.origins import Kind
 from projections.replaying.reading import history_of
 from projections.replaying.report import Report, build
 from tests.unit.domain.recipes import act, define, policy
-from tests.unit.domain.scenario import given
+from tests.unit.domain.scenario import Scenario, given
 from tests.unit.projections.replaying.faults import FAULTS, Seeded
 
 
@@ -100,3 +101,17 @@ def test_several_failures_are_each_told_by_their_own_cause() -> None:
         (5, "left", "left", 7),
         (8, "right", "right", 10),
     ]
+
+
+def test_a_family_whose_members_blame_one_another_is_followed_once() -> None:
+    family = define(Step("enrol", child=ChildSpec(definition="test")), act("tell"))
+    outer = given(family).child_ends("enrol", "cancelled", reason="its parent is stopping")
+    inner = Scenario(define(act("look")), "wf_001.enrol").started(parent_workflow="wf_001", parent_step="enrol")
+    trigger = CancelWorkflow(by="handrail", reason="its parent is stopping")
+    asked = Given(trigger, inner.now, "wf_001/6", "handrail")
+    history = [*inner.history, *inner.workflow.handle(asked, inner.definition).events]
+    seeded = Seeded(Kind.CANCELLED, 4, outer.history, outer.definitions, family={"wf_001.enrol": history})
+    seeded.family["wf_001"] = outer.history
+    cause = report_of(seeded).first_cause
+    assert cause is not None
+    assert (cause.kind, cause.workflow, cause.version, cause.seen_at) == (Kind.CANCELLED, "wf_001.enrol", 4, 6)
