@@ -31,9 +31,12 @@ if TYPE_CHECKING:
     """Whether a signature holds: the id of the key that is named, what is signed, the signature."""
 
 FORMAT = "handrail.export.v1"
+SEAL = "handrail.seal.v1"
+"""A file of heads alone: of each workflow its own line, without its events."""
 NOTHING_BEFORE = "0" * 64
 LONGEST_LINE = 64 * 1024 * 1024
 MOST_FINDINGS = 20
+SHOWN_CHARACTERS = 500
 DIGEST_CHARACTERS = 64
 SIGNATURE_CHARACTERS = 128
 WHOLE_DIGITS = 21
@@ -171,6 +174,11 @@ def is_digest(text: object) -> bool:
     return isinstance(text, str) and len(text) == DIGEST_CHARACTERS and HEX.issuperset(text)
 
 
+def plain(text: str) -> str:
+    """A text from a file that anybody may have made, as a terminal may be shown it."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text[:SHOWN_CHARACTERS])
+
+
 def is_manifest_end(line: bytes) -> bool:
     """Whether a line ends as a manifest's does: a bracket, then its check."""
     _, found, check = line.rpartition(BEFORE_CHECK)
@@ -239,6 +247,7 @@ class Export:
         self.findings: list[dict[str, Any]] = []
         self.more = 0
         self.line = 0
+        self.format = FORMAT
         # The workflow whose events come now.
         self.workflow, self.last, self.head = "", 0, ""
         self.version, self.version_line = 0, 0
@@ -259,14 +268,16 @@ class Export:
             self.more += 1
         else:
             at = line or self.line
-            found = {"line": at, "workflow": workflow, "version": version, "check": check, "words": words}
+            found = {"line": at, "workflow": plain(workflow), "version": version, "check": check, "words": plain(words)}
             self.findings.append(found)
 
     def read(self, lines: Iterable[bytes]) -> None:
         """Check all lines, each with its line end."""
         for line in lines:
             self.line += 1
-            if self.line == 1 and line != b'{"format":"' + FORMAT.encode() + b'"}\n':
+            if self.line == 1 and line == b'{"format":"' + SEAL.encode() + b'"}\n':
+                self.format = SEAL
+            elif self.line == 1 and line != b'{"format":"' + FORMAT.encode() + b'"}\n':
                 self.find("format", f'is not {{"format":"{FORMAT}"}}: this is no such export')
                 return
             if self.manifest is not None:
@@ -287,10 +298,12 @@ class Export:
             return
         try:
             scanner = Scanner(line)
-            if scanner.follows('{"header":'):
-                self.read_event(scanner)
-            elif scanner.follows('{"workflow":'):
+            if scanner.follows('{"workflow":'):
                 self.read_workflow(scanner)
+            elif self.format == SEAL:
+                self.find("line", "is no line of an export")
+            elif scanner.follows('{"header":'):
+                self.read_event(scanner)
             elif scanner.follows('{"damaged":'):
                 self.read_damaged(scanner)
             else:
@@ -325,11 +338,17 @@ class Export:
         self.workflow, self.last, self.head = workflow, last, head
         self.version, self.version_line = 0, self.line
         self.may_follow = {NOTHING_BEFORE}
-        if not last:
-            self.find("damaged", "had no event any more when the store was exported", workflow)
+        if self.format == SEAL:
+            self.events += last
+            if is_digest(head):
+                self.take_leaf(bytes.fromhex(head))
+        if not last or not head:
+            self.find("damaged", "had no event, or no last one that could be read, in the store", workflow)
 
     def close_workflow(self) -> None:
-        """Whether all events came that the workflow's line promised."""
+        """Whether all events came that the workflow's line promised; a seal has none."""
+        if self.format == SEAL:
+            return
         if self.version < self.last:
             missing = self.version + 1
             words = f"comes where event {missing} should be: the workflow has {self.last}"
@@ -487,7 +506,7 @@ class Export:
             "damaged": self.damaged,
             "earliest": self.earliest,
             "events": self.events,
-            "format": FORMAT,
+            "format": self.format,
             "latest": self.latest,
             "withheld": self.withheld,
             "workflows": self.workflows,
@@ -523,7 +542,7 @@ class Export:
             value = signature["value"]
             sound = canonical(signature).encode("utf-8") == document and set(signature) == {"algorithm", "key", "value"}
             sound = sound and (signature["algorithm"], signature["key"]) == ("Ed25519", signer)
-            sound = sound and len(value) == SIGNATURE_CHARACTERS and HEX.issuperset(value)
+            sound = sound and isinstance(value, str) and len(value) == SIGNATURE_CHARACTERS and HEX.issuperset(value)
         except (ValueError, KeyError, TypeError, RecursionError):
             sound = False
         if not sound:

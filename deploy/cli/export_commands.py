@@ -1,4 +1,4 @@
-"""Export and verify: histories as files, and whether such a file is whole and unchanged."""
+"""Export, seal and verify: histories as files, and whether such a file, or the store, is whole and unchanged."""
 
 from __future__ import annotations
 
@@ -30,12 +30,25 @@ def register(app: typer.Typer) -> None:
         "2 refused.",
     )(export)
     app.command(
+        "seal",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "Write the head of every workflow to a file: the version and the digest of its last event. Kept where "
+            "nobody reaches who can write to the store, it lets `handrail verify FILE --store` find whatever was "
+            "changed or taken away up to then, the ends of histories included.",
+            "handrail seal -o monday.seal",
+            "handrail seal --sign signing.pem -o monday.seal",
+        ),
+    )(seal)
+    app.command(
         "verify",
         rich_help_panel=LOOK,
         help=help_text(
-            "Hold an export (JSON Lines) against its digests: every event and its place, what the manifest says, that "
-            "nothing is missing, the signature. Says what is wrong, and in which line. It needs no store.",
+            "Hold an export (JSON Lines) or a seal against its digests: every event and its place, what the manifest "
+            "says, that nothing is missing, the signature. Says what is wrong, and in which line. It needs no store; "
+            "with --store, it then holds the store against the heads in the file.",
             "handrail verify everything.jsonl",
+            "handrail verify monday.seal --key signing.pub.pem --store",
             "handrail verify signed.jsonl --key signing.pub.pem",
             "handrail verify everything.jsonl --json",
         )
@@ -81,9 +94,10 @@ def export(
     as_json: AsJson = False,
 ) -> int:
     """Write an export."""
-    from deploy.cli.exporting import Asked, run_export
+    from deploy.cli.exporting import Asked, check_format, run_export
     from deploy.cli.session import Session
 
+    check_format(form)
     asked = Asked(
         workflow_ids=tuple(workflow_ids or ()),
         definition=definition,
@@ -99,16 +113,44 @@ def export(
     return run_export(Session(home, None, as_json=as_json), asked)
 
 
+def seal(
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The file to write.")],
+    *,
+    sign: Annotated[
+        Path | None, typer.Option("--sign", metavar="KEY.pem", help="Sign with this private key (Ed25519).")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """Write a seal."""
+    from deploy.cli.exporting import run_seal
+    from deploy.cli.session import Session
+
+    return run_seal(Session(home, None, as_json=as_json), output, sign=sign, force=force)
+
+
 def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The export.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The export, or the seal.")],
     key: Annotated[
         Path | None,
         typer.Option("--key", metavar="PUBLIC.pem", help="The public key (Ed25519) that it must be signed with."),
     ] = None,
+    *,
+    store: Annotated[bool, typer.Option("--store", help="Hold the store against the heads in the file, too.")] = False,
+    home: Home = None,
     as_json: AsJson = False,
 ) -> int:
-    """Verify an export."""
-    from deploy.cli.exporting import run_verify
+    """Verify an export, and a store by it."""
     from deploy.cli.screen import Screen
+    from deploy.cli.verifying import run_verify
+    from domain.errors import InputInvalid
 
-    return run_verify(Screen(as_json=as_json), file, key)
+    if not store:
+        if home is not None:
+            raise InputInvalid("--home names a store, which is looked at with --store only")
+        return run_verify(Screen(as_json=as_json), file, key)
+    from deploy.cli.session import Session
+
+    session = Session(home, None, as_json=as_json)
+    return run_verify(session.screen, file, key, session)

@@ -1,4 +1,4 @@
-"""`handrail export` and `handrail verify FILE`: what was asked for is checked, done, and summed up."""
+"""`handrail export` and `handrail seal`: what was asked for is checked, written, and summed up."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
 from deploy.cli.screen import Screen
 from deploy.cli.session import Session
-from deploy.signing import INSTALL, signature_check, signing_key
+from deploy.signing import signing_key
 from deploy.whole_files import whole_file
 from domain.errors import EventCorrupt, InputInvalid
 from projections.exporting.diagram import diagram_lines
@@ -21,14 +21,14 @@ from projections.exporting.jsonl import Damage, JsonLines, Signer
 from projections.exporting.reading import Histories, Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.table import Table
-from projections.exporting.verifying import LINE_BYTES, Verdict, Verification
 
 if TYPE_CHECKING:
     from domain.store.application import WorkflowStore
 
 FORMATS: Final = ("jsonl", "csv", "mermaid")
+SEAL: Final = "seal"
+"""What `handrail seal` writes: no format of exports."""
 PROGRESS_SECONDS: Final = 2.0
-CHUNK_BYTES: Final = 256 * 1024
 INTERVALS: Final = 1_000
 """After so many lines it is looked whether it is time to say how far it has come."""
 
@@ -62,6 +62,25 @@ class Written:
     damage: Damage | None = None
 
 
+def run_seal(session: Session, output: Path, *, sign: Path | None, force: bool) -> ExitCode:
+    """Write the heads of all workflows. Raises InputInvalid or StoreUnavailable."""
+    return run_export(
+        session,
+        Asked(
+            workflow_ids=(),
+            definition=None,
+            since=None,
+            everything=True,
+            upto=None,
+            form=SEAL,
+            redact=(),
+            sign=sign,
+            output=output,
+            force=force,
+        ),
+    )
+
+
 def run_export(session: Session, asked: Asked) -> ExitCode:
     """Write the file, and say what is in it. Raises InputInvalid, WorkflowUnknown or StoreUnavailable."""
     selection = _selection(asked, datetime.now(UTC))
@@ -78,8 +97,9 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
                 if number % INTERVALS == 0:
                     progress.tell(*counts())
 
-        if asked.form == "jsonl":
-            written = _write_jsonl(store, selection, redaction, signer, write)
+        if asked.form in {"jsonl", SEAL}:
+            made = JsonLines(selection, redaction, signer, seal=asked.form == SEAL)
+            written = _write_jsonl(store, selection, made, write)
         elif asked.form == "csv":
             written = _write_csv(store, selection, redaction, write)
         else:
@@ -91,11 +111,8 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
 _Write = Callable[[Iterator[bytes], Callable[[], tuple[int, int]]], None]
 
 
-def _write_jsonl(
-    store: WorkflowStore, selection: Selection, redaction: Redaction, signer: Signer | None, write: _Write
-) -> Written:
+def _write_jsonl(store: WorkflowStore, selection: Selection, made: JsonLines, write: _Write) -> Written:
     histories = Histories(store.query, store.mapper.clear, selection)
-    made = JsonLines(selection, redaction, signer)
     write(made.lines(histories), lambda: (made.workflows, made.events))
     return Written(
         made.workflows,
@@ -152,11 +169,15 @@ def _instant(given: str, now: datetime) -> datetime:
     return at
 
 
+def check_format(form: str) -> None:
+    """Raise InputInvalid where the format is none."""
+    if form not in FORMATS:
+        raise InputInvalid(f"--format {form[:40]!r} is none: choose one of {', '.join(FORMATS)}")
+
+
 def _check_form(asked: Asked) -> None:
-    """Raise InputInvalid where the format is none, or cannot do what is asked for."""
-    if asked.form not in FORMATS:
-        raise InputInvalid(f"--format {asked.form[:40]!r} is none: choose one of {', '.join(FORMATS)}")
-    if asked.sign is not None and asked.form != "jsonl":
+    """Raise InputInvalid where the format cannot do what is asked for."""
+    if asked.sign is not None and asked.form not in {"jsonl", SEAL}:
         raise InputInvalid("--sign signs a manifest, which only --format jsonl has")
     if asked.form != "mermaid":
         return
@@ -182,6 +203,11 @@ class _Progress:
         self._screen.note(f"{events:,} events of {workflows:,} workflows, {rate:,.0f} events/s")
 
 
+def counted(number: int, what: str) -> str:
+    """So many of something, as people write it."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
     size = asked.output.stat().st_size
     if screen.as_json:
@@ -189,12 +215,14 @@ def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
         document = {"file": str(asked.output), "format": asked.form, "size": size, **asdict(written), "damage": damage}
         screen.document(document)
     else:
+        heads = "the heads of " if asked.form == SEAL else ""
         screen.note(
-            f"{asked.output} holds {written.events:,} events of {written.workflows:,} workflows "
-            f"({size:,} bytes), as the log was at position {written.position}"
+            f"{asked.output} holds {heads}{counted(written.workflows, 'workflow')} with "
+            f"{counted(written.events, 'event')} ({size:,} bytes), as the log was at position {written.position}"
         )
         if written.cut or written.withheld:
-            screen.note(f"{written.cut:,} values were cut out, {written.withheld:,} payloads withheld")
+            cut, withheld = counted(written.cut, "value"), counted(written.withheld, "payload")
+            screen.note(f"{cut} cut out, {withheld} withheld")
     if written.damage is not None:
         one = written.damage
         screen.note(
@@ -202,58 +230,3 @@ def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
             f"`handrail verify {asked.output}` names all such places",
             "red",
         )
-
-
-# --- verifying ------------------------------------------------------------------------------------------------------
-
-
-def run_verify(screen: Screen, file: Path, key: Path | None) -> ExitCode:
-    """Check an export, and say what is wrong. Raises InputInvalid where file or key cannot be read."""
-    holds = signature_check(key) if key is not None else None
-    verification = Verification(holds, demanded=key is not None)
-    try:
-        with file.open("rb") as opened:
-            verdict = verification.run(iter(lambda: opened.readline(LINE_BYTES), b""))
-    except OSError as error:
-        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}") from error
-    code = _exit_code(verdict)
-    if screen.as_json:
-        screen.document(_document(verdict, code))
-    else:
-        _tell(screen, verdict, code)
-    if verdict.signature == "not checked":
-        why = INSTALL if key is not None else "give the signer's public key with --key"
-        screen.note(f"signature not checked: {why}", "yellow")
-    return code
-
-
-def _exit_code(verdict: Verdict) -> ExitCode:
-    if not verdict.sound:
-        return ExitCode.ENDED
-    return ExitCode.WAITING if verdict.signature == "not checked" else ExitCode.COMPLETED
-
-
-def _document(verdict: Verdict, code: ExitCode) -> dict[str, Any]:
-    return {
-        "sound": verdict.sound,
-        "workflows": verdict.workflows,
-        "events": verdict.events,
-        "root": verdict.root,
-        "signature": verdict.signature,
-        "signer": verdict.signer,
-        "findings": [asdict(one) for one in verdict.findings],
-        "more": verdict.more,
-        "exit_code": int(code),
-    }
-
-
-def _tell(screen: Screen, verdict: Verdict, code: ExitCode) -> None:
-    for one in verdict.findings:
-        about = f", workflow {one.workflow}" if one.workflow else ""
-        about += f", event {one.version}" if one.version else ""
-        screen.text(f"line {one.line}{about}: {one.check}: {one.words}")
-    if verdict.more:
-        screen.text(f"and {verdict.more} more")
-    word = "WRONG" if code is ExitCode.ENDED else "sound"
-    screen.text(f"{word}: {verdict.workflows} workflows, {verdict.events} events, root {verdict.root}")
-    screen.text("not signed" if verdict.signature == "none" else f"signature {verdict.signature}")

@@ -29,7 +29,10 @@ from projections.exporting.redaction import Redaction, redactable_in
 from projections.exporting.tree import Tree
 
 FORMAT: Final = "handrail.export.v1"
+SEAL: Final = "handrail.seal.v1"
+"""A file of heads alone: of each workflow its own line, without its events."""
 FIRST_LINE: Final = b'{"format":"handrail.export.v1"}\n'
+FIRST_LINE_OF_SEAL: Final = b'{"format":"handrail.seal.v1"}\n'
 ALGORITHM: Final = "Ed25519"
 
 BEFORE_DIGESTS: Final = b'},"previous":"'
@@ -54,9 +57,12 @@ class Damage(NamedTuple):
 class JsonLines:
     """One export: `lines` are its bytes, and afterwards the counts are what the manifest says."""
 
-    def __init__(self, selection: Selection, redaction: Redaction, signer: Signer | None = None) -> None:
-        """Nothing is read yet."""
+    def __init__(
+        self, selection: Selection, redaction: Redaction, signer: Signer | None = None, *, seal: bool = False
+    ) -> None:
+        """Nothing is read yet. A `seal` has the workflows' lines alone, and its tree is over their heads."""
         self._selection = selection
+        self._seal = seal
         self._redaction = redaction
         self._signer = signer
         self._content = sha256()
@@ -72,11 +78,14 @@ class JsonLines:
 
     def lines(self, histories: Histories) -> Iterator[bytes]:
         """The lines of the file, first to last."""
-        yield self._taken(FIRST_LINE)
-        for exported in histories:
+        yield self._taken(FIRST_LINE_OF_SEAL if self._seal else FIRST_LINE)
+        for exported in histories.heads() if self._seal else histories:
             self.workflows += 1
             yield self._taken(workflow_line(exported.workflow_id, self.workflows, exported.last, exported.head))
-            yield from self._events(exported)
+            if self._seal:
+                self._take_head(exported)
+            else:
+                yield from self._events(exported)
         manifest = canonical(self._manifest())
         yield b'{"manifest":%b,"check":"%b"}\n' % (manifest, sha256(manifest).hexdigest().encode())
         if self._signer is not None:
@@ -95,6 +104,14 @@ class JsonLines:
     def _taken(self, line: bytes) -> bytes:
         self._content.update(line)
         return line
+
+    def _take_head(self, exported: Exported) -> None:
+        self.events += exported.last
+        if exported.head:
+            self._tree.add(bytes.fromhex(exported.head))
+        else:
+            words = "cannot be read" if exported.last else "is missing, and all behind it"
+            self._found_damage(exported.workflow_id, exported.last or 1, words)
 
     def _events(self, exported: Exported) -> Iterator[bytes]:
         previous, number = GENESIS, 0
@@ -164,7 +181,7 @@ class JsonLines:
             "damaged": self.damaged,
             "earliest": self._earliest,
             "events": self.events,
-            "format": FORMAT,
+            "format": SEAL if self._seal else FORMAT,
             "latest": self._latest,
             "redacted": self._redaction.rules,
             "root": self.root,

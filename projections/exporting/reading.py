@@ -88,8 +88,12 @@ class Exported:
 class Histories:
     """What a selection selects; `position` is that of the newest event that counts."""
 
-    def __init__(self, query: Query, clear: Clear, selection: Selection) -> None:
-        """Raises InputInvalid for a position that the log does not have, or for too many ids."""
+    def __init__(self, query: Query, clear: Clear, selection: Selection, *, lenient: bool = False) -> None:
+        """Raises InputInvalid for a position that the log does not have, or for too many ids.
+
+        `lenient` passes over workflows that were named and are not there.
+        """
+        self._lenient = lenient
         self._query = query
         self._clear = clear
         self._selection = selection
@@ -102,9 +106,21 @@ class Histories:
 
     def __iter__(self) -> Iterator[Exported]:
         """The workflows; raises WorkflowUnknown where one that was named is not there."""
-        pages = self._named() if self._selection.workflow_ids else self._all()
-        for page in pages:
+        for page in self._pages():
             yield from self._page(page)
+
+    def heads(self) -> Iterator[Exported]:
+        """The same without their events: of each, only the last is read."""
+        for page in self._pages():
+            sizes = self._sizes(page)
+            names = page if self._selection.since is None else self._since(page, sizes)
+            last = {row.workflow_id: row for row in self._last(names, sizes)}
+            for name in names:
+                version, digest = (last[name].version, last[name].digest) if name in last else (0, "")
+                yield Exported(name, version, digest, b"", ())
+
+    def _pages(self) -> Iterator[list[str]]:
+        return self._named() if self._selection.workflow_ids else self._all()
 
     # --- which workflows --------------------------------------------------------------------------------------------
 
@@ -120,7 +136,7 @@ class Histories:
             )
             found = {name for _, name in rows}
             for name in page:
-                if name not in found:
+                if name not in found and not self._lenient:
                     raise unknown(name)
             began += rows
         yield from _pages([name for _, name in sorted(began)])
@@ -162,12 +178,7 @@ class Histories:
         """Workflows of one page: small ones read many at a time, long ones piece by piece."""
         if not names:
             return
-        rows = self._query(
-            "SELECT originator_id, max(originator_version), count(*), sum(length(state)) FROM stored_events "  # noqa: S608 - marks
-            f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
-            (*_filled(names), self.position),
-        )
-        sizes = {name: (int(last), int(count), int(size)) for name, last, count, size in rows}
+        sizes = self._sizes(names)
         if self._selection.since is not None:
             names = self._since(names, sizes)
         keys: dict[str, str] = dict(
@@ -184,6 +195,15 @@ class Histories:
             events += count
             held += size
         yield from self._batch(batch, sizes, keys)
+
+    def _sizes(self, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+        """Of each workflow the last version, the number of its events, and their bytes."""
+        rows = self._query(
+            "SELECT originator_id, max(originator_version), count(*), sum(length(state)) FROM stored_events "  # noqa: S608 - marks
+            f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
+            (*_filled(names), self.position),
+        )
+        return {name: (int(last), int(count), int(size)) for name, last, count, size in rows}
 
     def _since(self, names: list[str], sizes: Mapping[str, tuple[int, int, int]]) -> list[str]:
         """Those whose last event was recorded at the instant or later, or whose last event does not say when."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from domain.chain import GENESIS, canonical, link
 from domain.errors import InputInvalid
-from projections.exporting.jsonl import ALGORITHM, FIRST_LINE, FORMAT, type_named
+from projections.exporting.jsonl import ALGORITHM, FIRST_LINE, FIRST_LINE_OF_SEAL, FORMAT, SEAL, type_named
 from projections.exporting.reading import instant
 from projections.exporting.redaction import digest_shown, redactable_in
 from projections.exporting.tree import Tree
@@ -28,6 +28,8 @@ LINE_BYTES: Final = 64 * 1024 * 1024
 """The longest line that is read."""
 MOST_FINDINGS: Final = 20
 """So many findings are kept; the rest is counted."""
+CHARACTERS: Final = 500
+"""So much of a text is told."""
 
 _DIGEST: Final = rb"([0-9a-f]{64})"
 _EVENT: Final = re.compile(
@@ -119,6 +121,7 @@ class Verification:
         self._findings: list[Finding] = []
         self._more = 0
         self._number = 0
+        self._seal = False
         self._block = _Block("", 0, "", 0)
         self._content = sha256()
         self._tree = Tree()
@@ -134,9 +137,10 @@ class Verification:
         for line in lines:
             self._number += 1
             if self._number == 1:
-                if line != FIRST_LINE:
+                if line not in {FIRST_LINE, FIRST_LINE_OF_SEAL}:
                     self._found(Check.FORMAT, f"is not {FIRST_LINE.decode().strip()}: this is no such export")
                     return self._verdict()
+                self._seal = line == FIRST_LINE_OF_SEAL
                 self._content.update(line)
             else:
                 self._line(line)
@@ -156,10 +160,12 @@ class Verification:
         self._content.update(line)
         if not line.isascii() and not _is_text(line):
             self._bad_line(line)
-        elif (match := _EVENT.fullmatch(line)) is not None:
-            self._event(match)
         elif (match := _WORKFLOW.fullmatch(line)) is not None:
             self._workflow(line, match[1].decode())
+        elif self._seal:
+            self._bad_line(line)
+        elif (match := _EVENT.fullmatch(line)) is not None:
+            self._event(match)
         elif (match := _DAMAGED.fullmatch(line)) is not None:
             self._damaged_event(match[1])
         else:
@@ -188,12 +194,20 @@ class Verification:
         self._close()
         self._workflows = fields["number"] if fields["number"] > self._workflows else self._workflows + 1
         self._block = _Block(str(fields["workflow"]), fields["last"], fields["head"], self._number)
-        if not fields["last"]:
-            self._found(Check.DAMAGED, "had no event any more when the store was exported", self._block.workflow)
+        if self._seal:
+            self._events += fields["last"]
+            if _is_digest(fields["head"]):
+                self._tree.add(bytes.fromhex(fields["head"]))
+        if not fields["last"] or not fields["head"]:
+            self._found(
+                Check.DAMAGED, "had no event, or no last one that could be read, in the store", self._block.workflow
+            )
 
     def _close(self) -> None:
         """Hold what was read of a workflow against its line."""
         block = self._block
+        if self._seal:
+            return
         if block.version < block.last:
             missing = f"event {block.version + 1}"
             words = f"events {block.version + 1} to {block.last}" if block.version + 1 < block.last else missing
@@ -320,7 +334,7 @@ class Verification:
             "damaged": self._damaged,
             "earliest": self._earliest,
             "events": self._events,
-            "format": FORMAT,
+            "format": SEAL if self._seal else FORMAT,
             "latest": self._latest,
             "withheld": self._withheld,
             "workflows": self._workflows,
@@ -378,7 +392,8 @@ class Verification:
         if len(self._findings) >= MOST_FINDINGS:
             self._more += 1
             return
-        self._findings.append(Finding(self._number if line is None else line, workflow, version, check, words))
+        at = self._number if line is None else line
+        self._findings.append(Finding(at, plain(workflow), version, check, plain(words)))
 
     def _verdict(self) -> Verdict:
         return Verdict(
@@ -393,6 +408,11 @@ class Verification:
 
 
 _UNCOUNTED: Final = frozenset({"content", "cut", "redacted", "root", "selection"})
+
+
+def plain(text: str) -> str:
+    """A text from a file that anybody may have made, as a terminal may be shown it."""
+    return "".join(mark if mark.isprintable() else "?" for mark in text[:CHARACTERS])
 
 
 def _document(text: bytes) -> dict[str, Any] | None:

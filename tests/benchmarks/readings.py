@@ -32,7 +32,8 @@ class Plan:
     """How much is measured. `times` is how many long workflows, `waiting` and `blocked` how many that wait.
 
     `goals` are those that wait in their queue, `chains_at_rest` those that run alone on the real stack, where
-    `soak_seconds` is how long memory is watched, and `workflows` how many the views hold in the part `large`.
+    `soak_seconds` is how long memory is watched, `workflows` how many the views hold in the part `large`, and
+    `exported` how many events are exported.
     """
 
     seconds: float
@@ -46,6 +47,7 @@ class Plan:
     chains_at_rest: int = 60
     soak_seconds: float = 600.0
     workflows: int = 1_000_000
+    exported: int = 1_000_000
 
     def with_options(self, **options: float | None) -> Plan:
         """The plan with what was asked for on the command line; None is what was not."""

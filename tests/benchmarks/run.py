@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import large, readings, stack
+from tests.benchmarks import exporting, large, readings, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -40,6 +40,7 @@ QUICK: Final = Plan(
     chains_at_rest=30,
     soak_seconds=20.0,
     workflows=20_000,
+    exported=50_000,
 )
 
 Part = Callable[[Report, Path, Plan], None]
@@ -54,6 +55,7 @@ PARTS: Final[dict[str, Part]] = {
     "soak": stack.soak,
     "quiet": stack.quiet,
     "large": large.large,
+    "export": exporting.exporting,
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.benchmarks import run
 from tests.benchmarks.chain5 import events_behind, measure
+from tests.benchmarks.exporting import exporting
 from tests.benchmarks.figures import Figure, Reading, Report, fastest, quickest, spread
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -85,3 +87,13 @@ async def test_chain5_runs_with_everything_on(tmp_path: Path) -> None:
     assert measured["workflows"] >= 4
     assert measured["synchronous"] == "FULL"
     assert events_behind(tmp_path) == 0
+
+
+def test_exports_are_measured(tmp_path: Path) -> None:
+    report = Report()
+    exporting(report, tmp_path, replace(run.QUICK, exported=300))
+    assert [figure.name.partition(":")[0] for figure in report.figures] == [
+        "export jsonl", "export jsonl, redacted", "export csv", "verify", "verify_export.py"
+    ]  # fmt: skip
+    assert all(figure.value > 10.0 for figure in report.figures)
+    assert all(reading.figures["events"] >= 300 for reading in report.readings)

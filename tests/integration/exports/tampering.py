@@ -161,9 +161,9 @@ def missed(content: bytes, seed: int, *, check: CheckSignature | None = CHECK) -
     return None
 
 
-def tampered_with(content: bytes, seeds: Sequence[int]) -> list[str]:
+def tampered_with(content: bytes, seeds: Sequence[int], *, check: CheckSignature | None = CHECK) -> list[str]:
     """What was missed of so many changes."""
-    return [words for seed in seeds if (words := missed(content, seed)) is not None]
+    return [words for seed in seeds if (words := missed(content, seed, check=check)) is not None]
 
 
 def main() -> int:

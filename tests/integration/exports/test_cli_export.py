@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from domain.store.application import WorkflowStore
+from projections.exporting.jsonl import FIRST_LINE, workflow_line
 from projections.exporting.table import COLUMNS
 from tests.integration.command_line import LIMIT_SECONDS, ROOT, CommandLine, Ended
 from tests.integration.exports.stock import histories
@@ -60,7 +61,7 @@ NO_CRYPTOGRAPHY = "import sys\nsys.modules['cryptography'] = None\nsys.modules['
 def test_it_is_exported_and_verified(kept: CommandLine) -> None:
     written = kept("export", "--all", "-o", "all.jsonl")
     assert (written.code, written.out) == (0, ""), written.errors
-    assert "of 12 workflows" in written.errors
+    assert "holds 12 workflows with " in written.errors
     assert (kept.folder / "all.jsonl").stat().st_mode & 0o077 == 0
     verified, by_itself = kept("verify", "all.jsonl"), alone(kept.folder, "all.jsonl")
     assert (verified.code, by_itself.code) == (0, 0), by_itself.errors
@@ -193,6 +194,17 @@ def test_what_cannot_be_verified_is_refused_or_wrong(kept: CommandLine, keys: Pa
         for arguments in (("nothing",), ("empty", "--key", "nothing"), ("empty", "--key", "empty"), (".",)):
             refused = run(*arguments)
             assert (refused.code, refused.errors.count("\n")) == (2, 1), (arguments, refused)
+
+
+def test_a_file_that_somebody_made_up_does_nothing_to_the_terminal(kept: CommandLine) -> None:
+    line = workflow_line("wf\x1b[2J\u202e" + "x" * 10_000, 2, 1, "0" * 64)
+    (kept.folder / "made-up.jsonl").write_bytes(FIRST_LINE + line + b"[" * 200_000 + b"\n" + line * 100)
+    for ended in (kept("verify", "made-up.jsonl"), alone(kept.folder, "made-up.jsonl")):
+        assert ended.code == 1, ended.errors
+        assert ended.lines[0].startswith("line 2, workflow wf?[2J?xxx")
+        assert ended.out.replace("\n", "").isprintable()
+        assert len(ended.out) < 25 * 1_500
+        assert ended.lines[-3].startswith("and ")
 
 
 def test_the_store_is_not_changed_and_nothing_but_the_file_is_written(kept: CommandLine) -> None:

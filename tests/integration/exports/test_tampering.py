@@ -1,10 +1,7 @@
 """A thousand changes by chance are found where they were planted, by both verifiers; `make tampering`: 10,000."""
 
-from hashlib import sha256
-
 import pytest
 
-from domain.chain import link
 from domain.store.application import WorkflowStore
 from tests.integration.exports.stock import exported
 from tests.integration.exports.tampering import (
@@ -12,7 +9,6 @@ from tests.integration.exports.tampering import (
     CHECK,
     RULES,
     SIGNER,
-    missed,
     planted_at,
     tampered_with,
     verdicts,
@@ -37,7 +33,7 @@ def test_700_changes_of_a_signed_export_are_found_where_they_are(signed: bytes) 
 def test_300_changes_of_one_without_signature_are_found_where_they_are(stocked: WorkflowStore) -> None:
     content = exported(stocked)
     assert verdicts(content, None) == [("none", []), ("none", [])]
-    assert [words for seed in range(700, 1_000) if (words := missed(content, seed, check=None)) is not None] == []
+    assert tampered_with(content, range(700, 1_000), check=None) == []
 
 
 def test_the_check_of_the_changes_sees_one_that_is_found_elsewhere(signed: bytes) -> None:
@@ -49,22 +45,3 @@ def test_the_check_of_the_changes_sees_one_that_is_found_elsewhere(signed: bytes
     assert planted_at(signed, signed[:-1]) == len(lines)
     # An insertion of a sound line between sound lines is none that could be hidden: both must name its line.
     assert [one[1][0][0] for one in verdicts(b"".join([*lines[:7], lines[4], *lines[7:]]), CHECK)] == [8, 8]
-
-
-def test_a_forged_event_whose_own_digests_fit_breaks_the_chain(stocked: WorkflowStore) -> None:
-    """Whoever changes an event and makes its digests anew is found at the next event, or by the workflow's line."""
-    lines = exported(stocked).splitlines(keepends=True)
-
-    def forged(number: int) -> bytes:
-        header, rest = lines[number][len(b'{"header":') :].split(b',"previous":"', 1)
-        previous, payload = rest[:64], b'{"forged":true}'
-        digest = sha256(payload).hexdigest()
-        parts = (header, previous, digest.encode(), link(header, previous.decode(), digest).encode(), payload)
-        line = b'{"header":%b,"previous":"%b","payload_digest":"%b","digest":"%b","payload":%b}\n' % parts
-        return b"".join([*lines[:number], line, *lines[number + 1 :]])
-
-    for ours in verdicts(forged(2), None):
-        assert ours[1][0][::3] == (4, "previous")
-    last = next(number for number, line in enumerate(lines) if b'"number":2' in line) - 1
-    for ours in verdicts(forged(last), None):
-        assert ours[1][0][::3] == (last + 1, "head")

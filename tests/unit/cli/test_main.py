@@ -10,8 +10,8 @@ from deploy.cli.main import app, main
 from domain import errors
 
 COMMANDS = (
-    "run submit approve reject signal resume list stuck failures show history replay compare export verify retry skip "
-    "supply settle extend pause unpause cancel definitions schema backup migrate reconcile restore doctor new"
+    "run submit approve reject signal resume list stuck failures show history replay compare export seal verify retry "
+    "skip supply settle extend pause unpause cancel definitions schema backup migrate reconcile restore doctor new"
 ).split()
 LOGGING = ["serve"]
 """What prints nothing: it logs."""

@@ -1,0 +1,101 @@
+"""`handrail verify FILE [--store]`: a file held against its own digests, and a store against the heads in the file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deploy.cli.exits import ExitCode
+from deploy.cli.screen import Screen
+from deploy.signing import INSTALL, signature_check
+from domain.errors import InputInvalid
+from projections.exporting.against import HeldAgainst, heads_in
+from projections.exporting.verifying import LINE_BYTES, Finding, Verdict, Verification
+
+if TYPE_CHECKING:
+    from deploy.cli.session import Session
+
+
+def run_verify(screen: Screen, file: Path, key: Path | None, session: Session | None = None) -> ExitCode:
+    """Check a file, and say what is wrong; with a `session`, then its store, where the file is sound.
+
+    Raises InputInvalid where file or key cannot be read, or there is no store.
+    """
+    holds = signature_check(key) if key is not None else None
+    verdict = Verification(holds, demanded=key is not None).run(_lines(file))
+    held: HeldAgainst | None = None
+    if session is not None and verdict.sound:
+        held = HeldAgainst()
+        with session.store() as store:
+            held.hold(store.query, store.mapper.clear, heads_in(_lines(file)))
+    code = _exit_code(verdict, held)
+    if screen.as_json:
+        screen.document(_document(verdict, held, code))
+    else:
+        _tell(screen, verdict, held)
+    if verdict.signature == "not checked":
+        why = INSTALL if key is not None else "give the signer's public key with --key"
+        screen.note(f"signature not checked: {why}", "yellow")
+    if session is not None and held is None:
+        screen.note("the store was not looked at: a file that was changed says nothing of it", "yellow")
+    return code
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    try:
+        with file.open("rb") as opened:
+            yield from iter(lambda: opened.readline(LINE_BYTES), b"")
+    except OSError as error:
+        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+def _exit_code(verdict: Verdict, held: HeldAgainst | None) -> ExitCode:
+    if not verdict.sound or (held is not None and held.findings):
+        return ExitCode.ENDED
+    return ExitCode.WAITING if verdict.signature == "not checked" else ExitCode.COMPLETED
+
+
+def _document(verdict: Verdict, held: HeldAgainst | None, code: ExitCode) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "sound": verdict.sound,
+        "workflows": verdict.workflows,
+        "events": verdict.events,
+        "root": verdict.root,
+        "signature": verdict.signature,
+        "signer": verdict.signer,
+        "findings": [asdict(one) for one in verdict.findings],
+        "more": verdict.more,
+        "exit_code": int(code),
+    }
+    if held is not None:
+        document["store"] = {
+            "sound": not held.findings,
+            "workflows": held.workflows,
+            "events": held.events,
+            "findings": [asdict(one) for one in held.findings],
+            "more": held.more,
+        }
+    return document
+
+
+def _tell(screen: Screen, verdict: Verdict, held: HeldAgainst | None) -> None:
+    _tell_findings(screen, verdict.findings, verdict.more)
+    word = "sound" if verdict.sound else "WRONG"
+    screen.text(f"{word}: {verdict.workflows} workflows, {verdict.events} events, root {verdict.root}")
+    screen.text("not signed" if verdict.signature == "none" else f"signature {verdict.signature}")
+    if held is not None:
+        _tell_findings(screen, held.findings, held.more)
+        word = "WRONG" if held.findings else "sound"
+        screen.text(f"{word}: the store, {held.workflows} workflows, {held.events} events")
+
+
+def _tell_findings(screen: Screen, findings: tuple[Finding, ...] | list[Finding], more: int) -> None:
+    for one in findings:
+        place = f"line {one.line}" if one.line else "the store"
+        about = f", workflow {one.workflow}" if one.workflow else ""
+        about += f", event {one.version}" if one.version else ""
+        screen.text(f"{place}{about}: {one.check}: {one.words}")
+    if more:
+        screen.text(f"and {more} more")

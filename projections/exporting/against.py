@@ -1,0 +1,104 @@
+"""Holds a store against heads that were kept elsewhere: the workflows' lines of an export, or of a seal.
+
+A chain of digests proves order and integrity, but not that its end is there, nor the workflow at all: for that it takes
+a head from outside. What came after it may be there or not; the events up to it must be, and fit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, NamedTuple
+
+from domain.chain import GENESIS
+from projections.exporting.jsonl import sound
+from projections.exporting.reading import WORKFLOWS_A_PAGE, Clear, Exported, Histories, Query, Row, Selection
+from projections.exporting.verifying import MOST_FINDINGS, Check, Finding, plain
+
+_WORKFLOW: Final = b'{"workflow":'
+
+
+class Head(NamedTuple):
+    """The digest that a workflow's event of a version had."""
+
+    workflow: str
+    version: int
+    digest: str
+
+
+class HeldAgainst:
+    """What became of holding a store against heads; findings name no line, since they are about the store."""
+
+    def __init__(self) -> None:
+        """Nothing is held yet."""
+        self.workflows = 0
+        self.events = 0
+        self.findings: list[Finding] = []
+        self.more = 0
+
+    def hold(self, query: Query, clear: Clear, heads: Iterable[Head]) -> None:
+        """Read every workflow that a head is of, from its first event on."""
+        rest = iter(heads)
+        while page := {head.workflow: head for head in islice(rest, WORKFLOWS_A_PAGE)}:
+            found = set()
+            for exported in Histories(query, clear, Selection(tuple(page)), lenient=True):
+                found.add(exported.workflow_id)
+                self._workflow(exported, page[exported.workflow_id])
+            for name in page.keys() - found:
+                self._found(name, 1, Check.VERSION, "is missing from the store, with all other events of the workflow")
+            self.workflows += len(page)
+
+    def _workflow(self, exported: Exported, head: Head) -> None:
+        """Find the first thing that is wrong with a workflow."""
+        before: Row | None = None
+        earlier = GENESIS
+        doubtful: Row | None = None
+        for number, row in enumerate(exported.rows, start=1):
+            self.events += 1
+            if doubtful is not None:
+                self._misfit(doubtful, fits=row.previous == doubtful.digest)
+                return
+            if row.version != number:
+                self._found(head.workflow, number, Check.VERSION, "is missing from the store")
+                return
+            if not row.header:
+                self._found(head.workflow, number, Check.DAMAGED, "cannot be read")
+                return
+            if row.previous != earlier:
+                doubtful = row
+            elif not sound(row, exported.key):
+                self._found(
+                    head.workflow, number, Check.PAYLOAD, "has another payload, or place, than its digest is of"
+                )
+                return
+            elif number == head.version and row.digest != head.digest:
+                self._found(head.workflow, number, Check.HEAD, "has another digest than was kept")
+                return
+            before, earlier = row, row.digest
+        if doubtful is not None:
+            fits = doubtful.version == head.version and doubtful.digest == head.digest
+            self._misfit(doubtful, fits=fits)
+        elif (last := before.version if before is not None else 0) < head.version:
+            words = f"is missing from the store, as are all up to {head.version}"
+            self._found(head.workflow, last + 1, Check.VERSION, words)
+
+    def _misfit(self, row: Row, *, fits: bool) -> None:
+        """An event does not follow the one before: if what is behind it `fits`, it is the one before that changed."""
+        version = row.version - 1 if fits and row.version > 1 else row.version
+        self._found(row.workflow_id, version, Check.PREVIOUS, "has another header, or other digests, than it had")
+
+    def _found(self, workflow: str, version: int, check: Check, words: str) -> None:
+        if len(self.findings) >= MOST_FINDINGS:
+            self.more += 1
+        else:
+            self.findings.append(Finding(0, plain(workflow), version, check, words))
+
+
+def heads_in(lines: Iterable[bytes]) -> Iterator[Head]:
+    """The heads of an export or a seal that was found sound."""
+    for line in lines:
+        if line.startswith(_WORKFLOW):
+            fields = json.loads(line)
+            if fields["last"]:
+                yield Head(fields["workflow"], fields["last"], fields["head"])
