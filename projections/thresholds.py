@@ -1,8 +1,8 @@
 """How long what a workflow is held by may take before it is called stuck: by definition, by activity type, by default.
 
 An activity type that says how long its attempts and retries may take need not be told here as well: what is learnt from
-it is the default for its steps. What is set for an activity type goes before what is learnt, and what is set for a
-definition before what is set for all.
+it is the default for its steps, where nothing is set. What is set for an activity type goes before what is set for a
+definition, and that before what is set for all.
 """
 
 from __future__ import annotations
@@ -98,8 +98,8 @@ class Thresholds:
         for limits in (
             self.activities.get(activity),
             self.definitions.get(definition),
-            self.learnt.get(activity),
             self.default,
+            self.learnt.get(activity),
         ):
             found: timedelta | None = getattr(limits, name) if limits is not None else None
             if found is not None:

@@ -314,6 +314,10 @@ def test_what_is_set_goes_before_what_is_learnt_and_an_activity_before_its_defin
     assert thresholds.of("retrying", "orders", "pay") == week
     assert thresholds.of("approval", "orders") == week
     assert thresholds.of("consumer", "orders", "pay") == SHIPPED["consumer"]
+    for_all = replace(thresholds, default=Limits(start=hour, retrying=day))
+    assert for_all.of("start", "other", "ship") == hour
+    assert for_all.of("retrying", "orders", "pay") == day
+    assert for_all.of("start", "orders", "ship") == day
 
 
 @given(seed=st.integers(0, 2**32), definition=st.sampled_from([FIXED, PLANNED]), later=st.integers(0, 100_000))
