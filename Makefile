@@ -99,8 +99,8 @@ pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a r
 	@$(PYTHON) -m tests.integration.dashboards.pictures $(ARGS)
 
 .PHONY: tampering
-tampering: $(TEST_STAMP) ## 10,000 changes of an export by chance, each found by both verifiers where it is (ARGS="--changes 500")
-	@$(PYTHON) -m tests.integration.exports.tampering $(ARGS)
+tampering: $(TEST_STAMP) ## 10,000 changes of an export, and of a store, by chance: each is found where it is (ARGS="--changes 500")
+	@$(PYTHON) -m tests.integration.exports.run $(ARGS)
 
 .PHONY: upgrade-test
 upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20

@@ -65,13 +65,12 @@ class HeldAgainst:
             if not row.header:
                 self._found(head.workflow, number, Check.DAMAGED, "cannot be read")
                 return
+            if not sound(row, exported.key):
+                words = "has another payload, or place, than its digest is of"
+                self._found(head.workflow, number, Check.PAYLOAD, words)
+                return
             if row.previous != earlier:
                 doubtful = row
-            elif not sound(row, exported.key):
-                self._found(
-                    head.workflow, number, Check.PAYLOAD, "has another payload, or place, than its digest is of"
-                )
-                return
             elif number == head.version and row.digest != head.digest:
                 self._found(head.workflow, number, Check.HEAD, "has another digest than was kept")
                 return

@@ -1,27 +1,17 @@
-"""Changes to an export by chance, and what both verifiers say of them: `python -m tests.integration.exports.tampering`.
+"""Changes to an export by chance, and what both verifiers say of them.
 
 A change is planted where the file first differs from what it was. It is found when the first finding of each verifier
 names that line; for a line that was taken out, the line that stands in its place.
 """
 
-import argparse
 import io
-import json
 import random
 import re
-import sys
-import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
-from deploy.loading import LoadedDefinitions
-from deploy.opened import SCHEMA
 from deploy.verify_export import Export, lines_of
-from domain.store.opening import open_sqlite_store
 from projections.exporting.jsonl import Signer
 from projections.exporting.verifying import CheckSignature, Verification
-from tests.integration.exports.stock import exported, fill, histories
 
 KEY_ID = "ab" * 32
 VALUE = re.compile(rb'"((?:[^"\\]|\\.)*)":("(?:[^"\\]|\\.)*"|-?[0-9]+)')
@@ -164,27 +154,3 @@ def missed(content: bytes, seed: int, *, check: CheckSignature | None = CHECK) -
 def tampered_with(content: bytes, seeds: Sequence[int], *, check: CheckSignature | None = CHECK) -> list[str]:
     """What was missed of so many changes."""
     return [words for seed in seeds if (words := missed(content, seed, check=check)) is not None]
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--changes", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1, help="the first seed")
-    parser.add_argument("--workflows", type=int, default=12)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_sqlite_store(Path(folder) / "s.db", definitions=LoadedDefinitions(), schema=SCHEMA)
-        fill(store, histories(given.workflows))
-        content = exported(store, rules=RULES, signer=SIGNER)
-        store.close()
-    seeds = range(given.seed, given.seed + given.changes)
-    words = tampered_with(content, seeds)
-    for one in words[:20]:
-        print(one)
-    planted = Counter(CHANGES[seed % len(CHANGES)].__name__ for seed in seeds)
-    print(json.dumps({"lines": content.count(b"\n"), "planted": planted, "missed": len(words)}))
-    return 1 if words else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
