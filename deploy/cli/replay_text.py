@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from domain.ids import attempts_made
@@ -22,6 +22,7 @@ VALUE_CHARACTERS: Final = 160
 ATTEMPTS_SHOWN: Final = 40
 STEPS_SHOWN: Final = 12
 WAITS_SHOWN: Final = 4
+COMMANDS_SHOWN: Final = 6
 
 _KINDS: Final = {
     Kind.TAMPERED: "the record was changed",
@@ -57,9 +58,14 @@ _KINDS: Final = {
 }
 
 
-def text_of(report: Report, *, details: bool = True) -> Iterator[str]:
-    """The lines of a report; without `details`, those that answer what happened, why, and whether the code agrees."""
+def text_of(report: Report, commands: Sequence[str] = (), *, details: bool = True) -> Iterator[str]:
+    """The lines of a report; without `details`, those that answer what happened, why, and whether the code agrees.
+
+    `commands` would move the workflow: they are printed as they are typed, however long they are.
+    """
     yield from _answer(report)
+    for number, command in enumerate(commands[:COMMANDS_SHOWN]):
+        yield f"  {'next' if number == 0 else '':<10}{command}"
     if not details:
         return
     yield from _section("how it came to that", _chain(report))

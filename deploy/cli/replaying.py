@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deploy.cli.exits import ExitCode
+from deploy.cli.pending import pendings
 from deploy.cli.session import Session
 from domain.errors import StoreError
+from domain.replay import fold
 from domain.store.application import unknown
 
 if TYPE_CHECKING:
@@ -27,12 +29,12 @@ def print_replay(session: Session, workflow_id: str, *, brief: bool = False) -> 
     from deploy.cli.replay_text import painted, text_of
     from projections.replaying.documents import document_of
 
-    report = report_on(session, workflow_id)
+    report, commands = report_on(session, workflow_id)
     if session.screen.as_json:
-        session.screen.document(document_of(report))
+        session.screen.document({**document_of(report), "next": commands})
     else:
         show = painted if at_terminal() else str
-        for line in text_of(report, details=not brief):
+        for line in text_of(report, commands, details=not brief):
             session.screen.text(show(line))
     return exit_code_of_report(report)
 
@@ -42,14 +44,21 @@ def at_terminal() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def report_on(session: Session, workflow_id: str) -> Report:
-    """The report of a workflow, from one consistent view of the store. Raises WorkflowUnknown."""
-    from projections.replaying.report import build
+def report_on(session: Session, workflow_id: str) -> tuple[Report, list[str]]:
+    """The report of a workflow from one consistent view of the store, and the commands that would move the workflow.
+
+    Raises WorkflowUnknown.
+    """
+    from projections.replaying.report import build, foldable
 
     definitions = loaded(session)
     with session.store() as store, store.reading() as cursor:
         reader = Reader(store, cursor)
-        return build(reader.history(workflow_id), definitions, reader.family, reader.counted, reader.completed)
+        history = reader.history(workflow_id)
+        report = build(history, definitions, reader.family, reader.counted, reader.completed)
+    state = fold(foldable(history.sound)[0])
+    commands = [command for one in pendings(state, session.place) if one.needs_person for command in one.commands]
+    return report, list(dict.fromkeys(commands))
 
 
 def exit_code_of_report(report: Report) -> ExitCode:

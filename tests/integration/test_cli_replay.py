@@ -110,6 +110,9 @@ def test_what_waits_is_told_with_what_it_waits_for_in_a_child_too(ran: CommandLi
     waiting = ran("replay", "wf_003")
     assert (waiting.code, waiting.lines[0]) == (0, "wf_003  blocked: waits for approval (big)")
     assert "nothing is wrong: it waits for an approval" in waiting.out
+    assert "  next      handrail approve wf_003 --by WHO" in waiting.lines
+    assert ran("replay", "wf_003", "--json").document["next"][0] == "handrail approve wf_003 --by WHO"
+    assert ran("replay", "wf_002", "--json").document["next"] == []
     assert cause(ran("replay", "wf_004", "--json")) == ("awaiting_approval", 6, "wf_004.child")
 
 
