@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.store.positions import position_of
 from projections.schema import POSITION
+from projections.sql import text_of
+
+UNJUDGED: Final = timedelta(minutes=1)
+"""How late it may be looked at a workflow that is due: longer than another projector takes to begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +40,12 @@ def lag_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEven
         (position,),
     )
     return Lag(newest - position, decode(*rows[0]).timestamp if rows else None)
+
+
+def unjudged_since(cursor: Cursor, now: datetime) -> datetime | None:
+    """Since when a workflow is due that nobody judges; None where they are judged in time.
+
+    Where nothing happens any more, the views are not behind: that nobody says what is stuck has to be seen by this.
+    """
+    ((due,),) = cursor.query("SELECT min(look_at) FROM workflows WHERE look_at <= ?", (text_of(now - UNJUDGED),))
+    return None if due is None else datetime.fromisoformat(due)

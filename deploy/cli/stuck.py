@@ -107,27 +107,36 @@ def help_for(cause: Cause, key: str, *, shared: bool = True) -> str:
 
 
 def _behind(session: Session, store: WorkflowStore) -> Iterator[dict[str, Any]]:
-    """The views themselves, where what they say is old."""
+    """The views themselves, where what they say is old, or nobody judges what they say."""
     from deploy.settings import load_settings
-    from projections.lag import lag_of
+    from projections.lag import Lag, lag_of, unjudged_since
 
-    try:
-        with store.reading() as cursor:
+    now = datetime.now(UTC)
+    with store.reading() as cursor:
+        # A home was judged a moment ago.
+        unjudged = unjudged_since(cursor, now) if session.shared else None
+        try:
             lag = lag_of(cursor, store.mapper.read)
-    except (EventCorrupt, EventUnknown) as error:
-        session.screen.note(f"since when the views are behind cannot be said: {error}", "yellow")
-        return
-    if lag.since is not None and datetime.now(UTC) - lag.since > (load_settings().stuck.lag or LAG):
-        yield {
-            "workflow_id": ALL_VIEWS,
-            "cause": Cause.PROJECTION_LAG.value,
-            "since": lag.since.isoformat(),
-            "step": "",
-            "definition": "",
-            "status": f"{lag.events} events behind",
-            "goal": "",
-            "help": HELP[Cause.PROJECTION_LAG],
-        }
+        except (EventCorrupt, EventUnknown) as error:
+            session.screen.note(f"since when the views are behind cannot be said: {error}", "yellow")
+            lag = Lag(0)
+    if lag.since is not None and now - lag.since > (load_settings().stuck.lag or LAG):
+        yield _of_views(lag.since, f"{lag.events} events behind")
+    elif unjudged is not None:
+        yield _of_views(unjudged, "not judged")
+
+
+def _of_views(since: datetime, status: str) -> dict[str, Any]:
+    return {
+        "workflow_id": ALL_VIEWS,
+        "cause": Cause.PROJECTION_LAG.value,
+        "since": since.isoformat(),
+        "step": "",
+        "definition": "",
+        "status": status,
+        "goal": "",
+        "help": HELP[Cause.PROJECTION_LAG],
+    }
 
 
 def _judge_here(session: Session) -> None:

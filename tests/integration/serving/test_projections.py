@@ -1,11 +1,17 @@
 """The views of a store that others serve: compared and mended from the command line, while a projector keeps them."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
+from deploy.cli.stuck import ALL_VIEWS
+from projections.causes import Cause
+from projections.lag import UNJUDGED
 from projections.queries import list_workflows
+from projections.sql import text_of
 from tests.integration.serving.conftest import Deploy
 from tests.integration.serving.deployment import Deployment, until
+from tests.integration.serving.test_metrics import run
 
 
 def projections(deployment: Deployment, *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -41,3 +47,30 @@ def test_rows_that_differ_are_mended_under_a_projector_that_has_them_in_memory(d
     assert deployment.run("approve", name, "--by", "alice").returncode == 0
     until(lambda: versions(deployment)[name] == deployment.store.load(name).version, "the projector does not go on")
     assert projections(deployment, "verify", "all")["differing"] == {}
+
+
+def stuck(deployment: Deployment) -> list[dict[str, Any]]:
+    """What `handrail stuck` says."""
+    ended = deployment.run("stuck", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found: list[dict[str, Any]] = json.loads(ended.stdout)
+    return found
+
+
+def test_that_nobody_judges_is_told_though_nothing_happens_any_more(deploy: Deploy) -> None:
+    deployment = deploy()
+    deployment.serve("goals")
+    projector = deployment.serve("projector")
+    name = run(deployment, {"one": "greet"})["one"]
+    until(lambda: name in versions(deployment), "the views never have it")
+    projector.kill9()
+    assert projections(deployment, "status")["lag_events"] == 0
+    assert stuck(deployment) == []
+    due = datetime.now(UTC) - UNJUDGED
+    with deployment.store.transaction() as cursor:
+        cursor.execute("UPDATE workflows SET look_at = ? WHERE workflow_id = ?", (text_of(due), name))
+    (told,) = stuck(deployment)
+    assert (told["workflow_id"], told["cause"], told["since"]) == (ALL_VIEWS, Cause.PROJECTION_LAG, due.isoformat())
+    assert told["help"] == "handrail serve projector"
+    deployment.serve("projector")
+    until(lambda: ALL_VIEWS not in [one["workflow_id"] for one in stuck(deployment)], "nobody judges")
