@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
 def replay(
     workflow_id: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The workflow's id, for example wf_001; or --all.")
+        str | None, typer.Argument(metavar="ID", help="The workflow's id, for example wf_001; or --all.")
     ] = None,
     *,
     at: Annotated[
@@ -110,7 +110,7 @@ def compare(
     workflow_id: WorkflowId,
     other_id: Annotated[
         str | None,
-        typer.Argument(metavar="[ID2]", help="The other one; by default the last of the definition that completed."),
+        typer.Argument(metavar="ID2", help="The other one; by default the last of the definition that completed."),
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
