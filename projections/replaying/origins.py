@@ -23,7 +23,7 @@ from domain.failures import Failure, FailureClass
 from domain.recorded import RecordedEvent
 from domain.replay import fold
 from projections.replaying.because import Thread
-from projections.replaying.lateness import LATE_SECONDS
+from projections.replaying.lateness import late_events
 from projections.replaying.troubles import Trouble, troubles_of
 from projections.replaying.words import said
 
@@ -192,11 +192,12 @@ class Origins:
 
     def _late_escalation(self, version: int, expired: e.ApprovalExpired) -> int | None:
         """The escalation that came when it was too late for anybody to decide: then the timer is to blame."""
+        late = {one.version for one in late_events(self._thread.events[:version])}
         for recorded in reversed(self._thread.events[: version - 1]):
             event = recorded.event
             if isinstance(event, e.ApprovalEscalated) and (event.step, event.round) == (expired.step, expired.round):
-                late = (recorded.timestamp - event.due_at).total_seconds() > LATE_SECONDS
-                return recorded.originator_version if late and recorded.timestamp >= expired.due_at else None
+                in_vain = recorded.originator_version in late and recorded.timestamp >= expired.due_at
+                return recorded.originator_version if in_vain else None
         return None
 
     # --- stops, children, parents -----------------------------------------------------------------------------------

@@ -214,6 +214,14 @@ def a_timer_is_late(_: pytest.MonkeyPatch) -> Seeded:
 
 
 @fault
+def an_approval_expires_while_it_is_paused(_: pytest.MonkeyPatch) -> Seeded:
+    # 7 paused, 8 resumed: what fell due meanwhile, 9 and 10, could not be decided earlier.
+    board = BOARD.model_copy(update={"escalate_after": timedelta(minutes=30), "escalate_to": ("chief",)})
+    scenario = given(gated(ASKS, approvals=[board]), input={"n": 1}).ok("look").paused()
+    return seeded(Kind.APPROVAL_EXPIRED, 10, scenario.later(hours=9).resumed())
+
+
+@fault
 def a_retry_is_late_and_all_ends_well(_: pytest.MonkeyPatch) -> Seeded:
     scenario = given(define(act("look"))).fails("look", TRANSIENT).later(hours=9).wakes().ok("look")
     return seeded(Kind.TIMER_LATE, 6, scenario)
