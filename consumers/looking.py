@@ -72,6 +72,6 @@ class BrokerLook:
             except UNFIT:
                 return QueueLook(there=False)
             self._channel = channel
-        except TimeoutError as error:
-            raise BrokerUnavailable(f"{self.address.shown}: {error}") from error
+        except Exception as error:  # whatever the library says of a connection that went
+            raise BrokerUnavailable(f"{self.address.shown}: {broker_trouble(error)}") from error
         return QueueLook(there=True, messages=declared.message_count or 0, consumers=declared.consumer_count or 0)
