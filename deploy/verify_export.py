@@ -17,8 +17,10 @@ from __future__ import annotations
 import argparse
 import decimal
 import hashlib
+import io
 import json
 import math
+import os
 import sys
 from datetime import datetime, timezone
 from pathlib import Path
@@ -658,5 +660,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def run() -> int:
+    """Run as a program: what the terminal cannot show is replaced, and a reader that has gone is no error of ours."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still to be written must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_CHECKABLE
+    return code
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

@@ -3,14 +3,19 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from deploy.cli import exporting
+from deploy.cli.main import main
 from domain.store.application import WorkflowStore
 from projections.exporting.jsonl import FIRST_LINE, workflow_line
 from projections.exporting.table import COLUMNS
@@ -83,6 +88,23 @@ def test_what_was_changed_is_named_by_both(kept: CommandLine) -> None:
         assert ended.code == 1
         assert ended.lines[0].startswith("line 5, workflow wf_001, event 3: digest: was changed")
         assert ended.lines[-2].startswith("WRONG: 12 workflows")
+
+
+def test_alone_it_bears_a_reader_that_leaves_and_a_terminal_of_ascii(kept: CommandLine) -> None:
+    line = workflow_line("Zoë", 2, 1, "0" * 64)
+    (kept.folder / "made-up.jsonl").write_bytes(FIRST_LINE + line * 30)
+    script = f"{sys.executable} {ALONE} made-up.jsonl | head -1"
+    ended = subprocess.run(
+        ["sh", "-c", script],
+        cwd=kept.folder,
+        env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert ended.stdout.startswith("line 2, workflow Zo?: order: ")
+    assert ended.stderr == ""
 
 
 def test_a_signature_is_checked_by_the_key_that_is_given(kept: CommandLine, keys: Path) -> None:
@@ -172,6 +194,21 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
     assert (kept.folder / "there.jsonl").read_text() == "mine"
 
 
+def test_it_says_on_stderr_how_far_it_has_come(
+    stocked: WorkflowStore, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(exporting, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(exporting, "INTERVALS", 50)
+    assert main(["export", "--all", "--home", str(home), "-o", str(home / "all.jsonl")]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    told = [line for line in said.err.splitlines() if line.endswith("events/s")]
+    assert len(told) == ((home / "all.jsonl").read_bytes().count(b"\n") + 49) // 50
+    counts = [int(line.split()[0]) for line in told]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+
+
 def test_force_replaces_the_file(kept: CommandLine) -> None:
     (kept.folder / "there.jsonl").write_text("mine")
     assert kept("export", "wf_001", "-o", "there.jsonl", "--force").code == 0
@@ -226,3 +263,23 @@ def test_a_shared_store_gives_the_same_file(
     shared = kept("export", "--all", "-o", "shared.jsonl", HANDRAIL_STORE=database.url)
     assert shared.code == 0, shared.errors
     assert (kept.folder / "home.jsonl").read_bytes() == (kept.folder / "shared.jsonl").read_bytes()
+
+
+def test_a_login_that_may_only_read_is_enough(
+    kept: CommandLine, stocked_postgres: WorkflowStore, database: Database
+) -> None:
+    assert kept("migrate", HANDRAIL_STORE=database.url).code == 0
+    role = "handrail_exporter"
+    with psycopg.connect(database.admin_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'reads'".encode())
+        try:
+            connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}".encode())
+            parts = urlsplit(database.url)
+            reader = urlunsplit(parts._replace(netloc=f"{role}:reads@{parts.netloc.rpartition('@')[2]}"))
+            for arguments in (("export", "--all", "-o", "all.jsonl"), ("seal", "-o", "all.seal")):
+                written = kept(*arguments, HANDRAIL_STORE=reader)
+                assert written.code == 0, written.errors
+            assert kept("verify", "all.seal", "--store", HANDRAIL_STORE=reader).code == 0
+        finally:
+            connection.execute(f"DROP OWNED BY {role}".encode())
+            connection.execute(f"DROP ROLE {role}".encode())
