@@ -127,7 +127,7 @@ def _write_jsonl(store: WorkflowStore, selection: Selection, made: JsonLines, wr
 
 def _write_csv(store: WorkflowStore, selection: Selection, redaction: Redaction, write: _Write) -> Written:
     histories = Histories(store.query, store.mapper.clear, selection)
-    table = Table(redaction, store.mapper.read)
+    table = Table(redaction)
     write(table.lines(histories), lambda: (table.workflows, table.events))
     return Written(table.workflows, table.events, histories.position)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC
 from io import StringIO
 from typing import Any, Final
 
 from domain.errors import EventCorrupt, EventUnknown
-from domain.recorded import RecordedEvent
+from domain.recorded import from_state
 from domain.workflow import Workflow
 from projections.exporting.jsonl import sound
 from projections.exporting.reading import Exported, Histories, Row, definition_in, instant
@@ -41,9 +41,6 @@ COLUMNS: Final = (
     "payload",
 )
 
-Decode = Callable[[str, int, str, bytes], RecordedEvent]
-"""Makes an event of a row's columns: the store's mapper's `read`."""
-
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What spreadsheets begin a formula with, in half and in full width."""
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
@@ -52,10 +49,9 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 class Table:
     """One export as CSV."""
 
-    def __init__(self, redaction: Redaction, decode: Decode) -> None:
+    def __init__(self, redaction: Redaction) -> None:
         """Nothing is read yet."""
         self._redaction = redaction
-        self._decode = decode
         self.workflows = 0
         self.events = 0
 
@@ -68,7 +64,7 @@ class Table:
 
     def _events(self, exported: Exported) -> Iterator[bytes]:
         definition = ("", "")
-        status = _Status(exported.workflow_id, self._decode)
+        status = _Status(exported.workflow_id)
         for number, row in enumerate(exported.rows, start=1):
             self.events += 1
             if number == 1:
@@ -112,16 +108,15 @@ class Table:
 class _Status:
     """The status of one workflow, event by event; empty from the first one on that cannot be read."""
 
-    def __init__(self, workflow_id: str, decode: Decode) -> None:
+    def __init__(self, workflow_id: str) -> None:
         self._workflow: Workflow | None = Workflow(workflow_id)
-        self._decode = decode
 
     def after(self, row: Row) -> str:
         """The status after one more event."""
         if self._workflow is None:
             return ""
         try:
-            recorded = self._decode(row.workflow_id, row.version, row.topic, row.state)
+            recorded = from_state(row.workflow_id, row.version, row.topic, row.state)
         except (EventCorrupt, EventUnknown):
             return self.lost()
         self._workflow.apply(recorded)
