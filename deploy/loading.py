@@ -106,11 +106,13 @@ def load(
 
 
 def _check_own(definition: Definition) -> None:
-    """Raise DefinitionInvalid for a name that Handrail keeps for itself."""
-    if is_hidden(definition.name):
-        raise DefinitionInvalid(
-            f"{definition.place}: names that begin with {HIDDEN_PREFIX!r} are Handrail's own; give it another"
-        )
+    """Raise DefinitionInvalid for a name that Handrail keeps for itself: what has one is in no list."""
+    for what, name in (("definition", definition.name), *(("activity", name) for name in definition.activities)):
+        if is_hidden(name):
+            raise DefinitionInvalid(
+                f"{definition.place}: names that begin with {HIDDEN_PREFIX!r} are Handrail's own; give {what} {name!r} "
+                "another"
+            )
 
 
 def definitions_in(module: ModuleType) -> list[Definition]:

@@ -2,7 +2,7 @@
 
 What is judged beside the events (when to look, what a workflow is stuck by) is left out, and what a make of failure
 tells of one of its failures (words, activity). Rows of workflows that cannot be folded are left out as well: there is
-nothing to hold them against.
+nothing to hold them against. So are failures of heartbeats: they stay counted when the heartbeats are removed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from projections.hidden import not_hidden
 from projections.schema import (
     ATTEMPT_COLUMNS,
     FAILURE_COLUMNS,
@@ -30,13 +31,17 @@ Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view: its columns, those of its key, and those that are not compared. `lowest` is below every key."""
+    """One view: its columns, those of its key, and those that are not compared. `lowest` is below every key.
+
+    `which` is the condition on the rows that are compared.
+    """
 
     name: str
     columns: tuple[str, ...]
     key: tuple[str, ...]
     lowest: tuple[str | int, ...]
     apart: frozenset[str] = frozenset()
+    which: str = "1 = 1"
 
     @property
     def of_workflows(self) -> bool:
@@ -56,7 +61,14 @@ VIEWS: Final[tuple[View, ...]] = (
     View("steps", STEP_COLUMNS, ("workflow_id", "step"), ("", "")),
     View("waits", WAIT_COLUMNS, ("workflow_id", "key"), ("", "")),
     View("attempts", ATTEMPT_COLUMNS, ("workflow_id", "step", "kind", "attempt"), ("", "", "", 0)),
-    View("failures", FAILURE_COLUMNS, ("fingerprint",), ("",), frozenset({"activity", "message"})),
+    View(
+        "failures",
+        FAILURE_COLUMNS,
+        ("fingerprint",),
+        ("",),
+        frozenset({"activity", "message"}),
+        not_hidden("activity"),
+    ),
 )
 TALLIES: Final = "tallies"
 NAMES: Final = (*(view.name for view in VIEWS), TALLIES)
@@ -139,7 +151,8 @@ def _ranges(query: Query, view: View) -> Iterator[tuple[dict[Row, Row], dict[Row
     """Both tables from the lowest key to the highest. The database says what follows what: orders of texts vary."""
     key, marks = ", ".join(view.key), ", ".join("?" * len(view.key))
     names = view.name, f"{SHADOW_PREFIX}{view.name}"
-    parts = (f"SELECT {key} FROM {name} WHERE ({key}) > ({marks}) ORDER BY {key} LIMIT ?" for name in names)  # noqa: S608
+    part = f"WHERE ({key}) > ({marks}) AND {view.which} ORDER BY {key} LIMIT ?"
+    parts = (f"SELECT {key} FROM {name} {part}" for name in names)  # noqa: S608 - names of ours
     live_part, shadow_part = parts
     next_keys = (
         f"SELECT {key} FROM ({live_part}) AS live UNION SELECT {key} FROM ({shadow_part}) AS shadow "  # noqa: S608
@@ -170,5 +183,5 @@ def _of_workflows(
 
 
 def _rows(query: Query, view: View, table: str, where: str, parameters: Sequence[Any]) -> dict[Row, Row]:
-    found = query(f"SELECT {', '.join(view.columns)} FROM {table} WHERE {where}", parameters)  # noqa: S608 - ours
+    found = query(f"SELECT {', '.join(view.columns)} FROM {table} WHERE {where} AND {view.which}", parameters)  # noqa: S608
     return {view.key_of(row): row for row in found}

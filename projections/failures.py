@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from domain.builtin import HIDDEN_PREFIX
+from projections.hidden import not_hidden
 from projections.sql import Query
 
 # What a step waits for a person because of: what it failed with; where it is undone, or is one of the engine's own,
@@ -23,7 +23,7 @@ _CAUSE: Final = (
 )
 _OF_ALL: Final = (
     "SELECT fingerprint, activity, kind, message, number, first_seen, last_seen FROM failures "  # noqa: S608 - ours
-    f"WHERE last_seen >= ? AND activity NOT LIKE '{HIDDEN_PREFIX}%' ORDER BY last_seen DESC, fingerprint"
+    f"WHERE last_seen >= ? AND {not_hidden('activity')} ORDER BY last_seen DESC, fingerprint"
 )
 # A failure that no attempt has, such as of an input that does not fit, is its step's.
 _OF_ONE: Final = (

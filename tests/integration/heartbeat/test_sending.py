@@ -6,25 +6,39 @@ from pathlib import Path
 
 import pytest
 
-from deploy.heartbeat import HEARTBEAT_DEFINITION, beat
+from deploy.heartbeat import HEARTBEAT_DEFINITION, Pulse
 from deploy.runtime import Runtime
 from deploy.serving.heartbeat import FIRST_AGAIN, GOAL, PRUNED_EVERY, Heartbeat
 from deploy.serving.heartbeat_fact import HeartbeatFact, Known, read_fact
 from deploy.serving.pruning import KEPT, prune
+from domain.builtin import HEARTBEAT
 from domain.errors import BrokerUnavailable, DefinitionInvalid, FenceMissed
 from domain.ids import workflow_id_from_message
 from domain.ports import Cursor
 from domain.topology import GOALS_EXCHANGE
 from domain.transport import Outgoing, Published
-from handrail import Definition, Step
+from handrail import Definition, Permanent, Step, activity
 from producers.relay import RELAY
 from projections.heartbeat import heartbeat_completed_at
 from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.projector import catch_up
 from projections.queries import count_statuses, list_workflows, tallies
+from projections.rebuilding import Rebuild
 
-CHAIN = Definition("chain", steps=[Step("first", beat), Step("second", beat)])
+
+async def nothing(pulse: Pulse) -> Pulse:
+    return pulse
+
+
+async def nonsense(_: Pulse) -> Pulse:
+    raise Permanent("it is broken")
+
+
+idle = activity(name="idle", effect="pure")(nothing)
+broken = activity(name=HEARTBEAT, effect="pure", queue=HEARTBEAT)(nonsense)
+CHAIN = Definition("chain", steps=[Step("first", idle), Step("second", idle)])
+BROKEN = Definition(HEARTBEAT, version="2", steps=[Step("beat", broken)])
 LOGIN = "runtime"
 EVERY = timedelta(seconds=60)
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
@@ -53,6 +67,7 @@ class Services:
         self.runtime = runtime
         self.clock = clock
         self.sent: list[str] = []
+        self.recipe = HEARTBEAT_DEFINITION
         self.away = False
         self.taking = True
 
@@ -64,7 +79,7 @@ class Services:
             self.sent.append(message.message_id)
             if self.taking:
                 name = workflow_id_from_message(LOGIN, message.message_id)
-                await self.runtime.start(GOAL, HEARTBEAT_DEFINITION, workflow_id=name, requested_by=LOGIN)
+                await self.runtime.start(GOAL, self.recipe, workflow_id=name, requested_by=LOGIN)
                 await self.runtime.wait(name, timeout=30)
         return [Published.CONFIRMED] * len(messages)
 
@@ -276,6 +291,20 @@ async def test_those_that_ended_a_day_ago_are_removed_whole_and_nothing_else_is(
     assert services.sent[-1] == sent_as(4)
 
 
+async def test_that_failures_of_removed_ones_were_counted_is_no_difference(services: Services) -> None:
+    runtime, store = services.runtime, services.runtime.store
+    runtime.definitions.add(BROKEN)
+    services.recipe = BROKEN
+    heartbeat = services.heartbeat()
+    await heartbeat.beat()
+    await services.beats(heartbeat, 3)
+    store.run(RelayIsPast())
+    assert prune(store, read_fact(store), services.clock.now + KEPT + EVERY).fact.removed == 2
+    assert store.query("SELECT activity, number FROM failures") == [(HEARTBEAT, 3)]
+    log = LogReader(store.recorder, store.mapper.read)
+    assert Rebuild(store, log).run(mend=False, now=services.clock.now).differing == {}
+
+
 async def test_an_old_one_is_removed_by_the_heartbeat_itself_in_time(services: Services) -> None:
     store = services.runtime.store
     heartbeat = services.heartbeat()
@@ -322,8 +351,15 @@ def test_a_store_that_forgot_begins_behind_all_that_were_sent_before() -> None:
     assert after.pruned == after.number - 1, "nobody looks for those that never were"
 
 
-def test_no_author_may_take_a_name_of_handrails_own(tmp_path: Path) -> None:
-    taken = Definition("handrail-mine", steps=[Step("one", beat)])
+@pytest.mark.parametrize(
+    "taken",
+    [
+        Definition("handrail-mine", steps=[Step("one", activity(name="one", effect="pure")(nothing))]),
+        Definition("mine", steps=[Step("one", activity(name="handrail-one", effect="pure")(nothing))]),
+    ],
+    ids=["definition", "activity"],
+)
+def test_no_author_may_take_a_name_of_handrails_own(tmp_path: Path, taken: Definition) -> None:
     with pytest.raises(DefinitionInvalid, match="Handrail's own"):
         Runtime(tmp_path, definitions=[taken])
 

@@ -12,7 +12,7 @@ from domain import events as e
 from domain.recorded import RecordedEvent
 from projections.keeper import Keeper, Unreadable
 from projections.projector import catch_up
-from projections.queries import count_statuses, list_workflows, open_workflows
+from projections.queries import count_statuses, list_workflows, open_workflows, tallies
 from projections.rows import StepRow, WorkflowRow
 from projections.schema import STEP_COLUMNS, WORKFLOW_COLUMNS
 from projections.sql import ViewsAlong, _step_values, _workflow_values
@@ -192,6 +192,15 @@ def test_lists_filter_by_status_and_tags_in_the_order_of_beginnings(place: Place
         assert {name for name, _ in open_workflows(cursor.query)} == {f"wf_{n:03d}" for n in range(9)} - ended
         blocked = next(row for row in everything if row["waits"])
         assert blocked["waits"][0].keys() == {"step", "reason"}
+
+
+def test_only_names_that_begin_exactly_so_are_hidden(place: Place) -> None:
+    names = ("Handrail-orders", "handrail", "handrail-heartbeat", "my-handrail-orders")
+    with place.recorder.transaction() as cursor:
+        cursor.executemany("INSERT INTO tallies VALUES (?, 'completed', '', 1)", [(name,) for name in names])
+    with place.recorder.reading() as cursor:
+        shown = {definition for definition, *_ in tallies(cursor.query)}
+    assert shown == {"Handrail-orders", "handrail", "my-handrail-orders"}
 
 
 @given(seed=st.integers(0, 2**32), batch=st.integers(1, 40), at_hand=st.integers(0, 4))
