@@ -31,20 +31,17 @@ def late_events(events: Sequence[RecordedEvent]) -> list[Late]:
     """What was decided more than LATE_SECONDS after it fell due."""
     found: list[Late] = []
     dues: dict[str, datetime] = {}
-    held_from: datetime | None = None
     free_at: datetime | None = None
     deadline_at: datetime | None = None
     for recorded in events:
         event, at = recorded.event, recorded.timestamp
         if isinstance(event, e.WorkflowStarted):
             deadline_at = event.deadline_at
-        if _holds(event):
-            held_from = held_from or at
-        elif _frees(event):
-            held_from, free_at = None, at
+        if _frees(event):
+            free_at = at
         _note(event, dues)
         due_at, step = _fell_due(event, dues, deadline_at)
-        if due_at is None or held_from is not None:
+        if due_at is None:
             continue
         since = due_at if free_at is None else max(due_at, free_at)
         seconds = (at - since).total_seconds()
@@ -53,12 +50,8 @@ def late_events(events: Sequence[RecordedEvent]) -> list[Late]:
     return found
 
 
-def _holds(event: e.Event) -> bool:
-    waits = isinstance(event, e.WaitStarted) and event.reason in {"definition", "budget"}
-    return waits or isinstance(event, e.WorkflowPaused)
-
-
 def _frees(event: e.Event) -> bool:
+    """Whether from this event on falls due what could not before it."""
     if isinstance(event, e.StoppingBegan):
         return event.why != "deadline"  # which falls due itself
     satisfied = isinstance(event, e.WaitSatisfied) and event.reason in {"definition", "budget"}

@@ -112,6 +112,12 @@ def test_each_way_of_differing_is_found_at_its_event(
     ]
 
 
+def test_a_change_that_decides_nothing_is_found_by_its_digest(store: WorkflowStore) -> None:
+    scenario = Scenario(PLAIN, "wf_001").started().ok("look", worker="honest")
+    put(store, changed(scenario.history, 4, b"honest", b"forged"))
+    assert found(store) == [("wf_001", "damaged", 4)]
+
+
 def test_a_changed_definition_is_found_where_it_decides_otherwise(store: WorkflowStore) -> None:
     put(store, plain(1), long(2), plain(3))
     other = Loaded({**KNOWN.known, ("test", "1"): define(act("look"), reserve("deserve"), act("tell"))})

@@ -16,8 +16,9 @@ from projections.replaying.documents import document_of
 from projections.replaying.origins import Kind
 from projections.replaying.reading import history_of
 from projections.replaying.report import Report, build
+from projections.replaying.verdict import Word
 from tests.unit.domain.recipes import act, define, policy
-from tests.unit.domain.scenario import Scenario, given
+from tests.unit.domain.scenario import Loaded, Scenario, given
 from tests.unit.projections.replaying.faults import FAULTS, Seeded
 
 
@@ -115,3 +116,13 @@ def test_a_family_whose_members_blame_one_another_is_followed_once() -> None:
     cause = report_of(seeded).first_cause
     assert cause is not None
     assert (cause.kind, cause.workflow, cause.version, cause.seen_at) == (Kind.CANCELLED, "wf_001.enrol", 4, 6)
+
+
+def test_what_another_engine_decided_is_no_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as older:
+        older.setattr("domain.recorded.ENGINE", "0")
+        history = given(define(act("look"), name="test")).ok("look").history
+    other = Loaded({("test", "1"): define(act("look"), act("tell"))})
+    report = report_of(Seeded(Kind.PAUSED, 0, history, other))
+    assert (report.verdict.word, report.verdict.version, report.verdict.engine) == (Word.OTHER_ENGINE, 2, "0")
+    assert (report.first_cause, report.others) == (None, ())

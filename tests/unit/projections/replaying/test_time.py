@@ -12,7 +12,7 @@ from projections.replaying.attempts import attempts_of
 from projections.replaying.durations import Durations, durations_of
 from projections.replaying.lateness import late_events
 from projections.replaying.words import duration
-from tests.unit.domain.recipes import act, define, pay, policy
+from tests.unit.domain.recipes import act, define, pay, policy, reserve
 from tests.unit.domain.scenario import TRANSIENT, Scenario, given
 
 ASKS = define(Step("pay", act("pay"), approval="board"), act("tell"), approvals=[policy("board", deadline=None)])
@@ -139,3 +139,19 @@ def test_every_attempt_has_its_end() -> None:
 )  # fmt: skip
 def test_durations_are_read_at_a_glance(seconds: float, words: str) -> None:
     assert duration(seconds) == words
+
+
+def test_undoing_in_backoff_is_the_time_of_the_step_that_is_undone() -> None:
+    scenario = given(define(reserve(), act("tell"))).ok("reserve").fails("tell").fails("reserve", TRANSIENT)
+    due = scenario.state.dues["retry:~undo"] - scenario.now
+    scenario.later(due.total_seconds()).wakes().ok("reserve")
+    assert spent(scenario).steps == {"reserve": {"backoff": pytest.approx(due.total_seconds(), abs=1e-5)}}
+
+
+def test_a_command_that_was_revoked_has_no_times_of_the_attempt_that_failed() -> None:
+    both = define(Step("left", act("left"), after=()), Step("right", act("right"), after=()))
+    scenario = given(both).left_open("right")
+    now = scenario.now
+    scenario.fails("left", claimed_at=now, started_at=now, finished_at=now, worker="w")
+    told = [(one.step, one.outcome, one.started_at, one.worker) for one in attempts_of(scenario.history)]
+    assert told == [("left", "failed", now, "w"), ("right", "revoked", None, None)]
