@@ -114,6 +114,12 @@ def test_what_is_selected(stocked: WorkflowStore) -> None:
         exported(stocked, Selection(upto=stocked.newest() + 1))
 
 
+def test_the_order_is_that_in_which_they_began_however_they_are_asked_for(stocked: WorkflowStore) -> None:
+    fill(stocked, [list(paying("wf_000", 5))])
+    assert workflows_in(exported(stocked))[-1] == "wf_000"
+    assert workflows_in(exported(stocked, Selection(("wf_000", "wf_009", "wf_003")))) == ["wf_003", "wf_009", "wf_000"]
+
+
 def test_what_is_written_meanwhile_is_not_in_it(stocked: WorkflowStore) -> None:
     before, position = exported(stocked), stocked.newest()
     fill(stocked, [list(paying("wf_100", 100))])
