@@ -209,7 +209,8 @@ class Keeper:
         try:
             with self._database.transaction("project") as cursor:
                 self._move(self._written).run(cursor)
-                JudgedAlong([row for row, _ in judgements]).run(cursor)
+                unheard = any(judgement.unheard for _, judgement in judgements)
+                JudgedAlong([row for row, _ in judgements], unheard=unheard).run(cursor)
         except FenceMissed:
             self.begin()
             return False

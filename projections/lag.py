@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.store.positions import position_of
-from projections.schema import POSITION
+from projections.schema import POSITION, UNHEARD_AT
 from projections.sql import text_of
 
 UNJUDGED: Final = timedelta(minutes=1)
 """How late it may be looked at a workflow that is due: longer than another projector takes to begin."""
+UNHEARD: Final = timedelta(minutes=1)
+"""For how long it is told that the broker did not say how a queue is; while that is so, it is found out much sooner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,8 @@ def unjudged_since(cursor: Cursor, now: datetime) -> datetime | None:
     """
     ((due,),) = cursor.query("SELECT min(look_at) FROM workflows WHERE look_at <= ?", (text_of(now - UNJUDGED),))
     return None if due is None else datetime.fromisoformat(due)
+
+
+def is_unheard(cursor: Cursor, now: datetime) -> bool:
+    """Whether it was judged lately without what the broker says of queues that commands lie in."""
+    return now - datetime.fromtimestamp(position_of(cursor, UNHEARD_AT), UTC) < UNHEARD

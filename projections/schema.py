@@ -23,6 +23,8 @@ MENDED: Final = "views-mended"
 projector then begins again from what is in the store."""
 JUDGED_AT: Final = "views-judged"
 """Name of the row in the table of positions that says when something was judged last, in seconds since 1970."""
+UNHEARD_AT: Final = "views-unheard"
+"""The same for when it was judged last without what the broker says of a queue that a command lies in."""
 
 _LIVE: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS workflows (

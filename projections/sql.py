@@ -17,7 +17,7 @@ from domain.ports import Cursor
 from projections.causes import Cause, Stuck
 from projections.moves import REASON_CHARACTERS
 from projections.rows import AttemptNote, Counted, Hold, Standing, StepRow, WorkflowRow
-from projections.schema import JUDGED_AT, STEP_COLUMNS, WORKFLOW_COLUMNS
+from projections.schema import JUDGED_AT, STEP_COLUMNS, UNHEARD_AT, WORKFLOW_COLUMNS
 from projections.tables import LIVE, Tables
 
 JUDGE: Final = (
@@ -108,8 +108,9 @@ class ViewsAlong:
 class JudgedAlong:
     """What was judged of workflows, with the tallies that move."""
 
-    def __init__(self, rows: Sequence[WorkflowRow]) -> None:
-        """Take the values of the rows as they are now."""
+    def __init__(self, rows: Sequence[WorkflowRow], *, unheard: bool) -> None:
+        """Take the values of the rows as they are now; `unheard` says that the broker did not say all of it."""
+        self._unheard = unheard
         self._rows = [(text_of(row.look_at), *_stuck_values(row.stuck), row.workflow_id) for row in rows]
         self._tallies = moved_tallies(rows)
 
@@ -118,7 +119,10 @@ class JudgedAlong:
         cursor.executemany(JUDGE, self._rows)
         if self._tallies:
             cursor.executemany(LIVE.count, self._tallies)
-        cursor.execute(NOTE_JUDGED, (JUDGED_AT, int(cursor.now())))
+        now = int(cursor.now())
+        cursor.execute(NOTE_JUDGED, (JUDGED_AT, now))
+        if self._unheard:
+            cursor.execute(NOTE_JUDGED, (UNHEARD_AT, now))
 
 
 def moved_tallies(rows: Iterable[WorkflowRow]) -> list[tuple[str, str, str, int]]:

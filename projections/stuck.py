@@ -87,10 +87,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Whether a workflow is stuck, and when to look again if nothing happens to it before (None: need not)."""
+    """Whether a workflow is stuck, and when to look again if nothing happens to it before (None: need not).
+
+    `unheard` says that the broker should have said how a queue is, and did not.
+    """
 
     stuck: Stuck | None = None
     look_at: datetime | None = None
+    unheard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +143,10 @@ def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds)
     if unseen or (stuck is not None and (stuck.cause in _CHANGES_UNSEEN or stuck.key == UNASKED)):
         looks.append(now + LOOK_AGAIN)
     look_at = min(looks, default=None)
+    unheard = any(_is_unheard(facts, hold) for hold in row.standing.live.values())
     if stuck is None:
-        return Judgement(None, look_at)
-    return Judgement(Stuck(stuck.cause, stuck.since, stuck.step, stuck.key), look_at)
+        return Judgement(None, look_at, unheard)
+    return Judgement(Stuck(stuck.cause, stuck.since, stuck.step, stuck.key), look_at, unheard)
 
 
 def rounded(moment: datetime) -> datetime:
@@ -165,6 +170,12 @@ def _may_change_unseen(facts: Facts, hold: Hold) -> bool:
     """Whether what explains an attempt may change without any event: consumers come and go while it is not claimed."""
     command = facts.commands.get(hold.message_id)
     return command is None or command.state != "claimed"
+
+
+def _is_unheard(facts: Facts, hold: Hold) -> bool:
+    """Whether a command waits in a queue of which the broker has not said how it is."""
+    command = facts.commands.get(hold.message_id)
+    return command is not None and command.state != "claimed" and hold.queue not in facts.queues
 
 
 def first_look(row: WorkflowRow, thresholds: Thresholds) -> datetime | None:

@@ -20,6 +20,10 @@ WATCH_SECONDS: Final = 2.0
 MOST_JUDGED: Final = 50_000
 """Workflows of a home that are looked at in one go."""
 ALL_VIEWS: Final = "all views"
+UNHEARD: Final = (
+    "the broker does not say how queues are: what waits in one is called a backlog, also where nobody consumes it "
+    "(`handrail doctor`)"
+)
 
 _SHOW: Final = "handrail show {id}"
 _RETRY: Final = "handrail retry {id} --step {step} --reason TEXT"
@@ -55,29 +59,34 @@ _AT_HOME: Final[Mapping[Cause, str]] = {
 def print_stuck(session: Session, *, definition: str | None, watch: bool) -> ExitCode:
     """Print what is stuck, the longest first; with `watch` again whenever it changes, until interrupted."""
     before: list[dict[str, Any]] | None = None
+    noted: list[str] = []
     while True:
-        rows = look(session, definition)
+        rows, notes = look(session, definition)
+        for note in notes:
+            if note not in noted:
+                session.screen.note(note, "yellow")
         if rows != before:
             for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
                 session.screen.text(line)
         if not watch:
             return ExitCode.COMPLETED
-        before = rows
+        before, noted = rows, notes
         try:
             time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             return ExitCode.COMPLETED
 
 
-def look(session: Session, definition: str | None) -> list[dict[str, Any]]:
-    """What is stuck now, each with what would help; first of all the views, where they are behind."""
+def look(session: Session, definition: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """What is stuck now, each with what would help, first the views, where they are behind; and what to know of it."""
     from projections.queries import stuck_workflows
 
     if not session.shared:
         _judge_here(session)
     with session.store() as store:
         found = [_shown(row, shared=session.shared) for row in stuck_workflows(store.query, definition=definition)]
-        return [*_behind(session, store), *found]
+        notes: list[str] = []
+        return [*_behind(session, store, notes), *found], notes
 
 
 def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
@@ -106,19 +115,21 @@ def help_for(cause: Cause, key: str, *, shared: bool = True) -> str:
     return HELP[cause] if shared else _AT_HOME.get(cause, HELP[cause])
 
 
-def _behind(session: Session, store: WorkflowStore) -> Iterator[dict[str, Any]]:
+def _behind(session: Session, store: WorkflowStore, notes: list[str]) -> Iterator[dict[str, Any]]:
     """The views themselves, where what they say is old, or nobody judges what they say."""
     from deploy.settings import load_settings
-    from projections.lag import Lag, lag_of, unjudged_since
+    from projections.lag import Lag, is_unheard, lag_of, unjudged_since
 
     now = datetime.now(UTC)
     with store.reading() as cursor:
         # A home was judged a moment ago.
         unjudged = unjudged_since(cursor, now) if session.shared else None
+        if session.shared and is_unheard(cursor, now):
+            notes.append(UNHEARD)
         try:
             lag = lag_of(cursor, store.mapper.read)
         except (EventCorrupt, EventUnknown) as error:
-            session.screen.note(f"since when the views are behind cannot be said: {error}", "yellow")
+            notes.append(f"since when the views are behind cannot be said: {error}")
             lag = Lag(0)
     if lag.since is not None and now - lag.since > (load_settings().stuck.lag or LAG):
         yield _of_views(lag.since, f"{lag.events} events behind")

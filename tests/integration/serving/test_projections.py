@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy.cli.stuck import ALL_VIEWS
+from deploy.cli.stuck import ALL_VIEWS, UNHEARD
 from projections.causes import Cause
 from projections.lag import UNJUDGED
 from projections.queries import list_workflows
@@ -74,3 +74,17 @@ def test_that_nobody_judges_is_told_though_nothing_happens_any_more(deploy: Depl
     assert told["help"] == "handrail serve projector"
     deployment.serve("projector")
     until(lambda: ALL_VIEWS not in [one["workflow_id"] for one in stuck(deployment)], "nobody judges")
+
+
+def test_that_the_broker_does_not_say_how_queues_are_is_told(deploy: Deploy) -> None:
+    deployment = deploy(settings={"HANDRAIL_STUCK": '{"consumer": 1, "start": 1}'})
+    deployment.serve("goals", "projector")
+    name = run(deployment, {"one": "greet"})["one"]
+    until(lambda: [one["cause"] for one in stuck(deployment)] == [Cause.NO_CONSUMER], "it is never told")
+    assert UNHEARD not in deployment.run("stuck").stderr
+    deployment.processes.pop().terminate()
+    deployment.serve("projector", ready=False, HANDRAIL_BROKER="amqp://nobody:none@127.0.0.1:1/none")
+    until(
+        lambda: [one["cause"] for one in stuck(deployment)] == [Cause.BACKLOG], lambda: f"{name}: {stuck(deployment)}"
+    )
+    assert UNHEARD in " ".join(deployment.run("stuck").stderr.split())

@@ -301,6 +301,19 @@ def test_a_step_that_is_tried_again_stays_stuck_through_its_attempts() -> None:
     assert not still(row(Standing(live={"pay": LIVE})), stuck)
 
 
+def test_that_the_broker_did_not_say_how_the_queue_of_a_waiting_command_is_goes_with_the_judgement() -> None:
+    waiting = row(Standing(live={"pay": LIVE}))
+    for facts, unheard in (
+        (Facts(OPEN), True),
+        (Facts(OPEN, NOBODY), False),
+        (Facts(OPEN, CONSUMED), False),
+        (Facts(CLAIMED), False),
+        (Facts(), False),
+    ):
+        for later in (MOMENT, timedelta(days=1)):
+            assert judge(waiting, facts, BEGUN + later, AS_SHIPPED).unheard is unheard
+
+
 def test_what_is_set_goes_before_what_is_learnt_and_an_activity_before_its_definition() -> None:
     hour, day, week = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
     thresholds = Thresholds(
