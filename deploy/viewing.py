@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 
 from deploy.stuck_facts import QueuesNow, StoreFacts
@@ -28,6 +28,24 @@ class Judged:
     clock: Clock
     thresholds: Thresholds
     queues: QueuesNow
+
+
+async def with_beside(work: Awaitable[None], beside: Iterable[Awaitable[None]]) -> None:
+    """Await the work, with others beside it until it ends. What one of them fails with ends all, and is raised.
+
+    Otherwise the work would go on without it, and nobody would know.
+    """
+    first, *others = [asyncio.ensure_future(one) for one in (work, *beside)]
+    running = {first, *others}
+    try:
+        while first in running:
+            ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for one in ended:
+                one.result()
+    finally:
+        for one in (first, *others):
+            one.cancel()
+        await asyncio.gather(first, *others, return_exceptions=True)
 
 
 class ViewsRole:
@@ -58,13 +76,9 @@ class ViewsRole:
         totals = Totals()
         keeper = self._keeper(totals)
         projector = self._projector(keeper, follower, waiting)
-        beside = [asyncio.create_task(one) for one in self._beside(keeper, totals, projector)]
         try:
-            await projector.run()
+            await with_beside(projector.run(), self._beside(keeper, totals, projector))
         finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
             if self._metrics is not None:
                 self._metrics.leave()
             follower.close()

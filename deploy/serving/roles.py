@@ -26,7 +26,7 @@ from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.queues import QueueWatch, watched_queues
 from deploy.thresholds import thresholds_of
-from deploy.viewing import Judged, ViewsRole
+from deploy.viewing import Judged, ViewsRole, with_beside
 from domain.builtin import HEARTBEAT
 from domain.messages.bodies import Signal as SignalBody
 from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
@@ -200,14 +200,8 @@ def projector(parts: Parts) -> Role:
             checks_per_second=parts.settings.replay_checks_per_second,
             aside=parts.aside,
         )
-        beside = [asyncio.create_task(watch.run()), asyncio.create_task(replays.run())]
-        try:
-            with parts.waits.of("projector") as waiting:
-                await views.run(waiting)
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+        with parts.waits.of("projector") as waiting:
+            await with_beside(views.run(waiting), [watch.run(), replays.run()])
 
     return Role(led={"projector": run})
 

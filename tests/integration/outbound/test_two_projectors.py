@@ -1,11 +1,16 @@
 """Two projectors at once, as after the connection of the first one's lock died unnoticed: the views never go back."""
 
-from deploy.viewing import ViewsRole
+from datetime import datetime
+
+import pytest
+
+from deploy.viewing import Judged, ViewsRole
 from domain.store.application import WorkflowStore
 from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.projector import catch_up
 from projections.queries import count_statuses, list_workflows
+from projections.thresholds import Thresholds
 from tests.integration.outbound.conftest import Begin
 from tests.integration.outbound.recipes import CHAIN
 from tests.integration.outbound.stage import ScriptedBroker, running, until
@@ -50,3 +55,16 @@ async def test_two_that_follow_at_the_same_time_agree_with_the_log(begin: Begin,
         await until(lambda: first.ended(names))
         await until(lambda: versions(first.store) == {name: first.state(name).version for name in names})
     assert count_statuses(first.store.query) == {"completed": 25}
+
+
+async def test_one_that_cannot_judge_any_more_does_not_go_on_without(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.judging.JUDGE_SECONDS", 0.01)
+
+    def stopped() -> datetime:
+        raise RuntimeError("the clock has stopped")
+
+    judged = Judged(stopped, Thresholds(), lambda _: {})
+    with pytest.raises(RuntimeError, match="the clock has stopped"):
+        await ViewsRole(begin(CHAIN).store, busy=lambda: False, judged=judged).run()
