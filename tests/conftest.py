@@ -1,5 +1,7 @@
 """What all tests share: lines about the whole run, the servers that tests may ask for, a clock that ends what hangs."""
 
+import signal
+
 from tests.crash.report import pytest_terminal_summary
 from tests.servers.fixtures import (
     database,
@@ -35,3 +37,7 @@ __all__ = [
     "rabbitmq",
     "vhost",
 ]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in the background is born deaf to it, and so would be each process that a test starts in order to interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
