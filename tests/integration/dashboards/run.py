@@ -111,13 +111,15 @@ class Run:
     def over_time(
         self, asked: Asked, *, step: float, over: float
     ) -> list[tuple[dict[str, str], list[tuple[float, float]]]]:
-        """What a query gives as a graph: a value each `step` seconds, rates taken over so many."""
+        """What a query gives as a graph: a value each `step` seconds up to the end, rates taken over so many."""
+        # The last of the values is of the instant at which everything else is asked: what has only just come is in it.
+        begin = self.ended - (self.ended - self.began) // step * step
         short = {"__rate_interval": f"{over:g}s", "__interval": f"{over:g}s"}
         answer = self._ask(
             "query_range",
             {
                 "query": filled_in(asked.expression, {**self.variables, **short}),
-                "start": f"{self.began:.3f}",
+                "start": f"{begin:.3f}",
                 "end": f"{self.ended:.3f}",
                 "step": f"{step:g}",
             },
