@@ -15,8 +15,8 @@ HANDRAIL := $(BIN)/handrail
 
 # An interpreter to prefer: make test PYTHON3=python3.13
 PYTHON3 ?=
-# Processes that share the tests.
-WORKERS ?= 2
+# Processes that share the tests: much of a test is waiting, so one more than small machines have cores.
+WORKERS ?= 3
 
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
