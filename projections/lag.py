@@ -10,7 +10,7 @@ from typing import Final
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.store.positions import position_of
-from projections.schema import POSITION, UNHEARD_AT
+from projections.schema import JUDGED_AT, POSITION, UNHEARD_AT
 from projections.sql import text_of
 
 UNJUDGED: Final = timedelta(minutes=1)
@@ -45,10 +45,12 @@ def lag_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEven
 
 
 def unjudged_since(cursor: Cursor, now: datetime) -> datetime | None:
-    """Since when a workflow is due that nobody judges; None where they are judged in time.
+    """Since when a workflow is due that nobody judges; None where somebody judges, though there be more than is done.
 
     Where nothing happens any more, the views are not behind: that nobody says what is stuck has to be seen by this.
     """
+    if now - datetime.fromtimestamp(position_of(cursor, JUDGED_AT), UTC) < UNJUDGED:
+        return None
     ((due,),) = cursor.query("SELECT min(look_at) FROM workflows WHERE look_at <= ?", (text_of(now - UNJUDGED),))
     return None if due is None else datetime.fromisoformat(due)
 

@@ -140,6 +140,11 @@ def tallies(query: Query) -> list[tuple[str, str, str, int]]:
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
+def has_definition(query: Query, definition: str) -> bool:
+    """Whether there is, or was, a workflow of this definition."""
+    return bool(query("SELECT 1 FROM tallies WHERE definition = ? LIMIT 1", (definition,)))
+
+
 def count_statuses(query: Query) -> dict[str, int]:
     """How many workflows there are in each status."""
     rows = query(f"SELECT status, count(*) FROM workflows WHERE {NOT_HIDDEN} GROUP BY status", ())  # noqa: S608 - ours

@@ -19,7 +19,9 @@ MESSAGE_CHARACTERS: Final = 80
 def print_failures(session: Session, *, definition: str | None, since: timedelta | None) -> ExitCode:
     """Print the makes of failure, the last seen first; those of a definition, those seen since so long ago."""
     from deploy.cli.listing import bring_up_to_date
+    from deploy.cli.stuck import no_workflows_of
     from projections.failures import failures
+    from projections.queries import has_definition
     from projections.sql import text_of
 
     behind = bring_up_to_date(session)
@@ -28,6 +30,8 @@ def print_failures(session: Session, *, definition: str | None, since: timedelta
     earliest = "" if since is None else text_of(datetime.now(UTC) - since) or ""
     with session.store() as store:
         found = failures(store.query, definition=definition, since=earliest)
+        if definition is not None and not has_definition(store.query, definition):
+            session.screen.note(no_workflows_of(definition), "yellow")
     if session.screen.as_json:
         session.screen.document([one.as_dict() for one in found])
         return ExitCode.COMPLETED

@@ -41,14 +41,19 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
 
 
 def bring_up_to_date(session: Session) -> str:
-    """Fold what the views do not have yet; what to say where they cannot be: a store that can be read is shown."""
+    """Fold what the views do not have yet; what to say where they cannot be: a store that can be read is shown.
+
+    With a row goes when to look whether it is stuck: by what is set, as whoever judges it does.
+    """
+    from deploy.settings import load_settings
+    from deploy.thresholds import thresholds_of
     from projections.keeper import Keeper
     from projections.log import LogReader
     from projections.projector import catch_up
 
     try:
         with session.store(read_only=False) as store:
-            keeper = Keeper(store)
+            keeper = Keeper(store, thresholds=thresholds_of(load_settings().stuck, ()))
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
     except StoreUnavailable as error:
         return f"the list may be behind: {error}"

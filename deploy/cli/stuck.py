@@ -79,14 +79,21 @@ def print_stuck(session: Session, *, definition: str | None, watch: bool) -> Exi
 
 def look(session: Session, definition: str | None) -> tuple[list[dict[str, Any]], list[str]]:
     """What is stuck now, each with what would help, first the views, where they are behind; and what to know of it."""
-    from projections.queries import stuck_workflows
+    from projections.queries import has_definition, stuck_workflows
 
     if not session.shared:
         _judge_here(session)
     with session.store() as store:
         found = [_shown(row, shared=session.shared) for row in stuck_workflows(store.query, definition=definition)]
         notes: list[str] = []
+        if definition is not None and not has_definition(store.query, definition):
+            notes.append(no_workflows_of(definition))
         return [*_behind(session, store, notes), *found], notes
+
+
+def no_workflows_of(definition: str) -> str:
+    """What to know of an empty answer: it may have been asked about a name that is written otherwise."""
+    return f"there are no workflows of a definition {definition[:200]!r}"
 
 
 def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:

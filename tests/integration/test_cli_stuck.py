@@ -28,12 +28,23 @@ def test_what_nobody_goes_on_with_is_told_with_what_would_help(handrail: Command
     (found,) = json.loads(handrail("stuck", "--json").out)
     assert (found["workflow_id"], found["cause"]) == ("wf_001", "no_consumer")
     assert found["help"] == "handrail resume wf_001"
-    assert handrail("stuck", "--definition", "another").out == "nothing is stuck\n"
+    for command, nothing in (("stuck", "nothing is stuck\n"), ("failures", "nothing has failed\n")):
+        other = handrail(command, "--definition", "another")
+        assert other.out == nothing
+        assert "no workflows of a definition 'another'" in other.errors
+    assert "no workflows" not in handrail("stuck", "--definition", GOAL).errors
     said = handrail("stuck").out
     assert said.splitlines()[0].split() == ["ID", "CAUSE", "SINCE", "STEP", "HELP"]
     assert "no_consumer" in said
     assert handrail("resume", "wf_001").code == 3
     assert handrail("stuck").out == "nothing is stuck\n"
+
+
+def test_whoever_looks_first_puts_nothing_off(handrail: CommandLine) -> None:
+    impatient(handrail)
+    assert handrail("run", "--goal", GOAL, "--detach").code == 0
+    assert "wf_001" in handrail("list").out
+    assert "no_consumer" in handrail("stuck").out
 
 
 def test_a_threshold_that_is_none_is_refused_by_its_name(handrail: CommandLine) -> None:

@@ -8,7 +8,8 @@ from deploy.cli.stuck import ALL_VIEWS, UNHEARD
 from projections.causes import Cause
 from projections.lag import UNJUDGED
 from projections.queries import list_workflows
-from projections.sql import text_of
+from projections.schema import JUDGED_AT
+from projections.sql import NOTE_JUDGED, text_of
 from tests.integration.serving.conftest import Deploy
 from tests.integration.serving.deployment import Deployment, until
 from tests.integration.serving.test_metrics import run
@@ -72,8 +73,12 @@ def test_that_nobody_judges_is_told_though_nothing_happens_any_more(deploy: Depl
     (told,) = stuck(deployment)
     assert (told["workflow_id"], told["cause"], told["since"]) == (ALL_VIEWS, Cause.PROJECTION_LAG, due.isoformat())
     assert told["help"] == "handrail serve projector"
+    with deployment.store.transaction() as cursor:
+        cursor.execute(NOTE_JUDGED, (JUDGED_AT, int(cursor.now())))
+    assert stuck(deployment) == [], "somebody judges, and has much to do"
     deployment.serve("projector")
-    until(lambda: ALL_VIEWS not in [one["workflow_id"] for one in stuck(deployment)], "nobody judges")
+    overdue = "SELECT 1 FROM workflows WHERE look_at <= ?"
+    until(lambda: not deployment.store.query(overdue, (text_of(due),)), "nobody judges")
 
 
 def test_that_the_broker_does_not_say_how_queues_are_is_told(deploy: Deploy) -> None:
