@@ -17,6 +17,8 @@ from domain.store.epochs import read_epoch
 
 LONGEST_REISSUE_SECONDS: Final = 3_600.0
 _DOUBLINGS: Final = 7  # 30 s doubled seven times is past an hour
+IN_LINE_SECONDS: Final = 60.0
+"""For how long it holds that a consumer has said of a command that it waits with it for room."""
 
 
 Scope = Collection[str] | None
@@ -317,6 +319,21 @@ class Claims:
             for chunk, places in in_chunks(message_ids):
                 cursor.execute(
                     f"UPDATE inbox SET issue_after = ? WHERE message_id IN ({places}) AND state = 'open'",  # noqa: S608
+                    (until, *chunk),
+                )
+
+    def wait_in_line(self, message_ids: Collection[str]) -> None:
+        """Say that these open commands have come to a consumer, and wait there for room.
+
+        So they are not lost, however often they were issued, and need not be issued again for a while. One that a limit
+        has deferred is left alone: it comes back when it was promised to.
+        """
+        with self._store.transaction("claim") as cursor:
+            until = cursor.now() + IN_LINE_SECONDS
+            for chunk, places in in_chunks(message_ids):
+                cursor.execute(
+                    "UPDATE inbox SET issued = 0, issue_after = ? "  # noqa: S608 - fixed parts
+                    f"WHERE message_id IN ({places}) AND state = 'open' AND due_at IS NULL",
                     (until, *chunk),
                 )
 

@@ -4,7 +4,8 @@ The row is the truth, the delivery a hint: whoever holds a delivery may lose it 
 it. A short activity's delivery is acknowledged when its outcome is in the store, so that the prefetch (the room of this
 process) bounds what is held; a long one's right after its durable claim, and its queue is consumed only while there is
 room. Nothing stays unacknowledged for longer than `HELD_SECONDS`, far below the half hour after which the broker closes
-the channel: what has waited for room too long is let go, and its open row is issued again.
+the channel: what has waited for room too long is let go, and its open row is issued again. Until then the store is
+told that it waits here: the broker does not tell what a consumer holds, and whoever judges would call it lost.
 
 What cannot be read, or tells its consumer something else than was scheduled, goes to the dead queue with the reason.
 A command whose definition is not loaded here is acknowledged; its row stays open for those who have it.
@@ -41,7 +42,11 @@ WAITING_SECONDS: Final = 240.0
 """How long a delivery waits for room before it is let go."""
 HELD_SECONDS: Final = 570.0
 """How long a delivery is held at most: it waits, runs for LONG, and takes its time to be recorded."""
-LOOK_EVERY_SECONDS: Final = 15.0
+LOOK_EVERY_SECONDS: Final = 5.0
+SAID_AFTER_SECONDS: Final = 5.0
+"""After how long of waiting the store is told that a command waits here."""
+SAID_AGAIN_SECONDS: Final = 20.0
+"""How often it is told again, long before it is issued again."""
 _BURY_AGAIN_SECONDS: Final = 5.0
 _YEARS: Final = range(1970, 9_999)
 
@@ -75,6 +80,8 @@ class Held:
 
     since: float
     claimed: bool = False
+    said_at: float | None = None
+    """When the store was told that it waits here."""
     began: datetime | None = None
     deliveries: list[Delivery] = field(default_factory=list)
 
@@ -173,10 +180,32 @@ class CommandIntake:
                 held.acknowledge()
                 del self._held[name]
 
+    async def say_waiting(self) -> None:
+        """Tell the store which commands have waited here for a while. Trouble with it is waited out."""
+        now = self._time()
+        waiting = [
+            name
+            for name, held in self._held.items()
+            if not held.claimed
+            and now - held.since >= SAID_AFTER_SECONDS
+            and (held.said_at is None or now - held.said_at >= SAID_AGAIN_SECONDS)
+        ]
+        if not waiting:
+            return
+        try:
+            await self._room.say_waiting(waiting)
+        except StoreError as error:
+            _log.warning("the store is not told what waits for room here: %s", error)
+            return
+        for name in waiting:
+            if name in self._held:
+                self._held[name].said_at = now
+
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             self.look()
+            await self.say_waiting()
 
     def _hold(self, command: Command, delivery: Delivery) -> bool:
         """Hold a delivery with its command; whether the command is new here."""

@@ -56,10 +56,10 @@ INBOX_SCHEMA: Final[tuple[str, ...]] = (
 """`version` is that of the StepScheduled event; `digest`, of a command that was written `open`, is that of what its
 consumer is to be told; `issue_after`, `lease_until` and `due_at` are instants of the database's clock, `expires_at` is
 one of the engine's; `sender` is the process that promised to publish it straight after the commit, so that no relay
-need; `issued` counts how often an open command was issued again, `issued_at` is when it was for the first time, as far
-as that tells its place in a queue; `cancel` tells the claim's owner that the workflow is stopping (`asked`, or
-`forced`: after the grace); `limited` names the limit over all processes that a claimed or deferred command counts
-under, `due_at` is when a deferred one is promised to run."""
+need; `issued` counts how often an open command was issued again since a consumer last said that it waits there,
+`issued_at` is when it was for the first time, as far as that tells its place in a queue; `cancel` tells the claim's
+owner that the workflow is stopping (`asked`, or `forced`: after the grace); `limited` names the limit over all
+processes that a claimed or deferred command counts under, `due_at` is when a deferred one is promised to run."""
 
 REISSUE_AFTER_SECONDS: Final = 30.0
 """How long an open command waits for its claim before it is issued again; after half as long again once more, and then

@@ -121,6 +121,10 @@ class WaitingRoom:
         self._woken.set()
         return len(commands)
 
+    async def say_waiting(self, message_ids: Collection[str]) -> None:
+        """Have the store know that these wait here: the broker tells nobody what a consumer has. Raises StoreError."""
+        await self._aside(lambda: self._claims.wait_in_line(message_ids))
+
     def let_go(self, message_ids: Collection[str]) -> None:
         """Forget these of those that wait unclaimed: their rows stay open, and are issued again."""
         for line in list(self._lines):

@@ -26,6 +26,8 @@ from projections.thresholds import Name, Thresholds
 
 ISSUED_IN_VAIN: Final = 3
 """A command that was issued so often, into a queue that is consumed and empty, is lost on its way."""
+LOST_AFTER: Final = timedelta(seconds=15)
+"""How long its queue must have been empty: a consumer that holds it without room for it says so in less."""
 LOOKS_APART_SECONDS: Final = 10
 LOOK_AGAIN: Final = timedelta(seconds=15)
 """How soon a stuck command, or one that no cause explains yet, is looked at again: why may change without any event."""
@@ -59,13 +61,15 @@ class CommandFacts:
 class QueueFacts:
     """What the broker says of a queue: who consumes it, and how many messages nobody holds.
 
-    `asked_at` is when it said so (None: now), `unserved_since` when it was found without consumers after it had some.
+    `asked_at` is when it said so (None: now), `unserved_since` when it was found without consumers after it had some,
+    `empty_since` when it was found empty, for as long as it has been at every look.
     """
 
     consumers: int
     messages: int = 0
     asked_at: datetime | None = None
     unserved_since: datetime | None = None
+    empty_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +286,10 @@ def _attempt(row: WorkflowRow, key: str, hold: Hold, facts: Facts, thresholds: T
             since, seen_at = hold.since, queue.asked_at if queue is not None else None
             if cause is Cause.NO_CONSUMER and queue is not None and queue.unserved_since is not None:
                 since = max(since, queue.unserved_since)
-            yield _Found(cause, since, since + after(name), step, hold.message_id, seen_at)
+            from_when = since + after(name)
+            if cause is Cause.COMMAND_LOST and queue is not None and queue.empty_since is not None:
+                from_when = max(from_when, queue.empty_since + LOST_AFTER)
+            yield _Found(cause, since, from_when, step, hold.message_id, seen_at)
 
 
 def _not_begun(command: CommandFacts, queue: QueueFacts | None) -> tuple[Cause, Name] | None:

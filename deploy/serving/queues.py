@@ -56,6 +56,8 @@ class QueueWatch:
         self._known: dict[str, QueueFacts] = {}
         self._said: dict[str, QueueFacts] = {}
         self._failing = False
+        self._emptied: dict[str, datetime] = {}
+        """Since when the queues that are empty have been so at every look."""
         self._served: dict[str, datetime | None] = {}
         """The queues that had consumers once, and since when they have none (None: they have some)."""
         self.asked_at: float | None = None
@@ -104,13 +106,26 @@ class QueueWatch:
             looked = await look.queue(queue)
             facts = facts_of(looked)
             if facts is not None:
-                said[queue] = replace(facts, asked_at=now, unserved_since=self._unserved_since(queue, looked, now))
+                said[queue] = replace(
+                    facts,
+                    asked_at=now,
+                    unserved_since=self._unserved_since(queue, looked, now),
+                    empty_since=self._empty_since(queue, facts, now),
+                )
         self._served = {queue: since for queue, since in self._served.items() if queue in asked}
+        self._emptied = {queue: since for queue, since in self._emptied.items() if queue in asked}
         # Those told of are known before anybody asks: whoever judges for the first time need not come again.
         of_activities = (queue for queue in said if queue.startswith(ACTIVITY_PREFIX))
         self._known = {queue.removeprefix(ACTIVITY_PREFIX): said[queue] for queue in of_activities}
         self._said = {queue: said[queue] for queue in self._told if queue in said}
         self.asked_at = self._clock().timestamp()
+
+    def _empty_since(self, queue: str, facts: QueueFacts, now: datetime) -> datetime | None:
+        """Since when a queue has been empty; None where it is not."""
+        if facts.messages:
+            self._emptied.pop(queue, None)
+            return None
+        return self._emptied.setdefault(queue, now)
 
     def _unserved_since(self, queue: str, looked: QueueLook, now: datetime) -> datetime | None:
         """Since when a queue has had no consumers; None where it has some, or nobody here has known it otherwise.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from projections.causes import Cause, Stuck
 from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED, DEFINITION_MISSING
 from projections.rows import UNDO, Hold, Standing, Trouble, WorkflowRow
-from projections.stuck import CommandFacts, Facts, Judgement, QueueFacts, first_look, judge, rounded, still
+from projections.stuck import LOST_AFTER, CommandFacts, Facts, Judgement, QueueFacts, first_look, judge, rounded, still
 from projections.thresholds import SHIPPED, Limits, Thresholds
 from projections.views import fold
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -284,6 +284,18 @@ def test_a_queue_without_consumers_counts_from_when_they_went() -> None:
     assert judge(row(Standing(live={"pay": LIVE})), facts, over - MOMENT, AS_SHIPPED).stuck is None
     stuck = judge(row(Standing(live={"pay": LIVE})), facts, over, AS_SHIPPED).stuck
     assert stuck == Stuck(Cause.NO_CONSUMER, gone, "pay", COMMAND)
+
+
+def test_a_command_is_lost_only_when_its_queue_has_been_empty_for_a_while() -> None:
+    """A consumer that has just taken it, and has no room for it yet, needs a moment to say so."""
+    emptied = BEGUN + timedelta(minutes=3)
+    facts = Facts({COMMAND: CommandFacts("open", issued=3)}, {"payments": QueueFacts(2, empty_since=emptied)})
+    over = emptied + LOST_AFTER
+    before = judge(row(Standing(live={"pay": LIVE})), facts, over - MOMENT, AS_SHIPPED)
+    assert before.stuck is None
+    assert before.look_at == over
+    stuck = judge(row(Standing(live={"pay": LIVE})), facts, over, AS_SHIPPED).stuck
+    assert stuck == Stuck(Cause.COMMAND_LOST, BEGUN, "pay", COMMAND)
 
 
 @pytest.mark.parametrize("name", ["consumer", "start", "lease", "parked"])

@@ -58,7 +58,19 @@ async def test_queues_that_are_told_of_are_known_before_anybody_asks(watched: Wa
 async def test_those_asked_about_are_known_from_the_next_look_on(watched: Watched) -> None:
     await watched.asked()
     assert "others" not in watched.watch.now({"others"})
-    assert (await watched.asked())["others"] == QueueFacts(0, asked_at=watched.broker.now)
+    assert (await watched.asked())["others"] == QueueFacts(
+        0, asked_at=watched.broker.now, empty_since=watched.broker.now
+    )
+
+
+async def test_since_when_a_queue_is_empty_is_known_for_as_long_as_it_was_at_every_look(watched: Watched) -> None:
+    watched.broker.queues[ORDERS] = QueueLook(there=True, consumers=2)
+    emptied = (await watched.asked())["orders"]
+    assert emptied.empty_since == emptied.asked_at
+    assert (await watched.asked())["orders"].empty_since == emptied.asked_at
+    assert (await watched.asked(orders=2))["orders"].empty_since is None
+    watched.broker.queues[ORDERS] = QueueLook(there=True, consumers=2)
+    assert (await watched.asked())["orders"].empty_since == watched.broker.now
 
 
 async def test_since_when_nobody_consumes_is_known_of_queues_that_somebody_did(watched: Watched) -> None:
@@ -81,7 +93,8 @@ async def test_a_queue_that_was_not_there_is_given_the_time_that_its_consumers_n
 ) -> None:
     await watched.asked(orders=1)
     watched.broker.queues.clear()
-    assert (await watched.asked())["orders"] == QueueFacts(0, asked_at=watched.broker.now)
+    gone = (await watched.asked())["orders"]
+    assert (gone.consumers, gone.unserved_since) == (0, None)
     await watched.asked()
     assert (await watched.asked(orders=0))["orders"].unserved_since == watched.broker.now
 
