@@ -127,6 +127,10 @@ class InputInvalid(Refused):
     """The input does not fit what is asked for."""
 
 
+class ImportedReadOnly(Refused):
+    """The store holds what was imported: it is looked at, and never changed."""
+
+
 class HomeBusy(Refused):
     """Another process holds this home and the request needs it for itself."""
 
@@ -156,6 +160,16 @@ class EventUnknown(StoreError):
 
 class EventCorrupt(StoreError):
     """A stored event cannot be decoded, or does not fit the chain of digests."""
+
+
+class PayloadWithheld(StoreError):
+    """A stored event's payload is not there any more, on purpose; its header and its digests are, and they fit."""
+
+    def __init__(self, message: str, *, workflow_id: str = "", version: int = 0) -> None:
+        """Keep which event it is."""
+        super().__init__(message)
+        self.workflow_id = workflow_id
+        self.version = version
 
 
 class FenceMissed(StoreError):
