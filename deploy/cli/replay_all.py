@@ -14,11 +14,12 @@ from typing import Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
 from deploy.cli.replay_states import read_instant
-from deploy.cli.replay_text import code_words, shown, wrapped
+from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
 from domain.definitions import words
 from projections.replaying.checking import DAMAGED, Checked, CheckingAll
+from projections.replaying.sentences import code_words
 from projections.replaying.verdict import Word
 from projections.replaying.words import plain
 

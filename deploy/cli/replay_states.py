@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.pending import pendings
-from deploy.cli.replay_text import decision_lines, place, shown, text_of, wrapped
+from deploy.cli.replay_text import decision_lines, shown, text_of, wrapped
 from deploy.cli.replaying import Reader, loaded
 from deploy.cli.session import Session
 from deploy.cli.showing import as_document, as_text
@@ -20,6 +20,7 @@ from domain.recorded import RecordedEvent
 from domain.replay import fold
 from domain.state import STATE, State
 from projections.replaying.report import build, foldable
+from projections.replaying.sentences import place
 from projections.replaying.verdict import Difference, json_differences
 from projections.replaying.words import instant, said
 

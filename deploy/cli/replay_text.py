@@ -8,13 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from domain.ids import attempts_made
-from domain.recorded import ENGINE
 from projections.replaying.attempts import OPEN, Attempt
 from projections.replaying.durations import PARTS
-from projections.replaying.origins import Cause, Kind
-from projections.replaying.report import Beside, Report
+from projections.replaying.report import Report
+from projections.replaying.sentences import (
+    KINDS,
+    beside_words,
+    code_words,
+    elsewhere_words,
+    events_words,
+    place,
+    record_words,
+    span_words,
+)
 from projections.replaying.timeline import DecisionTold
-from projections.replaying.verdict import Verdict, Word
+from projections.replaying.verdict import Verdict
 from projections.replaying.words import duration, instant, named, plain
 
 WIDTH: Final = 80
@@ -23,39 +31,6 @@ ATTEMPTS_SHOWN: Final = 40
 STEPS_SHOWN: Final = 12
 WAITS_SHOWN: Final = 4
 COMMANDS_SHOWN: Final = 6
-
-_KINDS: Final = {
-    Kind.TAMPERED: "the record was changed",
-    Kind.UNREADABLE: "the record cannot be read",
-    Kind.DECIDED_OTHERWISE: "a node decides otherwise",
-    Kind.DEFINITION_CHANGED: "the definition was changed",
-    Kind.ACTIVITY_FAILED: "an activity failed",
-    Kind.ACTIVITY_DENIED: "an activity said no",
-    Kind.ATTEMPT_LOST: "a worker was lost",
-    Kind.OUTCOME_UNKNOWN: "an outcome became unknown",
-    Kind.DEAD_LETTERED: "a command was given up by the transport",
-    Kind.NOT_TAKEN_UP: "no worker took the command up in time",
-    Kind.INPUT_INVALID: "an input does not fit",
-    Kind.PLAN_REJECTED: "the planner's plan breaks a rule",
-    Kind.POLICY_DENIED: "a policy denied it",
-    Kind.APPROVAL_REJECTED: "a person rejected it",
-    Kind.APPROVAL_EXPIRED: "nobody decided in time",
-    Kind.WAIT_TIMED_OUT: "what was awaited did not come in time",
-    Kind.CHILD_FAILED: "the child workflow failed",
-    Kind.COMPENSATION_FAILED: "undoing failed",
-    Kind.LATE_EFFECT: "an effect came when all was over",
-    Kind.BUDGET_USED: "the budget is used up",
-    Kind.DEADLINE_PASSED: "the workflow's deadline passed",
-    Kind.CANCELLED: "it was cancelled",
-    Kind.DEFINITION_MISSING: "the definition was not loaded",
-    Kind.RESTORED: "the store was put back from a backup",
-    Kind.TIMER_LATE: "what was due was decided late",
-    Kind.AWAITING_APPROVAL: "nothing is wrong: it waits for an approval",
-    Kind.AWAITING_SIGNAL: "nothing is wrong: it waits for a signal",
-    Kind.AWAITING_TIME: "nothing is wrong: it waits for a time",
-    Kind.AWAITING_CHILD: "nothing is wrong: it waits for a child workflow",
-    Kind.PAUSED: "nothing is wrong: it is paused",
-}
 
 
 def text_of(report: Report, commands: Sequence[str] = (), *, details: bool = True) -> Iterator[str]:
@@ -116,12 +91,12 @@ def _answer(report: Report) -> Iterator[str]:
     yield from textwrap.wrap(f"{report.workflow}  {report.status}{reason}", WIDTH, subsequent_indent="  ")
     yield from _first_cause(report)
     if report.beside is not None:
-        yield from wrapped("beside", _beside(report.beside))
+        yield from wrapped("beside", beside_words(report.beside))
     yield from wrapped("code", code_words(report.verdict, report.version))
-    yield from wrapped("record", _record(report))
+    yield from wrapped("record", record_words(report))
     definition = f"{report.definition} {report.definition_version}".strip()
     yield from wrapped("goal", f"{report.goal} ({definition}, asked for by {report.requested_by})")
-    yield from wrapped("time", _span(report))
+    yield from wrapped("time", span_words(report))
     position = f"log position {report.position}, event {report.version}"
     yield from wrapped("store", f"{position}, digest {report.head[:16]}" if report.head else position)
 
@@ -131,93 +106,22 @@ def _first_cause(report: Report) -> Iterator[str]:
     if cause is None:
         yield from wrapped("cause", "nothing went wrong that lasted" if _any_trouble(report) else "nothing went wrong")
         return
-    yield from wrapped("cause", f"{place(cause, report.workflow)}: {_KINDS[cause.kind]}")
+    yield from wrapped("cause", f"{place(cause, report.workflow)}: {KINDS[cause.kind]}")
     yield from wrapped("", cause.words)
     if cause.why:
         yield from wrapped("", f"because: {cause.why}")
     if cause.also:
-        yield from wrapped("", f"the same again at {_events(cause.also)}")
+        yield from wrapped("", f"the same again at {events_words(cause.also)}")
     if cause.failure is not None:
-        yield from wrapped("", f"fingerprint {cause.failure.fingerprint}: {_elsewhere(report)}")
+        yield from wrapped("", f"fingerprint {cause.failure.fingerprint}: {elsewhere_words(report)}")
     for other in report.others[:3]:
-        yield from wrapped("besides", f"{place(other, report.workflow)}: {_KINDS[other.kind]}: {other.words}")
+        yield from wrapped("besides", f"{place(other, report.workflow)}: {KINDS[other.kind]}: {other.words}")
     if len(report.others) > 3:  # noqa: PLR2004 - those above
         yield from wrapped("", f"and {len(report.others) - 3} more (--json)")
 
 
-def _beside(beside: Beside) -> str:
-    """How this run compares with the last that completed."""
-    point = beside.parting
-    if point is None:
-        return f"{beside.workflow}, the last that completed, went the same way"
-    where = f"at event {point.here}" if point.here is not None else "at the end"
-    there = f"there: {point.there_words}" if point.there is not None else "there is nothing further there"
-    return f"{beside.workflow}, the last that completed, parts from it {where}; {there}"
-
-
 def _any_trouble(report: Report) -> bool:
     return any(transition.bad for decision in report.decisions for transition in decision.transitions)
-
-
-def place(cause: Cause, workflow: str) -> str:
-    """Where a cause is: the event's number, and the workflow where it is another one."""
-    return f"event {cause.version}" + ("" if cause.workflow == workflow else f" of {cause.workflow}")
-
-
-def _events(versions: tuple[int, ...]) -> str:
-    shown = ", ".join(map(str, versions[:6]))
-    more = f" and {len(versions) - 6} more" if len(versions) > 6 else ""  # noqa: PLR2004 - those shown
-    return f"event{'s' if len(versions) > 1 else ''} {shown}{more}"
-
-
-def _elsewhere(report: Report) -> str:
-    counted = report.elsewhere
-    if counted is None:
-        return "not counted by the views yet"
-    if counted.count == 0:
-        return "nowhere else"
-    times = "once" if counted.count == 1 else f"{counted.count} times"
-    last = (counted.last_seen or "")[:19].replace("T", " ")
-    behind = f", as far as the views are: log position {counted.upto}" if counted.upto < report.position else ""
-    return f"{times} elsewhere, last seen at {last}{behind}"
-
-
-def code_words(verdict: Verdict, version: int = 0) -> str:
-    """Whether what is recorded is what the code at hand decides, in a sentence; `version` is that of the last event."""
-    if verdict.word is Word.AGREES and verdict.upto < version:
-        return f"decides events 1 to {verdict.upto} as they are recorded; what follows cannot be decided again"
-    if verdict.word is Word.AGREES:
-        return f"decides all {verdict.upto} events as they are recorded (engine {ENGINE})"
-    if verdict.word is Word.DIFFERS:
-        where = "the definition" if verdict.suspect == "definition" else "a node"
-        return f"differs first at event {verdict.version} ({verdict.event}); look at {where}"
-    if verdict.word is Word.OTHER_ENGINE:
-        return (
-            f"event {verdict.version} was decided by engine {verdict.engine}, and engine {ENGINE} decides it "
-            "otherwise: no fault of the record"
-        )
-    if verdict.word is Word.DEFINITION_MISSING:
-        return f"not asked: {verdict.words}; name its module with --module"
-    return f"{verdict.words} (from event {verdict.version})" if verdict.version is not None else verdict.words
-
-
-def _record(report: Report) -> str:
-    parts = []
-    if report.broken is not None:
-        parts.append(f"broken at event {report.broken.version}: {report.broken.words}")
-    parts += [f"event {one.version} ({one.name}): {one.why}" for one in report.unreadable[:3]]
-    if report.unfolded:
-        parts.append(report.unfolded)
-    if parts:
-        return "; ".join(parts)
-    return f"{report.version} events, each fits its digest and the one before it"
-
-
-def _span(report: Report) -> str:
-    took = duration(report.durations.total_seconds)
-    if report.ended_at is None:
-        return f"since {instant(report.started_at)} UTC, {took} to the last event; not ended"
-    return f"{instant(report.started_at)} to {instant(report.ended_at)} UTC, {took}"
 
 
 # --- the details ----------------------------------------------------------------------------------------------------

@@ -82,11 +82,14 @@ class Durations:
     awaited: tuple[Awaited, ...]
 
 
-def durations_of(events: Sequence[RecordedEvent], attempts: Sequence[Attempt]) -> Durations:
-    """Where the time of a history went; `events` are those that can be folded."""
+def stretches(events: Sequence[RecordedEvent], attempts: Sequence[Attempt]) -> tuple[list[Span], list[Awaited]]:
+    """The stretches of time of a history, which overlap, and what is still awaited at its end.
+
+    `events` are those that can be folded.
+    """
     if not events:
-        return Durations(0.0, {}, {}, ())
-    begin, end = events[0].timestamp, max(one.timestamp for one in events)
+        return [], []
+    end = max(one.timestamp for one in events)
     waiting = _Waiting()
     workflow = Workflow(events[0].originator_id)
     for recorded in events:
@@ -98,6 +101,14 @@ def durations_of(events: Sequence[RecordedEvent], attempts: Sequence[Attempt]) -
         spans += _of_attempt(attempt, end)
         if attempt.ended_at is None and workflow.state.ended is None:
             awaited.append(Awaited(WORKER, attempt.step, f"{attempt.kind} {attempt.attempt}", attempt.scheduled_at))
+    return spans, awaited
+
+
+def summed(events: Sequence[RecordedEvent], spans: Sequence[Span], awaited: Sequence[Awaited]) -> Durations:
+    """What the stretches of a history come to."""
+    if not events:
+        return Durations(0.0, {}, {}, ())
+    begin, end = events[0].timestamp, max(one.timestamp for one in events)
     steps: dict[str, dict[str, float]] = {}
     for span in spans:
         if span.step and span.seconds > 0:

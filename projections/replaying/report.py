@@ -23,7 +23,7 @@ from domain.replay import fold
 from domain.state import State, Status
 from projections.replaying.attempts import Attempt, attempts_of
 from projections.replaying.because import Thread
-from projections.replaying.durations import Durations, durations_of
+from projections.replaying.durations import Durations, Span, stretches, summed
 from projections.replaying.lateness import Late, late_events
 from projections.replaying.origins import Cause, Kind, Origins, Related, cause_of
 from projections.replaying.parting import Point, compare
@@ -58,7 +58,7 @@ class Beside:
 class Report:
     """What a history tells. `chain` leads from the goal to where the first cause shows in this workflow.
 
-    `beside` is there where something is wrong, and another run completed.
+    `beside` is there where something is wrong, and another run completed. `spans` are what `durations` sums up.
     """
 
     workflow: str
@@ -85,6 +85,7 @@ class Report:
     unreadable: tuple[Unreadable, ...]
     unfolded: str
     durations: Durations
+    spans: tuple[Span, ...]
     late: tuple[Late, ...]
     attempts: tuple[Attempt, ...]
     acts: tuple[Act, ...]
@@ -125,6 +126,7 @@ def build(
     if first is not None and first.failure is not None:
         elsewhere = counted(first.failure.fingerprint, first.workflow)
     attempts = attempts_of(sound)
+    spans, awaited = stretches(sound, attempts)
     return Report(
         workflow=history.workflow_id,
         goal=plain(state.goal),
@@ -149,7 +151,8 @@ def build(
         broken=history.broken,
         unreadable=history.unreadable,
         unfolded=unfolded,
-        durations=durations_of(sound, attempts),
+        durations=summed(sound, spans, awaited),
+        spans=tuple(spans),
         late=tuple(late),
         attempts=tuple(attempts),
         acts=tuple(acts_of(sound)),

@@ -9,7 +9,7 @@ import pytest
 from domain.definitions import Step
 from domain.plan import SignalWait, TimeWait
 from projections.replaying.attempts import attempts_of
-from projections.replaying.durations import Durations, durations_of
+from projections.replaying.durations import Durations, stretches, summed
 from projections.replaying.lateness import late_events
 from projections.replaying.words import duration
 from tests.unit.domain.recipes import act, define, pay, policy, reserve
@@ -19,7 +19,7 @@ ASKS = define(Step("pay", act("pay"), approval="board"), act("tell"), approvals=
 
 
 def spent(scenario: Scenario) -> Durations:
-    return durations_of(scenario.history, attempts_of(scenario.history))
+    return summed(scenario.history, *stretches(scenario.history, attempts_of(scenario.history)))
 
 
 def ran(scenario: Scenario, step: str, waited: float, running: float, kept: float = 0) -> Scenario:
