@@ -40,7 +40,11 @@ def link(header: bytes, preceding: str, payload_digest: str) -> str:
     return hashlib.sha256(b"%b\n%b\n%b" % (header, preceding.encode(), payload_digest.encode())).hexdigest()
 
 
-def payload_digest(payload: bytes, *, redactable: Sequence[str] = (), key: bytes = b"", version: int = 0) -> str:
+Key = bytes | Mapping[str, str]
+"""What salts come of: the key of a workflow, or, where that is not known, one event's salts, in hex, by pointer."""
+
+
+def payload_digest(payload: bytes, *, redactable: Sequence[str] = (), key: Key = b"", version: int = 0) -> str:
     """Digest of a payload, in hex; `redactable` holds the JSON pointers of the values that enter by their salted hash.
 
     Without redactable paths it is the SHA-256 of the bytes themselves.
@@ -50,8 +54,13 @@ def payload_digest(payload: bytes, *, redactable: Sequence[str] = (), key: bytes
     return hashlib.sha256(redact(payload, redactable=redactable, key=key, version=version)).hexdigest()
 
 
-def salt_of(key: bytes, pointer: str, version: int) -> bytes:
-    """What is hashed before the marked value at a pointer, so that nobody finds the value by trying."""
+def salt_of(key: Key, pointer: str, version: int) -> bytes:
+    """What is hashed before the marked value at a pointer, so that nobody finds the value by trying.
+
+    Of known salts, one that is lacking is empty, which gives another digest.
+    """
+    if not isinstance(key, bytes):
+        return bytes.fromhex(key.get(pointer, ""))
     return hmac.new(key, f"{pointer}\n{version}".encode(), hashlib.sha256).digest()
 
 
@@ -67,11 +76,12 @@ def is_sealed(value: Any) -> bool:
     return isinstance(value, Mapping) and set(value) == {REDACTED}
 
 
-def redact(payload: bytes, *, redactable: Sequence[str], key: bytes, version: int) -> bytes:
+def redact(payload: bytes, *, redactable: Sequence[str], key: Key, version: int) -> bytes:
     """The payload with its marked values cut out; its payload digest stays the same."""
     document = json.loads(payload)
     for container, name, pointer in marked_places(document, redactable):
-        container[name] = seal(container[name], salt_of(key, pointer, version))
+        if not is_sealed(container[name]):
+            container[name] = seal(container[name], salt_of(key, pointer, version))
     return canonical(document)
 
 

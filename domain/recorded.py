@@ -7,6 +7,7 @@ stays clear beside the payload, whatever is done to the payload later.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +16,7 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from domain.chain import GENESIS, link, payload_digest
+from domain.chain import GENESIS, Key, link, payload_digest
 from domain.errors import EventCorrupt
 from domain.events import STORED, Event, PlanProposed, PolicyEvaluated
 from domain.upcasting import decode
@@ -51,6 +52,12 @@ class RecordedEvent:
     payload_digest: str
     header: bytes
     payload: bytes
+    salts: Mapping[str, str] | None = None
+    """Of an imported event with marked values: the salts of those that are shown, since its workflow's key is not."""
+
+    def key(self, of_workflow: bytes) -> Key:
+        """What the salts of its marked values come of."""
+        return of_workflow if self.salts is None else self.salts
 
     @property
     def name(self) -> str:
@@ -174,15 +181,49 @@ def to_state(recorded: RecordedEvent) -> bytes:
     return _SEPARATOR.join((recorded.header, digests, recorded.payload))
 
 
-def from_state(workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
+WITHHELD: Final = b"withheld"
+"""Stands behind the digests of an imported event whose payload was left out of the export."""
+_DIGESTS_LENGTH: Final = 129
+
+
+def imported_state(
+    header: bytes, previous: str, body_digest: str, *, payload: bytes | None, salts: bytes | None
+) -> bytes:
+    """The state column of an event that was imported.
+
+    Behind the digests stands, where there is something to say: that the payload is withheld, or the salts (canonical
+    JSON) of its marked values that are shown.
+    """
+    digests = f"{previous} {body_digest}".encode()
+    behind = WITHHELD if payload is None else salts
+    return _SEPARATOR.join((header, digests if behind is None else b"%b %b" % (digests, behind), payload or b""))
+
+
+def behind_digests(digests: bytes) -> tuple[bytes, bytes]:
+    """The second line of an imported event's state: its two digests, and what stands behind them."""
+    return digests[:_DIGESTS_LENGTH], digests[_DIGESTS_LENGTH + 1 :]
+
+
+def left_out(state: bytes) -> bool:
+    """Whether the payload of an imported event was left out of the export."""
+    digests = bytes(state).partition(_SEPARATOR)[2].partition(_SEPARATOR)[0]
+    return behind_digests(digests)[1] == WITHHELD
+
+
+def from_state(workflow_id: str, version: int, topic: str, state: bytes, *, imported: bool = False) -> RecordedEvent:
     """Read a stored event back; raises EventCorrupt or EventUnknown, naming the event.
 
-    The chain is recomputed by who reads a whole stream (`verify`); here the header is held against its row.
+    The chain is recomputed by who reads a whole stream (`verify`); here the header is held against its row. Only in a
+    store that was `imported` may salts stand behind the digests.
     """
     place = f"workflow {workflow_id} event {version}"
     try:
         header, digests, payload = bytes(state).split(_SEPARATOR, 2)
         fields = from_json(header)
+        salts = None
+        if imported:
+            digests, behind = behind_digests(digests)
+            salts = from_json(behind) if behind else None
         previous, body_digest = digests.decode("ascii").split(" ")
         timestamp = datetime.fromisoformat(fields["at"])
         name, shape = parse_topic(topic)
@@ -207,6 +248,7 @@ def from_state(workflow_id: str, version: int, topic: str, state: bytes) -> Reco
             body_digest,
             header,
             payload,
+            salts,
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EventCorrupt(f"{place} ({topic}) cannot be read: {error}; restore the store from a backup") from error
@@ -222,7 +264,11 @@ def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes =
         if recorded.previous != previous:
             raise EventCorrupt(f"{place}: does not follow the event before it; one of the two was changed")
         redactable = redactable_of(recorded.event)
-        if payload_digest(recorded.payload, redactable=redactable, key=key, version=number) != recorded.payload_digest:
+        salted = recorded.key(key)
+        if (
+            payload_digest(recorded.payload, redactable=redactable, key=salted, version=number)
+            != recorded.payload_digest
+        ):
             raise EventCorrupt(f"{place}: its payload was changed")
         previous = link(recorded.header, recorded.previous, recorded.payload_digest)
     if head is not None and head != previous:

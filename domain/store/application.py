@@ -28,6 +28,7 @@ from domain.store.aside import AT_ONCE, Sayings, inline
 from domain.store.deciding import TurnDecider
 from domain.store.epochs import read_epoch
 from domain.store.events import WorkflowEvents
+from domain.store.imported import IMPORTED_FACT, imported_of
 from domain.store.log import BUFFERED, POLL, Log, LogFollower, ReadableLog, Unreadable
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder
@@ -80,6 +81,8 @@ class WorkflowStore(Application[str]):
         self.recorder.prepare(schema)
         with self.recorder.reading() as cursor:
             self.epoch = read_epoch(cursor)
+            self.imported = imported_of(cursor.query(IMPORTED_FACT))
+        self.mapper.imported = self.imported is not None
         if not restoring:
             self.epoch.check_finished(self.recorder.place)
         self.shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
-from domain.errors import EventCorrupt, StoreError
-from domain.recorded import RecordedEvent, from_state, to_state
+from domain.errors import EventCorrupt, PayloadWithheld, StoreError
+from domain.recorded import RecordedEvent, from_state, left_out, to_state
 
 _PARTS_BEFORE_PAYLOAD: Final = 2
 _LINE: Final = b"\n"
@@ -29,6 +29,9 @@ class EventRow(NamedTuple):
 
 class EventMapper(Mapper[str]):
     """RecordedEvent to StoredEvent and back."""
+
+    imported: bool = False
+    """Whether the store was imported: then payloads may be withheld, and events have their salts beside them."""
 
     def to_row(self, recorded: RecordedEvent) -> EventRow:
         """The row of an event."""
@@ -48,11 +51,14 @@ class EventMapper(Mapper[str]):
         )
 
     def read(self, workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
-        """The event of a row's columns; raises EventCorrupt or EventUnknown, naming it."""
-        return from_state(workflow_id, version, topic, self.clear(workflow_id, version, state))
+        """The event of a row's columns; raises EventCorrupt, PayloadWithheld or EventUnknown, naming it."""
+        return from_state(workflow_id, version, topic, self.clear(workflow_id, version, state), imported=self.imported)
 
     def clear(self, workflow_id: str, version: int, state: bytes) -> bytes:
-        """Header, digests and payload as they were first encoded; raises EventCorrupt, naming the event."""
+        """Header, digests and payload as they were first encoded; raises EventCorrupt or PayloadWithheld, naming it."""
+        if self.imported and left_out(state):
+            words = f"workflow {workflow_id} event {version}: its payload was left out of the export that was imported"
+            raise PayloadWithheld(words, workflow_id=workflow_id, version=version)
         if self.compressor is not None or self.cipher is not None:
             return self._uncovered(workflow_id, version, state)
         return state

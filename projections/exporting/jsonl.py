@@ -17,13 +17,14 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
 from domain.chain import GENESIS, canonical, payload_digest
 from domain.errors import InputInvalid
 from domain.recorded import stored_topic
+from domain.store.imported import Imported
 from projections.exporting.reading import Exported, Histories, Row, Selection, instant
 from projections.exporting.redaction import Redaction, redactable_in
 from projections.exporting.tree import Tree
@@ -86,8 +87,13 @@ class JsonLines:
                 self._take_head(exported)
             else:
                 yield from self._events(exported)
-        manifest = canonical(self._manifest())
-        yield b'{"manifest":%b,"check":"%b"}\n' % (manifest, sha256(manifest).hexdigest().encode())
+        if (imported := self._unchanged(histories.imported)) is not None:
+            yield _manifest_line(imported.manifest.encode())
+            if imported.signature:
+                yield b'{"signature":%b}\n' % imported.signature.encode()
+            return
+        manifest = canonical(self._manifest(() if histories.imported is None else histories.imported.rules))
+        yield _manifest_line(manifest)
         if self._signer is not None:
             signature = {
                 "algorithm": ALGORITHM,
@@ -100,6 +106,13 @@ class JsonLines:
     def root(self) -> str:
         """The root of the tree over the events so far."""
         return self._tree.root()
+
+    def _unchanged(self, imported: Imported | None) -> Imported | None:
+        """What the store was imported from, where this is all of that as it was: then it ends as that did."""
+        asked = self._seal or self._signer is not None or self._redaction.rules or self._selection != Selection()
+        if imported is None or asked or json.loads(imported.manifest)["content"] != self._content.hexdigest():
+            return None
+        return imported
 
     def _taken(self, line: bytes) -> bytes:
         self._content.update(line)
@@ -143,10 +156,10 @@ class JsonLines:
         )
         if not sound(row, key):
             self._found_damage(row.workflow_id, row.version, "has another payload, or place, than its digest is of")
-            if not _embeddable(row):
+            if row.withheld or not _embeddable(row):
                 return None
             return b'%b,"payload":%b}\n' % (begin, row.payload)
-        shown = self._redaction.show(row.payload, key, row.version)
+        shown = self._redaction.show(row.payload, row.key(key), row.version)
         self.cut += shown.cut
         if shown.payload is None:
             self.withheld += 1
@@ -173,7 +186,8 @@ class JsonLines:
         if self.first_damage is None:
             self.first_damage = Damage(workflow_id, version, words)
 
-    def _manifest(self) -> dict[str, Any]:
+    def _manifest(self, rules: Sequence[str]) -> dict[str, Any]:
+        """The manifest; `rules` were followed when that was exported from which the store was imported."""
         manifest: dict[str, Any] = {
             "by_type": dict(self.by_type),
             "content": self._content.hexdigest(),
@@ -183,7 +197,7 @@ class JsonLines:
             "events": self.events,
             "format": SEAL if self._seal else FORMAT,
             "latest": self._latest,
-            "redacted": self._redaction.rules,
+            "redacted": sorted({*self._redaction.rules, *rules}),
             "root": self.root,
             "selection": self._selection.document(),
             "withheld": self.withheld,
@@ -192,6 +206,10 @@ class JsonLines:
         if self._signer is not None:
             manifest["signer"] = self._signer.key_id
         return manifest
+
+
+def _manifest_line(manifest: bytes) -> bytes:
+    return b'{"manifest":%b,"check":"%b"}\n' % (manifest, sha256(manifest).hexdigest().encode())
 
 
 def workflow_line(workflow_id: str, number: int, last: int, head: str) -> bytes:
@@ -226,16 +244,18 @@ def _embeddable(row: Row) -> bool:
 
 
 def sound(row: Row, key: bytes) -> bool:
-    """Whether an event is where its header says and its payload is that of its digest."""
+    """Whether an event is where its header says and its payload, where there is one, that of its digest."""
     fields = row.fields
     try:
         topic = stored_topic(fields["name"], fields["shape"])
         if (fields["workflow"], fields["version"], topic) != (row.workflow_id, row.version, row.topic):
             return False
+        if row.withheld:
+            return True
         if sha256(row.payload).hexdigest() == row.payload_digest:
             return True
         marked = redactable_in(json.loads(row.payload))
-        found = payload_digest(row.payload, redactable=marked, key=key, version=row.version)
+        found = payload_digest(row.payload, redactable=marked, key=row.key(key), version=row.version)
     except (ValueError, KeyError, TypeError, RecursionError, InputInvalid):
         return False
     return bool(marked) and found == row.payload_digest

@@ -15,9 +15,11 @@ from typing import Any, Final, NamedTuple
 from pydantic_core import from_json
 
 from domain.builtin import is_hidden
-from domain.chain import link
-from domain.errors import EventCorrupt, InputInvalid
+from domain.chain import Key, link
+from domain.errors import EventCorrupt, InputInvalid, PayloadWithheld
+from domain.recorded import WITHHELD, behind_digests
 from domain.store.application import unknown
+from domain.store.imported import IMPORTED_FACT, imported_of
 
 WORKFLOWS_A_PAGE: Final = 250
 EVENTS_A_READ: Final = 2_000
@@ -28,7 +30,8 @@ MOST_IDS: Final = 10_000
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """The rows of one SELECT, as the store's `query` gives them."""
 Clear = Callable[[str, int, bytes], bytes]
-"""Takes the cover from a stored event, as the store's mapper's `clear` does."""
+"""Takes the cover from a stored event, as the store's mapper's `clear` does; raises PayloadWithheld where it cannot be
+taken off any more."""
 
 
 class Selection(NamedTuple):
@@ -60,7 +63,11 @@ class Selection(NamedTuple):
 
 @dataclass(slots=True)
 class Row:
-    """One stored event: its columns, and its parts where they can be told apart (`header` is empty where not)."""
+    """One stored event: its columns, and its parts where they can be told apart (`header` is empty where not).
+
+    `withheld`: its payload is not to be had any more, on purpose. `salts` are those of an imported event's marked
+    values, as canonical JSON; None where it has no such values, or the workflow's key is known.
+    """
 
     workflow_id: str
     version: int
@@ -72,6 +79,15 @@ class Row:
     payload_digest: str = ""
     payload: bytes = b""
     digest: str = ""
+    withheld: bool = False
+    salts: bytes | None = None
+
+    def key(self, of_workflow: bytes) -> Key:
+        """What the salts of its marked values come of."""
+        if self.salts is None:
+            return of_workflow
+        known: dict[str, str] = from_json(self.salts)
+        return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,8 @@ class Histories:
         if len(selection.workflow_ids) > MOST_IDS:
             raise InputInvalid(f"at most {MOST_IDS:,} workflows are named: export --all, or a definition")
         self.position: int = newest if selection.upto is None else selection.upto
+        self.imported = imported_of(query(IMPORTED_FACT, ()))
+        """What the store was imported from, where it was."""
 
     def __iter__(self) -> Iterator[Exported]:
         """The workflows; raises WorkflowUnknown where one that was named is not there."""
@@ -158,10 +176,11 @@ class Histories:
 
     def _wanted(self, name: str, state: Any) -> bool:
         """Whether a workflow is of the definition; Handrail's own are exported only where they are asked for."""
-        definition = definition_in(parted(Row(name, 1, "", self._cleared(name, 1, state))))[0]
+        definition = definition_in(self._row(name, 1, "", state))[0]
         if self._selection.definition is not None:
             return definition == self._selection.definition
-        return not is_hidden(definition)
+        # All of an import is what was asked for then.
+        return self.imported is not None or not is_hidden(definition)
 
     def _without_first(self) -> list[str]:
         """Workflows whose first event is gone, which only a damaged store has: no part of one is passed over."""
@@ -267,15 +286,20 @@ class Histories:
             after = rows[-1][1]
 
     def _row(self, name: str, version: int, topic: str, state: Any) -> Row:
-        return parted(Row(name, version, topic, self._cleared(name, version, state)))
+        stored, withheld = self._cleared(name, version, state)
+        row = Row(name, version, topic, stored, withheld=withheld)
+        return parted(row, imported=self.imported is not None)
 
-    def _cleared(self, name: str, version: int, state: Any) -> bytes:
+    def _cleared(self, name: str, version: int, state: Any) -> tuple[bytes, bool]:
+        """The state without its cover, and whether its payload is withheld."""
         # A damaged SQLite file may hold a text, or a number, where bytes belong.
         stored = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else str(state).encode()
         try:
-            return self._clear(name, version, stored)
+            return self._clear(name, version, stored), False
+        except PayloadWithheld:
+            return stored, True
         except EventCorrupt:
-            return stored
+            return stored, False
 
 
 _COLUMNS: Final = "originator_id, originator_version, topic, state"
@@ -294,9 +318,12 @@ def _filled(names: Sequence[str]) -> list[str]:
     return [*names, *[""] * (WORKFLOWS_A_PAGE - len(names))]
 
 
-def parted(row: Row) -> Row:
+def parted(row: Row, *, imported: bool = False) -> Row:
     """Tell a row's header, digests and payload apart, where they can be."""
     parts = row.state.split(b"\n", 2)
+    if imported and len(parts) == _PARTS:
+        parts[1], behind = behind_digests(parts[1])
+        row.salts = behind if behind and behind != WITHHELD else None
     if len(parts) != _PARTS or _DIGESTS.fullmatch(parts[1]) is None:
         return row
     try:
@@ -304,7 +331,7 @@ def parted(row: Row) -> Row:
     except ValueError:
         return row
     if isinstance(fields, dict):
-        row.header, row.fields, row.payload = parts[0], fields, parts[2]
+        row.header, row.fields, row.payload = parts[0], fields, b"" if row.withheld else parts[2]
         row.previous, row.payload_digest = parts[1].decode().split(" ")
         row.digest = link(row.header, row.previous, row.payload_digest)
     return row

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
-from domain.chain import canonical, is_sealed, marked_places, salt_of, seal
+from domain.chain import Key, canonical, is_sealed, marked_places, salt_of, seal
 from domain.errors import InputInvalid
 
 MARKED: Final = "@marked"
@@ -58,8 +58,13 @@ class Redaction:
         self._all_marked = MARKED in self.rules
         self._ways = [tuple(rule.split(".")) for rule in self.rules if rule != MARKED]
 
-    def show(self, payload: bytes, key: bytes, version: int) -> Shown:
-        """What is shown of a payload that is sound; `key` is the workflow's, `version` the event's."""
+    def show(self, payload: bytes, key: Key, version: int) -> Shown:
+        """What is shown of a payload that is sound; `key` is what its salts come of, `version` the event's.
+
+        An empty one, which no event has, is that of an event whose payload is withheld already.
+        """
+        if not payload:
+            return Shown(None)
         marks = b'"redactable":["' in payload
         if not marks and not self._ways:
             return Shown(payload)
@@ -80,6 +85,10 @@ class Redaction:
             for container, name, pointer in marked_places(document, redactable)
             if not is_sealed(container[name])
         }
+        if not isinstance(key, bytes):
+            # Of an import, what the export had cut out is cut out of this one, too.
+            cut_by_now = sum(is_sealed(holder[name]) for holder, name, _ in marked_places(document, redactable))
+            return Shown(canonical(document) if cut else payload, salts, cut_by_now)
         return Shown(canonical(document) if cut else payload, salts, cut)
 
     def _met(self, document: Any) -> Iterator[tuple[str, Any]]:
@@ -117,12 +126,13 @@ def digest_shown(document: Any, redactable: Sequence[str], salts: dict[str, str]
     return None if left else sha256(canonical(document)).hexdigest()
 
 
-def _cut(document: Any, redactable: Sequence[str], chosen: set[str], key: bytes, version: int) -> int:
+def _cut(document: Any, redactable: Sequence[str], chosen: set[str], key: Key, version: int) -> int:
     """Cut the values at the chosen pointers out of the document; how many were."""
     whole = json.loads(json.dumps(document))
     seals: dict[str, dict[str, str]] = {}
     for container, name, pointer in marked_places(whole, redactable):
-        seals[pointer] = container[name] = seal(container[name], salt_of(key, pointer, version))
+        salt = b"" if is_sealed(container[name]) else salt_of(key, pointer, version)
+        seals[pointer] = container[name] = seal(container[name], salt)
     cut = 0
     for container, name, pointer in marked_places(document, redactable):
         if pointer in chosen and not is_sealed(container[name]):

@@ -77,7 +77,7 @@ class Table:
         if not sound(row, key):
             shown, text, said = "damaged", "", dict[str, Any]()
         else:
-            made = self._redaction.show(row.payload, key, row.version)
+            made = self._redaction.show(row.payload, row.key(key), row.version)
             shown = "withheld" if made.payload is None else "cut" if made.cut else "whole"
             text = "" if made.payload is None else made.payload.decode()
             said = json.loads(made.payload) if made.payload is not None else {}
@@ -115,8 +115,10 @@ class _Status:
         """The status after one more event."""
         if self._workflow is None:
             return ""
+        if row.withheld:
+            return self.lost()
         try:
-            recorded = from_state(row.workflow_id, row.version, row.topic, row.state)
+            recorded = from_state(row.workflow_id, row.version, row.topic, row.state, imported=row.salts is not None)
         except (EventCorrupt, EventUnknown):
             return self.lost()
         self._workflow.apply(recorded)

@@ -32,16 +32,16 @@ CHARACTERS: Final = 500
 """So much of a text is told."""
 
 _DIGEST: Final = rb"([0-9a-f]{64})"
-_EVENT: Final = re.compile(
+EVENT_LINE: Final = re.compile(
     rb'\{"header":(\{.*?\}),"previous":"%b","payload_digest":"%b","digest":"%b"'
     rb'(?:,"salts":(\{.*?\}),"bytes":"%b")?,(?:"payload":(.*)|"withheld":true)\}\n' % ((_DIGEST,) * 4)
 )
-_WORKFLOW: Final = re.compile(
+WORKFLOW_LINE: Final = re.compile(
     rb'\{"workflow":"(?:[^"\\]|\\.)*","number":[0-9]{1,18},"last":[0-9]{1,18},"head":"[0-9a-f]{0,64}","check":"%b"\}\n'
     % _DIGEST
 )
-_MANIFEST: Final = re.compile(rb'\{"manifest":(\{.*\}),"check":"%b"\}\n' % _DIGEST)
-_SIGNATURE: Final = re.compile(rb'\{"signature":(\{.*\})\}\n')
+MANIFEST_LINE: Final = re.compile(rb'\{"manifest":(\{.*\}),"check":"%b"\}\n' % _DIGEST)
+SIGNATURE_LINE: Final = re.compile(rb'\{"signature":(\{.*\})\}\n')
 _DAMAGED: Final = re.compile(rb'\{"damaged":(\{.*\})\}\n')
 _SIGNATURE_HEX: Final = re.compile("[0-9a-f]{128}")
 
@@ -154,17 +154,17 @@ class Verification:
         if self._manifest is not None:
             self._behind_manifest(line)
             return
-        if (match := _MANIFEST.fullmatch(line)) is not None:
+        if (match := MANIFEST_LINE.fullmatch(line)) is not None:
             self._take_manifest(match[1], match[2].decode())
             return
         self._content.update(line)
         if not line.isascii() and not _is_text(line):
             self._bad_line(line)
-        elif (match := _WORKFLOW.fullmatch(line)) is not None:
+        elif (match := WORKFLOW_LINE.fullmatch(line)) is not None:
             self._workflow(line, match[1].decode())
         elif self._seal:
             self._bad_line(line)
-        elif (match := _EVENT.fullmatch(line)) is not None:
+        elif (match := EVENT_LINE.fullmatch(line)) is not None:
             self._event(match)
         elif (match := _DAMAGED.fullmatch(line)) is not None:
             self._damaged_event(match[1])
@@ -353,7 +353,7 @@ class Verification:
         if not line.endswith(b"\n"):
             self._bad_line(line)
             return
-        match = _SIGNATURE.fullmatch(line)
+        match = SIGNATURE_LINE.fullmatch(line)
         signer = str((self._manifest or {}).get("signer", ""))
         if match is None or not signer or self._signature != "none":
             self._found(Check.ORDER, "stands behind the end of the export")
