@@ -119,6 +119,10 @@ class WorkflowUnknown(Refused):
     """There is no workflow with this id."""
 
 
+class WorkflowArchived(WorkflowUnknown):
+    """The workflow with this id was archived: it is over, its events are in a file, and nobody gets its id again."""
+
+
 class WorkflowConflict(Refused):
     """A workflow with this id exists with another goal or input."""
 

@@ -38,6 +38,7 @@ _LIVE: Final[tuple[str, ...]] = (
     "CREATE INDEX IF NOT EXISTS workflows_open ON workflows (workflow_id) WHERE ended_at IS NULL",
     "CREATE INDEX IF NOT EXISTS workflows_oldest ON workflows (definition, since_minute) WHERE ended_at IS NULL",
     "CREATE INDEX IF NOT EXISTS workflows_to_look_at ON workflows (look_at) WHERE look_at IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS workflows_parent ON workflows (parent_workflow) WHERE parent_workflow IS NOT NULL",
     "CREATE INDEX IF NOT EXISTS workflows_stuck ON workflows (stuck_since, workflow_id) WHERE stuck_cause IS NOT NULL",
     """CREATE TABLE IF NOT EXISTS steps (
         workflow_id TEXT NOT NULL, step TEXT NOT NULL, number BIGINT NOT NULL, kind TEXT NOT NULL, activity TEXT,
@@ -69,8 +70,14 @@ TABLES: Final = ("workflows", "steps", "waits", "attempts", "failures", "parked_
 
 _MAKE: Final = "CREATE TABLE IF NOT EXISTS "
 
+_ARCHIVED: Final = """CREATE TABLE IF NOT EXISTS archived_failures (
+        fingerprint TEXT PRIMARY KEY, activity TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL,
+        number BIGINT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL)"""
+"""What workflows that were archived had added to `failures`, where it stays: whoever folds the log anew adds it."""
+
 SCHEMA: Final[tuple[str, ...]] = (
     *_LIVE,
+    _ARCHIVED,
     *(one.replace(_MAKE, f"{_MAKE}{SHADOW_PREFIX}", 1) for one in _LIVE if one.startswith(_MAKE)),
 )
 """All tables: each view's, and beside it the one of the same shape that a rebuild folds into."""

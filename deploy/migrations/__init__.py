@@ -27,4 +27,5 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(1, "the tables of events, inbox, timers, signals, tokens and views", _file("0001_tables.sql")),
     Migration(2, "messages that wait for a definition", _file("0002_messages_held.sql")),
     Migration(3, "views that tell why a workflow is stuck", _file("0003_why_stuck.sql")),
+    Migration(4, "tombstones of workflows that were archived", _file("0004_tombstones.sql")),
 )

@@ -33,6 +33,7 @@ from domain.store.log import BUFFERED, POLL, Log, LogFollower, ReadableLog, Unre
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder
 from domain.store.shelf import WORKFLOWS_HELD, Shelf
+from domain.store.tombstones import lacking, tombstones_of
 from domain.store.trouble import DRIVERS, trouble
 
 _LOCAL_NUMBERS: Final = "local_workflows"
@@ -169,7 +170,8 @@ class WorkflowStore(Application[str]):
                     "ON CONFLICT (name) DO UPDATE SET value = counters.value + 1 RETURNING value",
                     (_LOCAL_NUMBERS,),
                 )
-            if not self.exists(local_workflow_id(number)):
+            name = local_workflow_id(number)
+            if not (self.exists(name) or tombstones_of(self.query, [name])):
                 return int(number)
 
     # --- reading ----------------------------------------------------------------------------------------------------
@@ -181,7 +183,7 @@ class WorkflowStore(Application[str]):
         """
         shelved = self.recorder.select_shelved([workflow_id]).get(workflow_id)
         if shelved is None:
-            raise unknown(workflow_id)
+            raise lacking(self.query, workflow_id)
         rows = self.recorder.select_since({workflow_id: 0}).get(workflow_id, [])
         events = [self.mapper.read(*row) for row in (rows if upto is None else rows[:upto])]
         if verified:
@@ -195,7 +197,7 @@ class WorkflowStore(Application[str]):
         """
         workflow = self.shelf.fold(workflow_id, upto=upto)
         if workflow is None or workflow.version == 0:
-            raise unknown(workflow_id)
+            raise lacking(self.query, workflow_id)
         return workflow.state
 
     def exists(self, workflow_id: str) -> bool:

@@ -27,6 +27,7 @@ from domain.errors import (
     StoreError,
     StoreUnavailable,
     VersionConflict,
+    WorkflowUnknown,
 )
 from domain.ids import message_id
 from domain.ports import Along, Companion, Decided, Definitions, OpenCommands, Request
@@ -38,6 +39,7 @@ from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder, VersionsHeld
 from domain.store.shelf import Held, NewKeys, Shelf
 from domain.store.snapshots import PutSnapshots, is_due, take
+from domain.store.tombstones import lacking, tombstones_of
 from domain.triggers import ForkWorkflow, Given, LapseAttempt, RecordOutcome, StartWorkflow, Trigger
 
 TRIES: Final = 5
@@ -131,6 +133,8 @@ class TurnDecider:
                 request = fenced_off
             except VersionConflict as conflict:
                 given_up = conflict
+                if self._is_archived(request):
+                    return _failed(request, lacking(self._store.recorder.query, request.workflow_id))
             except HandrailError as error:
                 return _failed(request, error)
             except Exception as error:  # noqa: BLE001 - not foreseen, so a fault of ours; the others must go on
@@ -141,6 +145,16 @@ class TurnDecider:
                 self._store.sayings.said()
                 return turn.decided[0]
         return _failed(request, given_up or StoreError(f"workflow {request.workflow_id} cannot be decided"))
+
+    def _is_archived(self, request: Request) -> bool:
+        """Whether nothing more will ever be added to this workflow."""
+        return bool(tombstones_of(self._store.recorder.query, [request.workflow_id]))
+
+    def _why(self, request: Request, refusal: Refused) -> Refused:
+        """The refusal; of a workflow that is not there, it says where that went."""
+        if type(refusal) is not WorkflowUnknown:
+            return refusal
+        return lacking(self._store.recorder.query, request.workflow_id)
 
     def _state(self, request: Request) -> State:
         try:
@@ -173,7 +187,7 @@ class TurnDecider:
                 if request.workflow_id in decided_before:
                     raise  # earlier decisions of this turn went with the object: one by one, then
                 taken.pop(request.workflow_id, None)
-                turn.decided.append(_failed(request, refusal))
+                turn.decided.append(_failed(request, self._why(request, refusal)))
                 continue
             workflow.collect_events()
             taken[request.workflow_id] = turn.held[request.workflow_id] = held

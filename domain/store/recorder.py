@@ -92,6 +92,12 @@ class StoreRecorder(ApplicationRecorder):
         By itself a store has nobody to tell: who else has a file open looks at it.
         """
 
+    def hold_up_inserts(self, cursor: Cursor) -> None:
+        """Have nobody add to the log before the cursor's transaction is over, and see what everybody has added.
+
+        By itself a transaction that writes does so: there is one at a time.
+        """
+
     @abstractmethod
     def reading(self) -> AbstractContextManager[Cursor]:
         """A consistent view for reading."""

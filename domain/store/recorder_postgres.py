@@ -27,7 +27,7 @@ from domain.store.connection_postgres import Statements, StoreServer
 from domain.store.mapper import EventRow
 from domain.store.migrations_postgres import check_migrated
 from domain.store.recorder import EVENT_COLUMNS, EVENTS, SNAPSHOTS, StoreRecorder
-from domain.store.schema import SCHEMA_FACT, STORE_TABLES, schema_digest
+from domain.store.schema import ARCHIVED_WORDS, SCHEMA_FACT, STORE_TABLES, schema_digest
 
 STORE_URL: Final = "STORE_URL"
 """Name of the setting with the store's address."""
@@ -55,6 +55,15 @@ EVENT_TABLES: Final[tuple[str, ...]] = (
         originator_id TEXT, originator_version BIGINT, topic TEXT, state BYTEA,
         PRIMARY KEY (originator_id, originator_version))""",
 )
+
+GUARD: Final[tuple[str, ...]] = (
+    f"""CREATE OR REPLACE FUNCTION {EVENTS}_guard() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN
+        IF EXISTS (SELECT 1 FROM tombstones WHERE workflow_id = NEW.originator_id) THEN
+        RAISE EXCEPTION ''{ARCHIVED_WORDS}'' USING ERRCODE = ''unique_violation''; END IF; RETURN NEW; END'""",
+    f"DROP TRIGGER IF EXISTS {EVENTS}_guard ON {EVENTS}",
+    f"CREATE TRIGGER {EVENTS}_guard BEFORE INSERT ON {EVENTS} FOR EACH ROW EXECUTE FUNCTION {EVENTS}_guard()",
+)
+"""In the database, not here: a process of an older version, or one that was asleep, decides on what it saw before."""
 
 _INSERT: Final = f"INSERT INTO {EVENTS} ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?) RETURNING id"
 _LOCK: Final = f"SELECT extract(epoch FROM clock_timestamp())::float8, pg_advisory_xact_lock({INSERTS})::text"
@@ -104,7 +113,7 @@ class PostgresStoreRecorder(StoreRecorder, PostgresApplicationRecorder):
             with self.reading() as cursor:
                 check_migrated(cursor, self._version, self.place)
             return
-        statements = [*EVENT_TABLES, *STORE_TABLES, *schema]
+        statements = [*EVENT_TABLES, *STORE_TABLES, *GUARD, *schema]
         digest = schema_digest(statements)
         with self.reading() as cursor:
             there = cursor.query("SELECT to_regclass('store_facts')::text")[0][0] is not None
@@ -153,6 +162,10 @@ class PostgresStoreRecorder(StoreRecorder, PostgresApplicationRecorder):
     ) -> list[tuple[Any, ...]]:
         """As the port, without the round trips around a transaction."""
         return self.datastore.change(statement, parameters, point=point).rows
+
+    def hold_up_inserts(self, cursor: Cursor) -> None:
+        """As the port: by the lock that inserts wait for one another with."""
+        cursor.query(f"SELECT pg_advisory_xact_lock({INSERTS})::text")
 
     def tell(self, cursor: Cursor) -> None:
         """As the port: those who listen hear it."""

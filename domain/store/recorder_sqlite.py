@@ -25,11 +25,18 @@ from domain.store.columns_sqlite import lacking_columns
 from domain.store.connection_sqlite import APPLICATION_ID, Statements, StoreFile, check_header
 from domain.store.mapper import EventRow
 from domain.store.recorder import EVENT_COLUMNS, EVENTS, SNAPSHOTS, StoreRecorder
-from domain.store.schema import SCHEMA_FACT, SCHEMA_VERSION, STORE_TABLES, schema_digest
+from domain.store.schema import ARCHIVED_WORDS, SCHEMA_FACT, SCHEMA_VERSION, STORE_TABLES, schema_digest
 
 STORE_READ_ONLY: Final = "STORE_READ_ONLY"
 """Name of the setting that opens a store for reading only; its value is `y`."""
 
+
+_GUARD: Final = (
+    f"CREATE TRIGGER IF NOT EXISTS {EVENTS}_guard BEFORE INSERT ON {EVENTS} "
+    "WHEN EXISTS (SELECT 1 FROM tombstones WHERE workflow_id = NEW.originator_id) "
+    f"BEGIN SELECT RAISE(ABORT, '{ARCHIVED_WORDS}'); END"
+)
+"""In the database, not here: a process of an older version, or one that was asleep, decides on what it saw before."""
 
 _ROWS_A_STATEMENT: Final = 16
 """Rows that one statement inserts where there are many: a third cheaper a row than one at a time."""
@@ -79,7 +86,7 @@ class SQLiteStoreRecorder(StoreRecorder, SQLiteApplicationRecorder):
 
     def prepare(self, schema: Sequence[str]) -> None:
         """Create what is missing of the store's tables and of those handed in; writes nothing where all is there."""
-        statements = [*self.create_table_statements, *STORE_TABLES, *schema]
+        statements = [*self.create_table_statements, *STORE_TABLES, _GUARD, *schema]
         digest = schema_digest(statements)
         with self.reading() as cursor:
             tables = {name for (name,) in cursor.query("SELECT name FROM sqlite_master WHERE type = 'table'")}

@@ -13,7 +13,7 @@ from typing import Final
 SCHEMA_VERSION: Final = 1
 """Raised when an older Handrail could no longer read or write a store as it is."""
 
-MIGRATED_TO: Final = 3
+MIGRATED_TO: Final = 4
 """Number of the last migration of a PostgreSQL store: those that have had fewer are not opened."""
 
 STORE_TABLES: Final[tuple[str, ...]] = (
@@ -21,7 +21,16 @@ STORE_TABLES: Final[tuple[str, ...]] = (
     "CREATE TABLE IF NOT EXISTS workflow_keys (workflow_id TEXT PRIMARY KEY, key TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, position BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS tombstones (
+        workflow_id TEXT PRIMARY KEY, definition TEXT NOT NULL, definition_version TEXT NOT NULL, status TEXT NOT NULL,
+        version BIGINT NOT NULL, head TEXT NOT NULL, began BIGINT NOT NULL, position BIGINT NOT NULL, started_at TEXT,
+        ended_at TEXT NOT NULL, archived_at TEXT NOT NULL, archived_by TEXT NOT NULL, reason TEXT NOT NULL,
+        file TEXT NOT NULL, root TEXT NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS tombstones_began ON tombstones (began)",
 )
+
+ARCHIVED_WORDS: Final = "this workflow was archived"
+"""What the database says where events of a workflow with a tombstone were to be added."""
 
 SCHEMA_FACT: Final = "schema_digest"
 

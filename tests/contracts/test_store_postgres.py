@@ -9,6 +9,7 @@ from domain.store.opening import open_postgres_store
 from tests.contracts.memory_contract import MemoryContract
 from tests.contracts.staged import Staged
 from tests.contracts.store_contract import StoreContract
+from tests.contracts.tombstone_contract import TombstoneContract
 from tests.servers.postgres import Database
 
 
@@ -26,4 +27,8 @@ class TestPostgresStore(OnPostgres, StoreContract):
 
 
 class TestPostgresMemory(OnPostgres, MemoryContract):
+    pass
+
+
+class TestPostgresTombstones(OnPostgres, TombstoneContract):
     pass

@@ -10,6 +10,7 @@ from domain.store.opening import open_sqlite_store
 from tests.contracts.memory_contract import MemoryContract
 from tests.contracts.staged import Staged
 from tests.contracts.store_contract import StoreContract
+from tests.contracts.tombstone_contract import TombstoneContract
 
 
 class OnSQLite(Staged):
@@ -26,4 +27,8 @@ class TestSQLiteStore(OnSQLite, StoreContract):
 
 
 class TestSQLiteMemory(OnSQLite, MemoryContract):
+    pass
+
+
+class TestSQLiteTombstones(OnSQLite, TombstoneContract):
     pass
