@@ -12,10 +12,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import open_store
@@ -57,6 +57,16 @@ def exporting(report: Report, folder: Path, plan: Plan) -> None:
 
 
 def _measure(report: Report, what: str, arguments: tuple[str, ...], events: int) -> None:
+    figures = measured(what, arguments, events)
+    keep(report, OURS, what, figures)
+    parts = f"{events} events, {figures['events_per_cpu_second']:,} a second of processor time"
+    name = f"{what}: memory at most"
+    mebibytes = figures["mebibytes_at_most"]
+    report.figures.append(Figure(name, mebibytes, MEBIBYTES_AT_MOST, better="lower", unit=" MiB", parts=parts))
+
+
+def measured(what: str, arguments: Sequence[str], events: int) -> dict[str, Any]:
+    """Run a program over so many events: its rate by the clock and by processor time, and the most memory it had."""
     began = time.perf_counter()
     program = subprocess.Popen(
         [sys.executable, *arguments],
@@ -75,16 +85,12 @@ def _measure(report: Report, what: str, arguments: tuple[str, ...], events: int)
         raise ProgramFailed(f"{what} ended with {program.returncode}")
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     burnt = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-    figures = {
+    return {
         "events": events,
         "events_per_second": round(events / took),
         "events_per_cpu_second": round(events / burnt),
         "mebibytes_at_most": round(mebibytes, 1),
     }
-    keep(report, OURS, what, figures)
-    parts = f"{events} events in {took:.1f} s, {events / burnt:,.0f} a second of processor time"
-    name = f"{what}: memory at most"
-    report.figures.append(Figure(name, mebibytes, MEBIBYTES_AT_MOST, better="lower", unit=" MiB", parts=parts))
 
 
 def _most_mebibytes(pid: int) -> float:

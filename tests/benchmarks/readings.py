@@ -33,7 +33,8 @@ class Plan:
 
     `goals` are those that wait in their queue, `chains_at_rest` those that run alone on the real stack, where
     `soak_seconds` is how long memory is watched, `workflows` how many the views hold in the part `large`, and
-    `exported` how many events are exported.
+    `exported` how many events are exported, `replayed` how many are decided again, `pairs` how often appending with the
+    chain of digests is held against appending without.
     """
 
     seconds: float
@@ -48,6 +49,8 @@ class Plan:
     soak_seconds: float = 600.0
     workflows: int = 1_000_000
     exported: int = 1_000_000
+    replayed: int = 200_000
+    pairs: int = 9
 
     def with_options(self, **options: float | None) -> Plan:
         """The plan with what was asked for on the command line; None is what was not."""

@@ -1,4 +1,4 @@
-"""The workflows that are measured: a chain of five, a chain of thousands, and one that waits for approval."""
+"""The workflows that are measured: chains of five and of thousands, one that waits for approval, one with it all."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from domain.plan import PlannedStep, PlanProposal, PlanRequest
-from domain.policies import GatePolicy
-from handrail import ApprovalPolicy, Definition, Step, activity
+from domain.policies import Condition, GatePolicy
+from handrail import ApprovalPolicy, Definition, RetryPolicy, Step, activity
+from handrail import ref as value_of
 
 NOTE: Final = "y" * 50
 CHAIN_STEPS: Final = 5
@@ -91,4 +92,61 @@ WAITING: Final = Definition(
     steps=[Step("screen", screen), Step("decide", step, input={"i": 1}, approval="manager")],
     activities=[step_undo],
     approvals=[ApprovalPolicy(name="manager", approvers=("manager",))],
+)
+
+
+class Claim(BaseModel):
+    """What is claimed."""
+
+    claimant: str
+    amount: int
+
+
+class Assessment(BaseModel):
+    """What a claim was found to be worth."""
+
+    worth: int
+    note: str
+
+
+@activity(effect="pure")
+async def collect(claim: Claim) -> Claim:
+    """Collect what is known of a claim."""
+    return claim
+
+
+@activity(effect="pure", retry=RetryPolicy(max_attempts=5))
+async def assess(claim: Claim) -> Assessment:
+    """Say what a claim is worth."""
+    return Assessment(worth=claim.amount, note=NOTE)
+
+
+@activity(effect="idempotent", compensation="step_undo")
+async def pay(_: Assessment) -> Outcome:
+    """Pay what was assessed."""
+    return Outcome(i=1, ok=True, note=NOTE)
+
+
+CLAIMS: Final = Definition(
+    "claims",
+    version="1",
+    steps=[
+        Step("collect", collect),
+        Step("assess", assess, input={"claimant": value_of("input.claimant"), "amount": value_of("input.amount")}),
+        Step("pay", pay, input={"worth": value_of("steps.assess.worth"), "note": value_of("steps.assess.note")}),
+        Step("tell", step, input={"i": 2}),
+    ],
+    activities=[step_undo],
+    gates=[
+        GatePolicy(name="small", steps=("pay",), verdict="allow", reason="small"),
+        GatePolicy(
+            name="large",
+            steps=("pay",),
+            when=(Condition(path="worth", op=">", value=1_000),),
+            verdict="require_approval",
+            approval="managers",
+            reason="a large amount",
+        ),
+    ],
+    approvals=[ApprovalPolicy(name="managers", approvers=("manager", "director"), four_eyes=True)],
 )

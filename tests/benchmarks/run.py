@@ -5,8 +5,8 @@
 
 Prints one table of ratios with their floors and aims, and ends with 1 where a floor is missed, with 2 where something
 could not be measured. `--quick` is for a short look: the floors hold for the full run. The parts on the real stack
-(`stack`, `growing`, `soak`, `quiet`, `large`) start a private PostgreSQL and a private RabbitMQ from the machine's
-programs; `soak` takes ten minutes, or as long as `--soak` says.
+(`stack`, `growing`, `soak`, `quiet`, `large`, `judging`) start a private PostgreSQL, and a private RabbitMQ, from the
+machine's programs; `soak` takes ten minutes, or as long as `--soak` says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import exporting, large, readings, stack
+from tests.benchmarks import exporting, judging, large, readings, replaying, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -41,6 +41,8 @@ QUICK: Final = Plan(
     soak_seconds=20.0,
     workflows=20_000,
     exported=50_000,
+    replayed=30_000,
+    pairs=3,
 )
 
 Part = Callable[[Report, Path, Plan], None]
@@ -55,7 +57,9 @@ PARTS: Final[dict[str, Part]] = {
     "soak": stack.soak,
     "quiet": stack.quiet,
     "large": large.large,
+    "judging": judging.judging,
     "export": exporting.exporting,
+    "replay": replaying.replaying,
 }
 
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from domain.events import ApprovalGranted, RetryScheduled
+from domain.recorded import RecordedEvent, verify
+from domain.replay import decide_again
+from domain.store.mapper import event_mapper
 from tests.benchmarks import run
 from tests.benchmarks.chain5 import events_behind, measure
 from tests.benchmarks.exporting import exporting
 from tests.benchmarks.figures import Figure, Reading, Report, fastest, quickest, spread
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
+from tests.benchmarks.recipes import CHAIN, CLAIMS, WAITING
+from tests.benchmarks.replaying import histories, without_chain
+from tests.unit.domain.scenario import Loaded
 
 RATE = "steps_per_second"
 
@@ -97,3 +105,24 @@ def test_exports_are_measured(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all(figure.value > 10.0 for figure in report.figures)
     assert all(reading.figures["events"] >= 300 for reading in report.readings)
+
+
+def test_what_is_replayed_is_what_the_engine_decides() -> None:
+    known = Loaded({(one.name, one.version): one for one in (CHAIN, CLAIMS, WAITING)})
+    made = list(islice(histories(), 5))
+    for history in made:
+        verify(history)
+        assert decide_again(history, known) is None
+    kinds = {type(one.event) for history in made for one in history}
+    assert {RetryScheduled, ApprovalGranted} <= kinds
+
+
+def test_without_the_chain_no_digest_is_made_or_stored() -> None:
+    def longest() -> list[RecordedEvent]:
+        return max(islice(histories(), 5), key=len)
+
+    with without_chain():
+        bare = longest()
+        rows = [event_mapper().to_row(one).state for one in bare]
+    assert {(one.digest, one.payload_digest) for one in bare} == {("", "")}
+    assert rows == [b"\n".join((one.header, one.payload)) for one in longest()]

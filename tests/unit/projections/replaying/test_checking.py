@@ -13,7 +13,7 @@ from domain.ports import Cursor
 from domain.recorded import RecordedEvent, to_state
 from domain.store.application import WorkflowStore
 from domain.store.mapper import EventRow
-from projections.replaying import checking
+from projections.replaying import checking, streaming
 from projections.replaying.checking import Checked, CheckingAll
 from tests.unit.domain.recipes import act, define, reserve
 from tests.unit.domain.scenario import BEGINNING, Loaded, Scenario
@@ -80,8 +80,8 @@ def found(store: WorkflowStore, definitions: Loaded = KNOWN) -> list[tuple[str, 
 def test_what_is_as_recorded_agrees_whatever_the_pages(
     store: WorkflowStore, page: int, read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "WORKFLOWS_A_PAGE", page)
-    monkeypatch.setattr(checking, "EVENTS_A_READ", read)
+    monkeypatch.setattr(streaming, "WORKFLOWS_A_PAGE", page)
+    monkeypatch.setattr(streaming, "EVENTS_A_READ", read)
     put(store, *(plain(number) for number in range(5)), long(7))
     all_ = checked(store)
     assert [(one.workflow, one.word, one.events) for one in all_] == [
@@ -94,8 +94,8 @@ def test_what_is_as_recorded_agrees_whatever_the_pages(
 def test_each_way_of_differing_is_found_at_its_event(
     store: WorkflowStore, page: int, read: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "WORKFLOWS_A_PAGE", page)
-    monkeypatch.setattr(checking, "EVENTS_A_READ", read)
+    monkeypatch.setattr(streaming, "WORKFLOWS_A_PAGE", page)
+    monkeypatch.setattr(streaming, "EVENTS_A_READ", read)
     gap, tampered = plain(3), changed(plain(5), 5, b'"activity":"reserve"', b'"activity":"deserve"')
     put(store, plain(1), gap, plain(4), tampered, long(6))
     with store.transaction() as cursor:
