@@ -35,6 +35,7 @@ from domain.errors import (
     HandrailError,
     InputInvalid,
     MessageUnfit,
+    PayloadWithheld,
     Refused,
     StoreUnavailable,
     WorkflowConflict,
@@ -62,6 +63,7 @@ FAULTS: Final[tuple[tuple[type[HandrailError], FaultName], ...]] = (
     (Refused, FaultName.REFUSED),
     (EventCorrupt, FaultName.RECORD_DAMAGED),
     (EventUnknown, FaultName.RECORD_DAMAGED),
+    (PayloadWithheld, FaultName.REFUSED),
     (DecisionFault, FaultName.CONSUMER_FAULT),
 )
 

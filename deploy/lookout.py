@@ -11,8 +11,10 @@ import httpx
 
 from deploy.http.desk import Answer
 from deploy.http.looking import Look
+from deploy.keyring import covers_of
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
+from deploy.settings import load_settings
 from domain.errors import HandrailError, InputInvalid, Refused, StoreUnavailable, WorkflowConflict, WorkflowUnknown
 from domain.recorded import RecordedEvent
 from domain.state import PEOPLE_REASONS, State
@@ -78,6 +80,11 @@ class Expected:
     goal: Mapping[str, Any] | None = None
 
 
+def _opened(url: str) -> WorkflowStore:
+    covers = covers_of(load_settings())
+    return open_postgres_store(url, definitions=LoadedDefinitions(), schema=SCHEMA, covers=covers)
+
+
 class Lookout(Protocol):
     """Sees what became of messages. Raises StoreUnavailable while it sees nothing."""
 
@@ -111,7 +118,7 @@ class StoreLookout:
     async def open(cls, url: str) -> Self:
         """Open the store at an address; raises StoreUnavailable or StoreNewer."""
         threads = Threads("client store", most=2)
-        store = await threads(lambda: open_postgres_store(url, definitions=LoadedDefinitions(), schema=SCHEMA))
+        store = await threads(lambda: _opened(url))
         return cls(store, threads)
 
     async def accepted(self, goal: Expected) -> bool | None:

@@ -13,11 +13,12 @@ from consumers.metrics import ActivityMetrics
 from deploy.dead_acts import DEAD_ACTS_SCHEMA
 from deploy.following import PatientFollower
 from deploy.held_goals import GOALS_HELD_SCHEMA
+from deploy.keyring import covers_of
 from deploy.loading import LoadedDefinitions
 from deploy.metrics import ProcessMetrics
 from deploy.numbering import LocalNumbers
 from deploy.progress import KnownProgress, read_progress
-from deploy.settings import Settings
+from deploy.settings import Settings, load_settings
 from deploy.tokens import TOKENS_SCHEMA
 from deploy.traces.asked import open_traces
 from deploy.watching import Watchers
@@ -61,8 +62,13 @@ def open_store(
     workflows_held: int = 2_048,
     read_only: bool = False,
     restoring: bool = False,
+    settings: Settings | None = None,
+    enabling: bool = False,
 ) -> WorkflowStore:
-    """The store of a home, made where it is missing; raises StoreUnavailable or StoreNewer."""
+    """The store of a home, made where it is missing; raises StoreUnavailable or StoreNewer.
+
+    The key ring is that of these settings, or else of this process's.
+    """
     if not read_only:
         try:
             home.mkdir(parents=True, exist_ok=True)
@@ -77,6 +83,8 @@ def open_store(
         workflows_held=workflows_held,
         read_only=read_only,
         restoring=restoring,
+        covers=covers_of(settings if settings is not None else load_settings()),
+        enabling=enabling,
     )
 
 
@@ -87,7 +95,7 @@ class OpenHome:
         self, home: Path, owner: str, definitions: LoadedDefinitions, settings: Settings, clock: Clock
     ) -> None:
         """Open the store and put its companions beside it; raises StoreUnavailable or StoreNewer."""
-        self.store = open_store(home, definitions, workflows_held=settings.workflows_held)
+        self.store = open_store(home, definitions, workflows_held=settings.workflows_held, settings=settings)
         self.inbox = InboxCompanion(owner, lease_seconds=settings.lease_seconds)
         self.timers = TimersCompanion()
         self.numbers = LocalNumbers(self.store)

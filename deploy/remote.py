@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from deploy.addresses import broker_address, needed, store_address
 from deploy.following import PatientFollower
+from deploy.keyring import covers_of
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
 from deploy.sending import Sending
@@ -65,7 +66,9 @@ class RemoteRuntime:
     async def __aenter__(self) -> Self:
         """Open the store; raises StoreUnavailable or StoreNewer."""
         self._store = store = await self._threads(
-            lambda: open_postgres_store(self._address.url, definitions=LoadedDefinitions(), schema=SCHEMA)
+            lambda: open_postgres_store(
+                self._address.url, definitions=LoadedDefinitions(), schema=SCHEMA, covers=covers_of(self._settings)
+            )
         )
         store.aside = self._threads
         self._watchers = Watchers(store)

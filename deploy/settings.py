@@ -79,6 +79,8 @@ class Settings(BaseSettings):
     """Where RabbitMQ's management interface is: `https://user@host:port`; for administrators and `doctor`."""
     broker_management_password_file: Path | None = None
     """A file with the password for the management interface, for an address without one."""
+    encryption_keys: Path | None = None
+    """The key ring that payloads are encrypted with (`handrail keys new` makes one); none: they are in clear."""
     artifacts: Path = Path(".handrail")
     """The folder that serving processes keep artifacts in; all that run activities share it."""
     vouching: dict[str, list[str]] = Field(default_factory=dict)
@@ -133,6 +135,7 @@ class Settings(BaseSettings):
         "broker_password_file",
         "broker_operator_password_file",
         "broker_management_password_file",
+        "encryption_keys",
         mode="before",
     )
     @classmethod

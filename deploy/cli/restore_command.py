@@ -86,19 +86,23 @@ def restore(
 @contextlib.contextmanager
 def _shared_store(_: str | None, definitions: LoadedDefinitions, *, force: bool) -> Iterator[WorkflowStore]:
     from deploy.addresses import needed, store_address
+    from deploy.keyring import covers_of
     from deploy.opened import SCHEMA
     from deploy.settings import load_settings
     from domain.store.opening import open_postgres_store
     from domain.store.others_postgres import others
 
-    address = needed(store_address(load_settings()), "store")
+    settings = load_settings()
+    address = needed(store_address(settings), "store")
     using = others(address.url)
     if using and not force:
         raise HomeBusy(
             f"store {address.shown} is in use by {', '.join(using)}: stop every process of Handrail (what they hold in "
             "memory is of the time that was lost), then run this again; with --force where they are none of its"
         )
-    store = open_postgres_store(address.url, definitions=definitions, schema=SCHEMA, restoring=True)
+    store = open_postgres_store(
+        address.url, definitions=definitions, schema=SCHEMA, restoring=True, covers=covers_of(settings)
+    )
     with contextlib.closing(store):
         _check_claims(store, address.shown, force=force)
         yield store

@@ -19,6 +19,7 @@ from consumers.receipts import Receipts
 from consumers.redaction import Redactor
 from deploy.addresses import Address, broker_address, needed, store_address
 from deploy.held_goals import HeldGoals, forgetting
+from deploy.keyring import covers_of
 from deploy.loading import LoadedDefinitions
 from deploy.metrics import ProcessMetrics
 from deploy.opened import SCHEMA
@@ -152,7 +153,11 @@ class Parts:
         try:
             store = await threads.rooms(
                 lambda: open_postgres_store(
-                    address.url, definitions=definitions, schema=SCHEMA, workflows_held=settings.workflows_held
+                    address.url,
+                    definitions=definitions,
+                    schema=SCHEMA,
+                    workflows_held=settings.workflows_held,
+                    covers=covers_of(settings),
                 )
             )
             opened_traces = await threads.rooms(lambda: _traces_of(settings, store, clock))

@@ -19,12 +19,14 @@ from eventsourcing.domain import DomainEventProtocol, MutableOrImmutableAggregat
 from eventsourcing.persistence import Mapper, Recording
 from eventsourcing.utils import Environment, EnvType, strtobool
 
-from domain.errors import StoreUnavailable, WorkflowUnknown
+from domain.errors import StoreError, StoreUnavailable, WorkflowUnknown
 from domain.ids import local_workflow_id
 from domain.ports import Along, Aside, Companion, Cursor, Decided, Definitions, Notification, OpenCommands, Request
 from domain.recorded import RecordedEvent, verify
 from domain.state import State
 from domain.store.aside import AT_ONCE, Sayings, inline
+from domain.store.covering import cover_store
+from domain.store.covers import CLEAR, Covers, Texts
 from domain.store.deciding import TurnDecider
 from domain.store.epochs import read_epoch
 from domain.store.events import WorkflowEvents
@@ -56,8 +58,10 @@ class WorkflowStore(Application[str]):
     """How often a follower asks whether others have added to the log, where nobody tells it."""
     sayings: Sayings = AT_ONCE
     """How what became true is said to followers and companions."""
+    texts: Texts = CLEAR
+    """How texts outside of events are kept."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings of a store, each with its default
         self,
         env: Mapping[str, str],
         *,
@@ -67,10 +71,13 @@ class WorkflowStore(Application[str]):
         open_commands: OpenCommands | None = None,
         workflows_held: int = WORKFLOWS_HELD,
         restoring: bool = False,
+        covers: Covers | None = None,
+        enabling: bool = False,
     ) -> None:
         """Open the store that the library's settings in `env` name, and create what is missing of its tables.
 
-        Raises StoreUnavailable or StoreNewer. One whose restore has not ended is opened only for `restoring` it.
+        Raises StoreUnavailable or StoreNewer. One whose restore has not ended is opened only for `restoring` it; one
+        whose payloads are covered only with its `covers`, and one with workflows in clear with them for `enabling`.
         """
         self.followers: list[LogFollower] = []
         self.hearers: list[Callable[[], None]] = []
@@ -84,6 +91,7 @@ class WorkflowStore(Application[str]):
             self.epoch = read_epoch(cursor)
             self.imported = imported_of(cursor.query(IMPORTED_FACT))
         self.mapper.imported = self.imported is not None
+        cover_store(self, covers, enabling=enabling)
         if not restoring:
             self.epoch.check_finished(self.recorder.place)
         self.shelf = Shelf(self.recorder, self.mapper, capacity=workflows_held)
@@ -214,7 +222,12 @@ class WorkflowStore(Application[str]):
     # --- the log ----------------------------------------------------------------------------------------------------
 
     def select(self, after: int, limit: int) -> list[Notification]:
-        """Up to `limit` events behind the position `after`. Raises EventCorrupt or EventUnknown."""
+        """Up to `limit` events behind the position `after`, without those of erased workflows.
+
+        Raises EventCorrupt or EventUnknown.
+        """
+        if self.mapper.covers is not None:
+            return ReadableLog(self.recorder, self.mapper, _raise).select(after, limit)
         return [
             Notification(position, self.mapper.read(*row)) for position, row in self.recorder.select_log(after, limit)
         ]
@@ -242,7 +255,7 @@ class WorkflowStore(Application[str]):
         such an event instead, and the follower passes it over. `others_only` is for one who hears otherwise of what
         this process saves.
         """
-        log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper.read, unreadable)
+        log: Log = self if unreadable is None else ReadableLog(self.recorder, self.mapper, unreadable)
         follower = LogFollower(log, after, poll=poll, buffered=buffered, others_only=others_only, aside=self.aside)
         follower.poll_by_default(self.poll)
         self.followers.append(follower)
@@ -295,6 +308,10 @@ class WorkflowStore(Application[str]):
         for follower in self.followers:
             follower.close()
         super().close()
+
+
+def _raise(_position: int, _workflow_id: str, error: StoreError) -> None:
+    raise error
 
 
 def unknown(workflow_id: str) -> WorkflowUnknown:

@@ -253,11 +253,12 @@ class TurnDecider:
         along: list[Along] = []
         begun = [event.originator_id for event in turn.events if event.originator_version == 1]
         if begun:
-            along.append(NewKeys([turn.held[workflow_id].workflow for workflow_id in begun]))
+            workflows = [turn.held[workflow_id].workflow for workflow_id in begun]
+            along.append(NewKeys(workflows, self._store.mapper.covers))
         for companion in self.companions:
             along.extend(companion.along(standing))
         if snapshots:
-            along.append(PutSnapshots([take(held.workflow.state) for held in snapshots]))
+            along.append(PutSnapshots([take(held.workflow.state, self._store.mapper.covers) for held in snapshots]))
         # What writes an event is held by that event's version; what only acknowledges, by this check. Last: it reads.
         written = {event.originator_id for event in turn.events}
         acknowledged = {

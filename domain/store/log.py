@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple, Protocol
 
-from domain.errors import EventCorrupt, EventUnknown, StoreError
+from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreError
 from domain.ports import Aside, Notification
-from domain.recorded import RecordedEvent
 from domain.store.aside import inline
-from domain.store.mapper import EventRow
+from domain.store.mapper import EventMapper, EventRow
 
 BATCH: Final = 500
 """How many events a batch holds at most, by default."""
@@ -30,7 +29,6 @@ BUFFERED: Final = 20_000
 """How many events are kept for a follower that lags behind; beyond that it reads them from the store."""
 
 
-Decode = Callable[[str, int, str, bytes], RecordedEvent]
 Unreadable = Callable[[int, str, StoreError], None]
 
 
@@ -64,10 +62,13 @@ class ReadableLog:
     For a follower that must not stop for one workflow's broken event: that workflow cannot be decided on anyway.
     """
 
-    def __init__(self, rows: StoredRows, decode: Decode, unreadable: Unreadable) -> None:
-        """`decode` makes an event of a row's columns; `unreadable` hears position, workflow and error."""
+    def __init__(self, rows: StoredRows, mapper: EventMapper, unreadable: Unreadable) -> None:
+        """`mapper` makes an event of a row; `unreadable` hears position, workflow and error of one that cannot be.
+
+        What was withheld on purpose is left out, and nobody told.
+        """
         self._rows = rows
-        self._decode = decode
+        self._mapper = mapper
         self._unreadable = unreadable
         self._told = 0
 
@@ -81,10 +82,13 @@ class ReadableLog:
         while len(found) < limit:
             wanted = limit - len(found)
             rows = self._rows.select_log(after, wanted)
+            self._mapper.expect(row.workflow_id for _, row in rows)
             for position, row in rows:
                 after = position
                 try:
-                    found.append(Notification(position, self._decode(*row)))
+                    found.append(Notification(position, self._mapper.read(*row)))
+                except PayloadWithheld:
+                    continue
                 except (EventCorrupt, EventUnknown) as error:
                     if position > self._told:
                         self._told = position

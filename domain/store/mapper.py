@@ -1,11 +1,13 @@
 """Between an event of ours and a row of the library's: pydantic's JSON, encoded once, when the event was decided.
 
 The topic column holds the stored name and version, never a class path: nothing is imported because a row says so. A
-compressor or cipher set for the library covers the payload only; header and digests stay clear beside it.
+compressor or cipher set for the library covers the payload only, and so do the keys of workflows (`covers`); header and
+digests stay clear beside it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from eventsourcing.domain import DomainEventProtocol
@@ -13,6 +15,7 @@ from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
 
 from domain.errors import EventCorrupt, PayloadWithheld, StoreError
 from domain.recorded import RecordedEvent, from_state, left_out, to_state
+from domain.store.covers import Covers
 
 _PARTS_BEFORE_PAYLOAD: Final = 2
 _LINE: Final = b"\n"
@@ -30,6 +33,8 @@ class EventRow(NamedTuple):
 class EventMapper(Mapper[str]):
     """RecordedEvent to StoredEvent and back."""
 
+    covers: Covers | None = None
+    """Set where each workflow's payloads are covered with a key of its own."""
     imported: bool = False
     """Whether the store was imported: then payloads may be withheld, and events have their salts beside them."""
 
@@ -38,6 +43,8 @@ class EventMapper(Mapper[str]):
         state = to_state(recorded)
         if self.compressor is not None or self.cipher is not None:
             state = self._covered(state)
+        if self.covers is not None:
+            state = _with_key(self.covers.cover, recorded.originator_id, recorded.originator_version, state)
         return EventRow(recorded.originator_id, recorded.originator_version, recorded.name, state)
 
     def to_stored_event(self, domain_event: DomainEventProtocol[str]) -> StoredEvent:
@@ -59,9 +66,16 @@ class EventMapper(Mapper[str]):
         if self.imported and left_out(state):
             words = f"workflow {workflow_id} event {version}: its payload was left out of the export that was imported"
             raise PayloadWithheld(words, workflow_id=workflow_id, version=version)
+        if self.covers is not None:
+            state = _with_key(self.covers.uncover, workflow_id, version, bytes(state))
         if self.compressor is not None or self.cipher is not None:
             return self._uncovered(workflow_id, version, state)
         return state
+
+    def expect(self, workflow_ids: Iterable[str]) -> None:
+        """Have at hand what reading events of these workflows takes: one query instead of one for each."""
+        if self.covers is not None:
+            self.covers.expect(workflow_ids)
 
     def _covered(self, state: bytes) -> bytes:
         header, digests, payload = state.split(_LINE, _PARTS_BEFORE_PAYLOAD)
@@ -83,6 +97,15 @@ class EventMapper(Mapper[str]):
                 f"workflow {workflow_id} event {version} cannot be uncovered: {error}; check the store's cipher key"
             ) from error
         return _LINE.join((header, digests, payload))
+
+
+def _with_key(change: Callable[[str, int, bytes, bytes], bytes], workflow_id: str, version: int, state: bytes) -> bytes:
+    """The state with its payload changed; header and digests are what the change is about."""
+    parts = state.split(_LINE, _PARTS_BEFORE_PAYLOAD)
+    if len(parts) <= _PARTS_BEFORE_PAYLOAD:
+        raise EventCorrupt(f"workflow {workflow_id} event {version} is no event; restore the store from a backup")
+    about = parts[0] + _LINE + parts[1]
+    return about + _LINE + change(workflow_id, version, about, parts[2])
 
 
 def recorded_event(event: DomainEventProtocol[str]) -> RecordedEvent:

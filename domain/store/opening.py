@@ -7,6 +7,7 @@ from pathlib import Path
 
 from domain.ports import Companion, Definitions, OpenCommands
 from domain.store.application import WorkflowStore
+from domain.store.covers import Covers
 from domain.store.recorder_sqlite import STORE_READ_ONLY
 from domain.store.schema import MIGRATED_TO
 from domain.store.shelf import WORKFLOWS_HELD
@@ -39,7 +40,7 @@ def postgres_settings(url: str, *, create: bool = False, version: int = MIGRATED
     }
 
 
-def open_sqlite_store(
+def open_sqlite_store(  # noqa: PLR0913 - settings of a store, each with its default
     path: Path | str,
     *,
     definitions: Definitions,
@@ -49,6 +50,8 @@ def open_sqlite_store(
     workflows_held: int = WORKFLOWS_HELD,
     read_only: bool = False,
     restoring: bool = False,
+    covers: Covers | None = None,
+    enabling: bool = False,
 ) -> WorkflowStore:
     """Open the store in a file, made where there is none. Raises StoreUnavailable or StoreNewer, naming the file."""
     return WorkflowStore(
@@ -59,6 +62,8 @@ def open_sqlite_store(
         open_commands=open_commands,
         workflows_held=workflows_held,
         restoring=restoring or read_only,
+        covers=covers,
+        enabling=enabling,
     )
 
 
@@ -73,6 +78,8 @@ def open_postgres_store(  # noqa: PLR0913 - settings of a store, each with its d
     create: bool = False,
     version: int = MIGRATED_TO,
     restoring: bool = False,
+    covers: Covers | None = None,
+    enabling: bool = False,
 ) -> WorkflowStore:
     """Open the store in a PostgreSQL database, `postgresql://user@host:port/database`, with libpq's parameters.
 
@@ -87,4 +94,6 @@ def open_postgres_store(  # noqa: PLR0913 - settings of a store, each with its d
         open_commands=open_commands,
         workflows_held=workflows_held,
         restoring=restoring,
+        covers=covers,
+        enabling=enabling,
     )

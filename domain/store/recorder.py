@@ -21,6 +21,7 @@ from eventsourcing.persistence import ApplicationRecorder, Notification
 
 from domain.errors import StoreError, VersionConflict
 from domain.ports import Along, Cursor
+from domain.store.covers import NONE, Wrapped
 from domain.store.mapper import EventRow
 
 Item = TypeVar("Item")
@@ -43,6 +44,8 @@ class Shelved(NamedTuple):
     snapshot_version: int = 0
     snapshot_topic: str = ""
     snapshot: bytes | None = None
+    wrapped: Wrapped = NONE
+    """The key that covers its payloads, where they are covered."""
 
 
 class StoreRecorder(ApplicationRecorder):
@@ -191,14 +194,17 @@ class StoreRecorder(ApplicationRecorder):
         found: dict[str, Shelved] = {}
         for chunk, size in _chunks(workflow_ids):
             rows = self.query(
-                "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.topic, snapshots.state "
+                "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.topic, snapshots.state, "
+                "keys.key_id, keys.wrapped, keys.clear_upto "
                 f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
                 "ON snapshots.originator_id = keys.workflow_id "
                 f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) ORDER BY snapshots.originator_version",
                 [*chunk, *[""] * (size - len(chunk))],
             )
-            for workflow_id, key, version, topic, state in rows:
-                found[workflow_id] = Shelved(workflow_id, bytes.fromhex(key), version or 0, topic or "", state)
+            for workflow_id, key, version, topic, state, *wrapped in rows:
+                found[workflow_id] = Shelved(
+                    workflow_id, bytes.fromhex(key), version or 0, topic or "", state, Wrapped(*wrapped)
+                )
         return found
 
 

@@ -19,6 +19,7 @@ from domain.errors import EventCorrupt, StoreError, StoreUnavailable
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.state import State
+from domain.store.covers import NONE, Covers
 from domain.store.mapper import EventMapper, EventRow
 from domain.store.recorder import Shelved, StoreRecorder
 from domain.store.snapshots import fold_from
@@ -42,13 +43,18 @@ class Held:
 class NewKeys:
     """Statements to run along: the keys of workflows that begin with this transaction."""
 
-    def __init__(self, workflows: Sequence[Workflow]) -> None:
-        """The workflows whose first event is being saved."""
-        self._rows = [(workflow.id, workflow.key.hex()) for workflow in workflows]
+    def __init__(self, workflows: Sequence[Workflow], covers: Covers | None = None) -> None:
+        """The workflows whose first event is being saved; with `covers`, keys that cover their payloads too."""
+        self._rows: list[tuple[str | int | None, ...]] = [
+            (one.id, one.key.hex(), *(NONE if covers is None else covers.begin(one.id))) for one in workflows
+        ]
 
     def run(self, cursor: Cursor) -> None:
         """Write the rows."""
-        cursor.executemany("INSERT INTO workflow_keys (workflow_id, key) VALUES (?, ?)", self._rows)
+        cursor.executemany(
+            "INSERT INTO workflow_keys (workflow_id, key, key_id, wrapped, clear_upto) VALUES (?, ?, ?, ?, ?)",
+            self._rows,
+        )
 
 
 class Shelf:
@@ -85,6 +91,9 @@ class Shelf:
             if held.seen != seen:
                 held.seen = seen
                 wanted[workflow_id] = held.workflow.version
+        covers = self._mapper.covers
+        if covers is not None and taken:
+            covers.keep(taken)
         shelved = self._recorder.select_shelved(cold) if cold else {}
         for workflow_id in cold:
             found = shelved.get(workflow_id)
@@ -123,7 +132,10 @@ class Shelf:
     def _begun(self, workflow_id: str, shelved: Shelved | None, seen: int) -> Held:
         if shelved is None:
             return Held(Workflow(workflow_id, key=os.urandom(_KEY_BYTES)), seen)
-        state = fold_from(shelved)
+        covers = self._mapper.covers
+        if covers is not None:
+            covers.learn(workflow_id, shelved.wrapped)
+        state = fold_from(shelved, covers)
         return Held(Workflow(workflow_id, state, shelved.key), seen, 0 if state is None else state.version)
 
     def _go_on(

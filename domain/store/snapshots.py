@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from domain.ports import Cursor
 from domain.recorded import ENGINE
 from domain.state import STATE, State
+from domain.store.covers import Covers
 from domain.store.recorder import SNAPSHOTS, Shelved
 
 EVENTS_AT_LEAST: Final = 200
@@ -40,17 +41,28 @@ def is_due(state: State, snapshot_version: int) -> bool:
     return since > EVENTS_AT_LEAST and since > state.size
 
 
-def take(state: State) -> SnapshotRow:
+def take(state: State, covers: Covers | None = None) -> SnapshotRow:
     """The row of a snapshot of this state."""
-    return state.workflow_id, state.version, snapshot_topic(), STATE.dump_json(state)
+    topic, dumped = snapshot_topic(), STATE.dump_json(state)
+    if covers is not None:
+        dumped = covers.cover_snapshot(state.workflow_id, state.version, topic, dumped)
+    return state.workflow_id, state.version, topic, dumped
 
 
-def fold_from(shelved: Shelved) -> State | None:
+def fold_from(shelved: Shelved, covers: Covers | None = None) -> State | None:
     """The state of a workflow's snapshot, or None where there is none that this version can go on from."""
     if shelved.snapshot is None or shelved.snapshot_topic != snapshot_topic():
         return None
+    snapshot = shelved.snapshot
+    if covers is not None:
+        uncovered = covers.uncover_snapshot(
+            shelved.workflow_id, shelved.snapshot_version, shelved.snapshot_topic, bytes(snapshot)
+        )
+        if uncovered is None:
+            return None
+        snapshot = uncovered
     try:
-        state = STATE.validate_json(shelved.snapshot)
+        state = STATE.validate_json(snapshot)
     except ValidationError:
         return None
     if (state.workflow_id, state.version) != (shelved.workflow_id, shelved.snapshot_version):

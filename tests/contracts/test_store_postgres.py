@@ -6,6 +6,7 @@ import pytest
 
 from domain.store.application import WorkflowStore
 from domain.store.opening import open_postgres_store
+from tests.contracts.covers_contract import CoversContract
 from tests.contracts.memory_contract import MemoryContract
 from tests.contracts.staged import Staged
 from tests.contracts.store_contract import StoreContract
@@ -31,4 +32,8 @@ class TestPostgresMemory(OnPostgres, MemoryContract):
 
 
 class TestPostgresTombstones(OnPostgres, TombstoneContract):
+    pass
+
+
+class TestPostgresCovers(OnPostgres, CoversContract):
     pass

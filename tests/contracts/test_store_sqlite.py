@@ -7,6 +7,7 @@ import pytest
 
 from domain.store.application import WorkflowStore
 from domain.store.opening import open_sqlite_store
+from tests.contracts.covers_contract import CoversContract
 from tests.contracts.memory_contract import MemoryContract
 from tests.contracts.staged import Staged
 from tests.contracts.store_contract import StoreContract
@@ -31,4 +32,8 @@ class TestSQLiteMemory(OnSQLite, MemoryContract):
 
 
 class TestSQLiteTombstones(OnSQLite, TombstoneContract):
+    pass
+
+
+class TestSQLiteCovers(OnSQLite, CoversContract):
     pass
