@@ -28,4 +28,5 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     Migration(2, "messages that wait for a definition", _file("0002_messages_held.sql")),
     Migration(3, "views that tell why a workflow is stuck", _file("0003_why_stuck.sql")),
     Migration(4, "tombstones of workflows that were archived", _file("0004_tombstones.sql")),
+    Migration(5, "keys that cover payloads, and what is left of erased workflows", _file("0005_covered_payloads.sql")),
 )

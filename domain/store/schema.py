@@ -13,7 +13,7 @@ from typing import Final
 SCHEMA_VERSION: Final = 1
 """Raised when an older Handrail could no longer read or write a store as it is."""
 
-MIGRATED_TO: Final = 4
+MIGRATED_TO: Final = 5
 """Number of the last migration of a PostgreSQL store: those that have had fewer are not opened."""
 
 STORE_TABLES: Final[tuple[str, ...]] = (
