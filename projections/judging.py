@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol, TypeVar
@@ -24,8 +25,8 @@ JUDGE_SECONDS: Final = 5.0
 """How often the workflows that are due are judged."""
 JUDGED_AT_ONCE: Final = 500
 """Workflows judged in one transaction at most; between two of them the views are kept."""
-JUDGED_A_ROUND: Final = 5_000
-"""Workflows judged every few seconds at most; the others a round later, the longest due first."""
+ROUND_SECONDS: Final = 4.0
+"""How long a round goes on at most; who is left is judged in the next one, the longest due first."""
 
 _logger = logging.getLogger("handrail.projections")
 
@@ -61,8 +62,9 @@ class Judging:
         now: Callable[[], datetime],
         aside: Aside = inline,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`between` keeps the keeper's other user out, `now` is the engine's clock."""
+        """`between` keeps the keeper's other user out, `now` is the engine's clock, `seconds` goes only forward."""
         self._keeper = keeper
         self._between = between
         self._facts_of = facts_of
@@ -70,6 +72,7 @@ class Judging:
         self._now = now
         self._aside = aside
         self._pause = pause
+        self._seconds = seconds
         self.judged_at: datetime | None = None
         """When it was last looked, by the engine's clock."""
 
@@ -89,14 +92,13 @@ class Judging:
         """Judge what is due now, within bounds; how many workflows."""
         if not self._keeper.beginnings:
             return 0
-        done = 0
-        while done < JUDGED_A_ROUND:
+        done, until = 0, self._seconds() + ROUND_SECONDS
+        while True:
             judged = await self._between(self._some)
             done += judged
-            if judged < JUDGED_AT_ONCE:
-                break
+            if judged < JUDGED_AT_ONCE or self._seconds() >= until:
+                return done
             await self._pause(0)
-        return done
 
     async def _some(self) -> int:
         now = self._now()

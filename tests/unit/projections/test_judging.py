@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from domain.errors import StoreUnavailable
-from projections.judging import Judging
+from projections.judging import ROUND_SECONDS, Judging
 from projections.keeper import Keeper
 from projections.projector import catch_up
 from projections.queries import stuck_workflows, tallies
@@ -33,6 +33,8 @@ class Bench:
         self.keeper = Keeper(place.recorder)
         catch_up(self.keeper, place.log)
         self.now = LATER
+        self.seconds = 0.0
+        self.each_takes = 0.0
         self.asked: list[int] = []
         self.mismatched: dict[str, datetime] = {}
         self.judging = Judging(
@@ -42,6 +44,7 @@ class Bench:
             thresholds=Thresholds(),
             now=lambda: self.now,
             pause=self.pause,
+            seconds=lambda: self.seconds,
         )
 
     async def between(self, work: Callable[[], Awaitable[Result]], /) -> Result:
@@ -49,6 +52,7 @@ class Bench:
 
     async def facts_of(self, rows: Sequence[WorkflowRow]) -> Facts:
         self.asked.append(len(rows))
+        self.seconds += self.each_takes
         return Facts(mismatched=self.mismatched)
 
     async def pause(self, seconds: float) -> None:
@@ -132,3 +136,17 @@ async def test_a_crowd_is_judged_in_parts(place: Place, monkeypatch: pytest.Monk
     judged = await bench.judging.round()
     assert max(bench.asked) == 3
     assert sum(bench.asked) == judged > 3
+
+
+async def test_a_round_ends_in_time_and_the_next_one_goes_on_behind_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("projections.judging.JUDGED_AT_ONCE", 3)
+    bench = Bench(place, workflows=120)
+    bench.each_takes = ROUND_SECONDS / 2
+    assert await bench.judging.round() == 6
+    bench.each_takes = 0.0
+    ((left,),) = place.recorder.query("SELECT count(*) FROM workflows WHERE look_at <= ?", (LATER.isoformat(),))
+    assert left > 3
+    assert await bench.judging.round() == left
+    assert bench.rows() == bench.counted()
