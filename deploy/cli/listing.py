@@ -10,7 +10,7 @@ from typing import Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.session import Session
-from domain.errors import InputInvalid, StoreUnavailable
+from domain.errors import ImportedReadOnly, InputInvalid, StoreUnavailable
 from domain.state import Status
 
 GOAL_CHARACTERS: Final = 60
@@ -55,6 +55,8 @@ def bring_up_to_date(session: Session) -> str:
         with session.store(read_only=False) as store:
             keeper = Keeper(store, thresholds=thresholds_of(load_settings().stuck, ()))
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
+    except ImportedReadOnly:
+        return ""  # what is in it was folded when it was imported
     except StoreUnavailable as error:
         return f"the list may be behind: {error}"
     if keeper.parked:

@@ -48,6 +48,17 @@ def backup(source: str, target: Path) -> None:
                 unfinished.with_name(unfinished.name + leftover).unlink()
 
 
+def at_rest(path: Path) -> None:
+    """Have a store that nobody has open be one file alone, on the disk. Raises StoreUnavailable."""
+    try:
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
+    except sqlite3.Error as error:
+        raise trouble(error, str(path)) from error
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
 def _copy(source: str, unfinished: Path) -> None:
     try:
         origin = sqlite3.connect(f"file:{quote(source)}?mode=ro", uri=True, timeout=LOCK_TIMEOUT_SECONDS)

@@ -100,6 +100,8 @@ class Verdict:
     signature: str
     signer: str
     root: str
+    latest: str = ""
+    """When the last of the events was recorded."""
 
     @property
     def sound(self) -> bool:
@@ -404,6 +406,7 @@ class Verification:
             self._signature,
             str((self._manifest or {}).get("signer", "")),
             self._tree.root(),
+            self._latest,
         )
 
 
