@@ -26,7 +26,7 @@ from domain.messages.reading import Read, message_id_fault, read_approval, read_
 from domain.ports import Clock, Decided, Decider, Receipt, Request
 from domain.store.deciding import RECEIVED_BEFORE
 from domain.transport import Delivery
-from domain.triggers import SettleOutcome, StartWorkflow, SupplyOutput
+from domain.triggers import ForkHere, SettleOutcome, StartWorkflow, SupplyOutput
 
 AnyBody = TypeVar("AnyBody", bound=BaseModel)
 
@@ -38,6 +38,13 @@ DefinitionOf = Callable[[str], Awaitable[str]]
 
 CheckOutput = Callable[[str, SupplyOutput | SettleOutcome], Awaitable[None]]
 """Workflow and trigger: raises InputInvalid where a person's output does not fit the step's activity."""
+
+
+CompleteFork = Callable[[str, ForkHere, str], Awaitable[ForkHere]]
+"""Workflow, trigger, and the receipt that makes a repeat a repeat: the trigger with what the source's history says.
+
+Raises InputInvalid where it cannot be forked there, DefinitionMissing, WorkflowUnknown.
+"""
 
 
 class Beginning(Protocol):
@@ -172,12 +179,17 @@ class ControlSource(DecidedSource[Control]):
         definition_of: DefinitionOf,
         operating: Operating,
         check_output: CheckOutput,
+        complete_fork: CompleteFork,
     ) -> None:
-        """`operating` says which services may do what; `check_output` looks at outputs that persons supply."""
+        """`operating` says which services may do what; `check_output` looks at outputs that persons supply.
+
+        `complete_fork` looks where a workflow is to be forked.
+        """
         super().__init__(decider, clock)
         self._definition_of = definition_of
         self._operating = operating
         self._check_output = check_output
+        self._complete_fork = complete_fork
 
     def read(self, delivery: Delivery) -> Read[Control]:
         """As the port."""
@@ -195,6 +207,8 @@ class ControlSource(DecidedSource[Control]):
         trigger = control.trigger()
         if isinstance(trigger, SupplyOutput | SettleOutcome):
             await self._check_output(control.workflow_id, trigger)
+        if isinstance(trigger, ForkHere):
+            trigger = await self._complete_fork(control.workflow_id, trigger, message.receipt.message_id)
         return self._request(message, control.workflow_id, trigger)
 
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final, Protocol
 
 from consumers.claims import OpenRow
+from deploy.forking import begin_fork
 from deploy.loading import LoadedDefinitions, check_input
 from deploy.scope import Scope
 from domain.errors import DefinitionMissing, Refused, StoreError, StoreUnavailable
-from domain.events import ChildStarted, StepScheduled, StoppingBegan
+from domain.events import ChildStarted, ForkTaken, StepScheduled, StoppingBegan
 from domain.messages import command_of
 from domain.ports import Aside, Command, Notification
 from domain.recorded import RecordedEvent
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.positions import MovePosition
-from domain.triggers import StartWorkflow
+from domain.triggers import ForkWorkflow, StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts
 from producers.parked import Failed, Park, Parked, ParkedEvent
 from producers.relay import RELAY, NotCarried
@@ -161,6 +162,10 @@ class RelaySurroundings:
             parent_step=event.step,
             doubted=event.doubted,
         )
+
+    async def fork(self, event: ForkTaken, source: str) -> ForkWorkflow | None:
+        """The trigger that begins a fork; None where it has begun, or can never begin."""
+        return await self._aside(lambda: begin_fork(self._definitions, self._store, source, event))
 
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
         """A workflow began to stop: tell its attempts."""

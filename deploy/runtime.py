@@ -26,6 +26,7 @@ from typing import Any, Final, Self
 from consumers.redaction import Redactor
 from deploy import faults
 from deploy.collecting import fewer_collections
+from deploy.forking import begin_fork, check_fork
 from deploy.holding import Holder
 from deploy.loading import LoadedDefinitions, check_input, check_output, load
 from deploy.lock import HomeLock
@@ -34,14 +35,15 @@ from deploy.opened import OpenHome, open_store
 from deploy.scope import Scope
 from deploy.settings import Settings, load_settings
 from domain.definitions import Definition
-from domain.errors import HandrailError, InputInvalid, StoreError, WorkflowConflict
+from domain.errors import HandrailError, InputInvalid, Refused, StoreError, WorkflowConflict
+from domain.events import DecisionRefused, ForkTaken
 from domain.ids import check_name
 from domain.payloads import check_payload
 from domain.ports import Clock, Decided, Receipt, Request
 from domain.recorded import RecordedEvent
 from domain.state import State
 from domain.store.application import WorkflowStore
-from domain.triggers import SettleOutcome, StartWorkflow, SupplyOutput, Trigger
+from domain.triggers import ForkHere, SettleOutcome, StartWorkflow, SupplyOutput, Trigger
 from producers.signals import Signal
 
 __all__ = ["Runtime", "check_goal", "login_name", "open_store", "utc_now"]
@@ -300,11 +302,49 @@ class Runtime:
         """
         if isinstance(trigger, SupplyOutput | SettleOutcome):
             check_output(self.definitions, self.store.load(workflow_id), trigger)
+        if isinstance(trigger, ForkHere):
+            salt = "" if receipt is None else receipt.message_id
+            trigger = check_fork(self.definitions, self.store, workflow_id, trigger, salt=salt)
         request = Request(workflow_id, trigger, self._clock(), cause, actor, receipt=receipt)
         decided = await self._opened.turns.decide(request)
         begun = bool(decided.events) and decided.events[0].originator_version == 1
         self._drive(workflow_id, begun_now=begun)
         return decided
+
+    async def fork(
+        self,
+        workflow_id: str,
+        version: int,
+        *,
+        by: str | None = None,
+        reason: str = "",
+        input: Mapping[str, Any] | None = None,
+        salt: str = "",
+    ) -> str:
+        """Begin a new workflow from another's events up to a version: the fork's id, once it is in the store.
+
+        `input` puts keys of the source's input in other values' place, for all that is still to run. The same again is
+        the same fork; with another `salt` it is a further one. The source is not driven. Raises WorkflowUnknown,
+        InputInvalid where there is no such cut, DefinitionMissing, Refused, StoreUnavailable.
+        """
+        who = by if by is not None else login_name()
+        asked = ForkHere(by=who, reason=reason or "no reason given", version=version, input=dict(input or {}) or None)
+        trigger = check_fork(self.definitions, self.store, workflow_id, asked, salt=salt)
+        decided = await self._opened.turns.decide(Request(workflow_id, trigger, self._clock(), "fork", who))
+        for recorded in decided.events:
+            if isinstance(recorded.event, DecisionRefused):
+                raise Refused(f"workflow {workflow_id} was not forked: {recorded.event.reason}")
+        await self._begin_fork(workflow_id, trigger.fork)
+        return trigger.fork
+
+    async def _begin_fork(self, source: str, fork: str) -> None:
+        """Begin what was taken, as the relay does that comes by; whoever comes second meets the workflow."""
+        for recorded in self.store.read(source):
+            event = recorded.event
+            if isinstance(event, ForkTaken) and event.fork == fork:
+                begin = begin_fork(self.definitions, self.store, source, event)
+                if begin is not None:
+                    await self.decide(fork, begin, actor=event.by, cause=f"{source}/{recorded.originator_version}")
 
     async def signal(
         self,

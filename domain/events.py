@@ -81,7 +81,11 @@ class WorkflowStarted(Event):
 
 
 class WorkflowForked(Event):
-    """A workflow began from another one's prefix: its folded state, as JSON; no event was copied."""
+    """A workflow began from another one's prefix: its folded state, as JSON; no event was copied.
+
+    `input` replaces that of the source for all that is still to run; None: it stays. `deadline_at` is the definition's,
+    counted from here: the source's own is not the fork's.
+    """
 
     source: str
     source_version: int
@@ -90,6 +94,8 @@ class WorkflowForked(Event):
     requested_by: str
     reason: str = ""
     epoch: int | None = None
+    input: dict[str, Any] | None = None
+    deadline_at: datetime | None = None
 
 
 # --- plan -----------------------------------------------------------------------------------------------------------
@@ -462,6 +468,20 @@ class WorkflowResumed(Event):
     reason: str
 
 
+class ForkTaken(Event):
+    """Another workflow begins from this one's events up to `version`, whose digest is `digest`; this one is as before.
+
+    `input` is the fork's, where it has another one than this workflow.
+    """
+
+    fork: str
+    version: int
+    digest: str
+    by: str
+    reason: str
+    input: dict[str, Any] | None = None
+
+
 class WorkflowRestored(Event):
     """The store was put back from a backup: what came after it is lost here, and may have happened in the world.
 
@@ -602,6 +622,7 @@ STORED: Final[dict[tuple[str, int], type[Event]]] = {
     ("InterventionApplied", 1): InterventionApplied,
     ("WorkflowPaused", 1): WorkflowPaused,
     ("WorkflowResumed", 1): WorkflowResumed,
+    ("ForkTaken", 1): ForkTaken,
     ("WorkflowRestored", 1): WorkflowRestored,
     ("StoppingBegan", 1): StoppingBegan,
     ("CompensationStarted", 1): CompensationStarted,

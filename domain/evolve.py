@@ -64,6 +64,7 @@ EVOLVE: Final[dict[type[Event], Callable[[State, Any, datetime], None]]] = {
     e.InterventionApplied: people.intervention_applied,
     e.WorkflowPaused: people.workflow_paused,
     e.WorkflowResumed: people.workflow_resumed,
+    e.ForkTaken: beginnings.fork_taken,
     e.WorkflowRestored: people.workflow_restored,
     e.StoppingBegan: ends.stopping_began,
     e.CompensationStarted: ends.compensation_started,

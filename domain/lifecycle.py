@@ -26,7 +26,7 @@ has open waits and nothing under way; `paused` while an operator holds it. A fai
 `stopping`: nothing new is scheduled, commands nobody has claimed are revoked, every claimed attempt is waited for, and
 so is every unknown outcome and every child. Then comes `compensating`, or the end. Nothing ends over a running attempt.
 After a terminal event nothing is decided any more; a late outcome is still recorded, and asks for a person where an
-effect stands.
+effect stands. That another workflow was forked from this one is recorded in any status: it changes nothing here.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from domain.triggers import (
     DeliverSignal,
     EndChild,
     ExtendBudget,
+    ForkHere,
     ForkWorkflow,
     LapseAttempt,
     PauseWorkflow,
@@ -90,6 +91,7 @@ _DECIDE, _SIGNAL, _CHILD = approval_wait.decide, observer.signal, observer.child
 _RETRY, _SKIP, _SUPPLY, _SETTLE = intervention.retry, intervention.skip, intervention.supply, intervention.settle
 _EXTEND, _PAUSE, _RESUME, _CANCEL = intervention.extend, intervention.pause, intervention.resume, intervention.cancel
 _REFUSE, _ACCEPT, _RESTORE = intervention.not_here, intervention.accept, intervention.restore
+_FORK = intervention.fork
 
 
 def _go_on(_decision: Decision) -> Events:
@@ -134,6 +136,7 @@ _ROWS: Final[dict[type[Trigger], tuple[Cell, ...]]] = {
     PauseWorkflow:     (UNKNOWN, _PAUSE,   _PAUSE,   _PAUSE,   ALREADY,  _REFUSE,  _REFUSE,  _PAUSE,   _REFUSE,  _REFUSE,  _REFUSE,  _REFUSE),
     ResumeWorkflow:    (UNKNOWN, NOT_PAUSED, NOT_PAUSED, NOT_PAUSED, _RESUME, _REFUSE, _REFUSE, NOT_PAUSED, _REFUSE, _REFUSE, _REFUSE, _REFUSE),
     CancelWorkflow:    (UNKNOWN, _CANCEL,  _CANCEL,  _CANCEL,  _CANCEL,  ALREADY,  ALREADY,  _CANCEL,  _REFUSE,  _REFUSE,  _REFUSE,  _REFUSE),
+    ForkHere:          (UNKNOWN, _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK,    _FORK),
     RestoreWorkflow:   (UNKNOWN, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, _RESTORE, OVER,     OVER,     OVER,     OVER),
 }
 # fmt: on

@@ -230,7 +230,9 @@ class State:
     """The whole workflow. `head` is the digest of the last event; `version` its number.
 
     `lapsed` holds the attempts given up for lost that may still report. `epoch` is the store's at the workflow's
-    beginning or last restore; `doubted` says that it may have got further than this, in a time that was lost.
+    beginning or last restore; `doubted` says that it may have got further than this, in a time that was lost. `forks`
+    are the workflows forked from this one, with the version of each cut; `asked_before` asked for what this was forked
+    from.
     """
 
     workflow_id: str
@@ -246,6 +248,9 @@ class State:
     parent_workflow: str | None = None
     parent_step: str | None = None
     forked_from: str | None = None
+    forked_at: int | None = None
+    forks: dict[str, int] = field(default_factory=dict)
+    asked_before: list[str] = field(default_factory=list)
     epoch: int = 1
     doubted: bool = False
     started_at: datetime | None = None

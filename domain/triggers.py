@@ -55,6 +55,8 @@ class ForkWorkflow(Trigger):
     requested_by: str
     reason: str = ""
     epoch: int | None = None
+    input: dict[str, Any] | None = None
+    deadline_at: datetime | None = None
 
 
 class Answer(BaseModel):
@@ -215,6 +217,16 @@ class CancelWorkflow(Intervention):
     compensate: bool = True
 
 
+class ForkHere(Intervention):
+    """Begin another workflow, of this id, from a prefix of this one; `digest` is that of the prefix's last event."""
+
+    type: Literal["fork_here"] = "fork_here"
+    version: int = Field(ge=1)
+    digest: str = ""
+    fork: str = ""
+    input: dict[str, Any] | None = None
+
+
 class RestoreWorkflow(Trigger):
     """Go on from a backup that was put back: what came after it has happened in the world, and is not known here.
 
@@ -246,6 +258,7 @@ AnyTrigger = Annotated[
     | PauseWorkflow
     | ResumeWorkflow
     | CancelWorkflow
+    | ForkHere
     | RestoreWorkflow,
     Field(discriminator="type"),
 ]
@@ -270,6 +283,7 @@ TRIGGERS: Final[tuple[type[Trigger], ...]] = (
     PauseWorkflow,
     ResumeWorkflow,
     CancelWorkflow,
+    ForkHere,
     RestoreWorkflow,
 )
 

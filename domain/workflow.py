@@ -124,7 +124,7 @@ class Workflow:
             raise WorkflowUnknown(f"there is no workflow {self.id!r}: `handrail list` shows those there are")
         if isinstance(decision.trigger, StartWorkflow) and decision.state.version:
             planner.check_same(decision.trigger, decision.state)
-        return cell.reason if isinstance(cell, Ignore) else intervention.restored(decision) or observer.stale(decision)
+        return cell.reason if isinstance(cell, Ignore) else _beside_the_point(decision)
 
     def _check_definition(self, trigger: Trigger, definition: Definition | None) -> None:
         """What a person decides needs the definition's policies; what merely happened is recorded without."""
@@ -155,6 +155,11 @@ class Workflow:
             recorded = record(fact, stamped, version, state.head, self.key)
             evolve(state, recorded)
             self._pending.append(recorded)
+
+
+def _beside_the_point(decision: Decision) -> str | None:
+    """Why a trigger that fits the status has nothing to say all the same, or None where it has."""
+    return intervention.restored(decision) or intervention.forked(decision) or observer.stale(decision)
 
 
 def _rebuilds(trigger: Trigger, event: Event) -> bool:

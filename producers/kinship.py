@@ -1,7 +1,8 @@
 """Parents and children: what one workflow's events ask of another one, as requests in the order of the log.
 
-A child is started for its parent, asked to stop with it, and its end is told to the parent. All of it may be asked
-twice: starting meets the workflow that is there, everything else is fenced by a receipt.
+A child is started for its parent, asked to stop with it, and its end is told to the parent. A fork
+is begun for its source, and after that neither knows of the other. All of it may be asked twice: starting meets the
+workflow that is there, everything else is fenced by a receipt.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from domain.errors import DefinitionMissing, HandrailError, Refused
-from domain.events import TERMINAL_EVENTS, ChildStarted, Event, StoppingBegan, WaitTimedOut
+from domain.events import TERMINAL_EVENTS, ChildStarted, Event, ForkTaken, StoppingBegan, WaitTimedOut
 from domain.failures import FailureClass
 from domain.ports import Clock, Receipt, Request
 from domain.recorded import RecordedEvent
-from domain.triggers import CancelWorkflow, EndChild, StartWorkflow
+from domain.triggers import CancelWorkflow, EndChild, ForkWorkflow, StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts
 
 ENGINE: Final = "engine"
@@ -31,12 +32,19 @@ _STATUSES: Final[dict[str, Any]] = {
 
 
 class Nursery(Protocol):
-    """Who knows what a child begins with."""
+    """Who knows what a child, or a fork, begins with."""
 
     async def child(self, event: ChildStarted, parent: str, facts: WorkflowFacts) -> StartWorkflow | None:
         """The trigger that starts a child, None where it has begun; raises Refused where it does not fit.
 
         Raises DefinitionMissing where that cannot be told here, for want of the parent's definition.
+        """
+        ...
+
+    async def fork(self, event: ForkTaken, source: str) -> ForkWorkflow | None:
+        """The trigger that begins a fork; None where it has begun, or can never begin.
+
+        Raises DefinitionMissing where nobody here could drive it, for want of its definition.
         """
         ...
 
@@ -60,6 +68,8 @@ class Kinship:
         event = recorded.event
         if type(event) is ChildStarted:
             await self._child_started(recorded, event, asked)
+        elif type(event) is ForkTaken:
+            await self._fork_taken(recorded, event, asked)
         elif (asker := self._askers.get(type(event))) is not None:
             asker(recorded, event, asked)
 
@@ -82,6 +92,13 @@ class Kinship:
         if start is not None:
             cause = f"{parent}/{recorded.originator_version}"
             asked.append((Request(event.child_workflow, start, self._clock(), cause, ENGINE), recorded))
+
+    async def _fork_taken(self, recorded: RecordedEvent, event: ForkTaken, asked: Asked) -> None:
+        source = recorded.originator_id
+        begin = await self._nursery.fork(event, source)
+        if begin is not None:
+            cause = f"{source}/{recorded.originator_version}"
+            asked.append((Request(event.fork, begin, self._clock(), cause, event.by), recorded))
 
     def _refused_child(self, parent: str, step: str, child: str, error: HandrailError) -> Request:
         trigger = EndChild(
@@ -130,5 +147,5 @@ class Kinship:
         asked.append((self._to_parent(facts.parent_workflow, trigger), recorded))
 
 
-KIN_EVENTS: Final = frozenset({ChildStarted, StoppingBegan, WaitTimedOut, *TERMINAL_EVENTS})
+KIN_EVENTS: Final = frozenset({ChildStarted, ForkTaken, StoppingBegan, WaitTimedOut, *TERMINAL_EVENTS})
 """The events that may ask something of another workflow."""

@@ -96,7 +96,7 @@ def _forked(row: WorkflowRow, event: e.WorkflowForked, at: datetime) -> None:
     row.tags = dict(source.get("tags") or {})
     row.forked_from = event.source
     row.started_at = at
-    row.attempts = source.get("attempts", 0)
+    row.deadline_at = event.deadline_at
     steps = source.get("steps") or {}
     row.standing.planning = bool(source.get("planning", True)) or PLAN_STEP in steps
     row.step_count = source.get("step_count", 0)
@@ -333,6 +333,7 @@ _FOLDS: Final[dict[type[Event], Callable[[WorkflowRow, Any, datetime], None]]] =
     e.InterventionApplied: _intervention_applied,
     e.WorkflowPaused: _paused,
     e.WorkflowResumed: _resumed,
+    e.ForkTaken: _nothing,
     e.WorkflowRestored: _restored,
     e.StoppingBegan: _stopping,
     e.CompensationStarted: _compensation_started,

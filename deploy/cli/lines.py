@@ -246,6 +246,12 @@ def _restored(event: events.WorkflowRestored, recorded: RecordedEvent, _: Earlie
     return [_workflow(recorded.originator_id, "restored", by=event.by, reason=event.reason)]
 
 
+def _fork_taken(event: events.ForkTaken, recorded: RecordedEvent, _: Earlier) -> list[Line]:
+    facts = {"fork": event.fork, "version": event.version, "by": event.by, "reason": event.reason}
+    told = _workflow(recorded.originator_id, "forked", **facts)
+    return [Line(told.kind, f"{told.text} {event.fork}", told.values)]
+
+
 def _compensated(event: events.StepCompensated, _: RecordedEvent, __: Earlier) -> list[Line]:
     word = "ok" if event.accepted_by is None else "accepted"
     return [Line("compensation", f"{event.step}={word}", {"step": event.step, "outcome": word})]
@@ -286,6 +292,7 @@ _TELLERS: Final[dict[type[Event], Callable[[Any, RecordedEvent, Earlier], list[L
     events.InterventionApplied: _intervention,
     events.WorkflowPaused: _paused,
     events.WorkflowResumed: _unpaused,
+    events.ForkTaken: _fork_taken,
     events.WorkflowRestored: _restored,
     events.StepCompensated: _compensated,
     events.CompensationFailed: _compensation_failed,

@@ -81,7 +81,8 @@ def as_text(state: State, waits: list[Pending]) -> Iterator[str]:
         "deadline": _minute(state.deadline_at),
         "tags": ", ".join(f"{key}={value}" for key, value in state.tags.items()),
         "part of": state.parent_workflow or "",
-        "forked from": state.forked_from or "",
+        "forked from": f"{state.forked_from} at event {state.forked_at}" if state.forked_from else "",
+        "forks": ", ".join(f"{fork} at event {version}" for fork, version in state.forks.items()),
         "ended": _minute(state.ended_at),
     }
     for name, fact in facts.items():

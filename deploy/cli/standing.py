@@ -29,6 +29,8 @@ def standing(state: State) -> dict[str, Any]:
         "reason": state.ended_reason,
         "parent_workflow": state.parent_workflow,
         "forked_from": state.forked_from,
+        "forked_at": state.forked_at,
+        "forks": state.forks,
         "controls": state.controls,
         "artifacts": [artifact.model_dump() for artifact in state.artifacts.values()],
         "output": state.output,

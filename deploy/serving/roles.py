@@ -17,6 +17,7 @@ from consumers.intake import Holding, MessageIntake
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from consumers.sweep import Hearing, Sweep
 from deploy.beginning import GoalBeginning
+from deploy.forking import check_fork
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
 from deploy.replays import Replays
@@ -31,7 +32,7 @@ from domain.builtin import HEARTBEAT
 from domain.messages.bodies import Signal as SignalBody
 from domain.topology import APPROVALS_QUEUE, CONTROL_QUEUE, GOALS_QUEUE, OUTCOMES_QUEUE, SIGNALS_QUEUE
 from domain.transport import Intake
-from domain.triggers import Intervention, SettleOutcome, SupplyOutput
+from domain.triggers import ForkHere, Intervention, SettleOutcome, SupplyOutput
 from producers.signals import Signal
 from producers.timers import Timer
 from projections.metrics import ViewsMetrics
@@ -89,6 +90,7 @@ def control(parts: Parts) -> Role:
         definition_of=_definition_of(parts),
         operating=parts.operating,
         check_output=_check_output(parts),
+        complete_fork=_complete_fork(parts),
     )
     return _taking_or_holding(parts, CONTROL_QUEUE, source)
 
@@ -269,6 +271,15 @@ def _check_output(parts: Parts) -> Callable[[str, Intervention], Awaitable[None]
             check_output(parts.definitions, state, trigger)
 
     return check
+
+
+def _complete_fork(parts: Parts) -> Callable[[str, ForkHere, str], Awaitable[ForkHere]]:
+    """Hold a fork that is asked for against its source's history, and say which workflow it will be."""
+
+    async def complete(workflow_id: str, asked: ForkHere, receipt: str) -> ForkHere:
+        return await parts.aside(lambda: check_fork(parts.definitions, parts.store, workflow_id, asked, salt=receipt))
+
+    return complete
 
 
 def _everything() -> None:

@@ -33,29 +33,50 @@ def workflow_forked(state: State, event: e.WorkflowForked, at: datetime) -> None
     """Take the source's folded state over; what was open at the cut returns to planned, effects stay the source's."""
     source = STATE.validate_python(event.state)
     for name in State.__dataclass_fields__:
-        if name not in {"workflow_id", "version", "head"}:
+        if name not in {"workflow_id", "version", "head", "forks"}:
             setattr(state, name, getattr(source, name))
+    if source.requested_by not in state.asked_before:
+        state.asked_before.append(source.requested_by)
     state.requested_by = event.requested_by
-    state.forked_from = event.source
+    state.forked_from, state.forked_at = event.source, event.source_version
+    state.input = source.input if event.input is None else event.input
     state.epoch, state.doubted = event.epoch or 1, False
     state.started_at = at
-    state.parent_workflow = state.parent_step = state.deadline_at = None
+    state.attempts = state.budget_extra = 0
+    state.parent_workflow = state.parent_step = None
     state.live, state.waits, state.ballots, state.undecided, state.dues = {}, {}, {}, {}, {}
     state.effects, state.lapsed, state.pivot_passed = {}, {}, False
     state.paused, state.stopping, state.compensating, state.undoing = False, None, False, None
     state.ended, state.ended_reason, state.ended_at, state.finalizing = None, "", None, False
     state.ready = {}
+    state.deadline_at = event.deadline_at
+    if event.deadline_at is not None:
+        state.dues["deadline:"] = event.deadline_at
     if state.steps.pop(PLAN_STEP, None) is not None:
         state.planning = True
         state.plan_round -= 1
     state.steps.pop(ARTIFACT_STEP, None)
     for step in state.steps.values():
-        step.status, step.live, step.undecided = StepStatus.PLANNED, None, None
-        step.tries = step.lapses = step.probe_tries = step.rounds = 0
-        step.cleared = 0
-        step.gate = step.granted_digest = step.unknown_attempt = step.first_scheduled_at = step.child = None
-        if step.needs == 0:
-            state.ready[step.id] = None
+        _plan_anew(state, step, keep_input=event.input is None)
+    state.controls = list(dict.fromkeys(control for grant in state.grants.values() for control in grant.controls))
+
+
+def _plan_anew(state: State, step: StepState, *, keep_input: bool) -> None:
+    """Nothing has happened to the step; only an input that a person gave it stays, as far as the fork's is the same."""
+    if step.generation == 1 or step.child is not None or not keep_input:
+        step.input = None
+    step.status, step.live, step.undecided, step.heard = StepStatus.PLANNED, None, None, None
+    step.tries = step.lapses = step.probe_tries = step.rounds = 0
+    step.cleared = 0
+    step.gate = step.granted_digest = step.unknown_attempt = step.first_scheduled_at = step.child = None
+    step.gate_approval, step.gate_reason, step.last_failure = None, "", None
+    state.grants.pop(step.id, None)
+    if step.needs == 0:
+        state.ready[step.id] = None
+
+
+def fork_taken(state: State, event: e.ForkTaken, _: datetime) -> None:
+    state.forks[event.fork] = event.version
 
 
 def plan_requested(state: State, event: e.PlanRequested, _: datetime) -> None:

@@ -307,8 +307,26 @@ class Extend(Control):
         return t.ExtendBudget(**self._who(), attempts=self.attempts)
 
 
+class Fork(Control):
+    """Begin another workflow from this one's events up to `version`, the last of a decision.
+
+    Keys of `input` stand in the place of the same keys of this workflow's input, for all that is still to run. The
+    fork's id follows from the sender and the message id, so that a repeat meets what it repeats.
+    """
+
+    verb: ClassVar[str] = "fork"
+    wire_type: ClassVar[str] = control_type("fork")
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1)]
+    input: dict[str, Any] | None = None
+
+    def trigger(self) -> t.ForkHere:
+        """As a trigger; whoever has the store completes it."""
+        return t.ForkHere(**self._who(), version=self.version, input=self.input)
+
+
 CONTROLS: Final[dict[str, type[Control]]] = {
-    one.verb: one for one in (Cancel, Pause, Resume, Retry, Skip, Supply, Settle, Extend)
+    one.verb: one for one in (Cancel, Pause, Resume, Retry, Skip, Supply, Settle, Extend, Fork)
 }
 CONTROL_VERBS: Final = tuple(CONTROLS)
 
@@ -331,4 +349,5 @@ _VERBS: Final[dict[type[t.Intervention], str]] = {
     t.SupplyOutput: "supply",
     t.SettleOutcome: "settle",
     t.ExtendBudget: "extend",
+    t.ForkHere: "fork",
 }

@@ -79,12 +79,13 @@ def request(
 def barred(decision: Decision, step: StepState) -> tuple[str, ...]:
     """Four eyes: the requester, and whoever intervened on this step, on what it comes after or on its inputs' sources.
 
-    An input that author code computes may come from any step.
+    Of a fork, whoever asked for what it was forked from is a requester too. An input that author code computes may
+    come from any step.
     """
     state = decision.state
-    people = {state.requested_by}
+    people = {state.requested_by, *state.asked_before}
     if not state.intervened:
-        return tuple(people)
+        return tuple(sorted(people))
     seen: set[str] = set()
     todo = [step.id]
     while todo:

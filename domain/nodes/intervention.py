@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from domain import events as e
 from domain.decision import MAY_HAVE_RUN, Decision, Events, activity_of, begin_stopping, refuse
 from domain.ids import ARTIFACT_STEP, PLAN_STEP
@@ -10,6 +12,7 @@ from domain.state import State, StepState, StepStatus, effect_key, wait_key
 from domain.triggers import (
     CancelWorkflow,
     ExtendBudget,
+    ForkHere,
     PauseWorkflow,
     RestoreWorkflow,
     ResumeWorkflow,
@@ -18,6 +21,9 @@ from domain.triggers import (
     SkipStep,
     SupplyOutput,
 )
+
+MOST_FORKS: Final = 1_000
+"""How many forks one workflow may have: its state names each."""
 
 
 def retry(decision: Decision) -> Events:
@@ -169,6 +175,32 @@ def cancel(decision: Decision) -> Events:
     reason = f"cancelled by {trigger.by}: {trigger.reason}"
     yield from begin_stopping(
         decision, why="cancelled", reason=reason[:2_000], compensate=trigger.compensate, by=trigger.by
+    )
+
+
+def forked(decision: Decision) -> str | None:
+    """Why a fork has nothing to say any more, or None where it has."""
+    trigger = decision.trigger
+    return (
+        "this fork was taken before" if isinstance(trigger, ForkHere) and trigger.fork in decision.state.forks else None
+    )
+
+
+def fork(decision: Decision) -> Events:
+    """Record that another workflow begins from a prefix of this one: the relay begins it. Nothing changes here."""
+    trigger, state = decision.trigger, decision.state
+    if not isinstance(trigger, ForkHere):
+        raise TypeError(type(trigger).__name__)
+    if len(state.forks) >= MOST_FORKS:
+        yield refuse(trigger, f"the workflow has {MOST_FORKS:,} forks, and no workflow has more: fork one of them")
+        return
+    yield e.ForkTaken(
+        fork=trigger.fork,
+        version=trigger.version,
+        digest=trigger.digest,
+        by=trigger.by,
+        reason=trigger.reason,
+        input=trigger.input,
     )
 
 

@@ -6,6 +6,7 @@ time its steps have settled, until it says that it is done.
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
@@ -29,13 +30,11 @@ def start(decision: Decision) -> Events:
     """Accept a goal, or a fork: the first event of a workflow."""
     trigger = decision.trigger
     if isinstance(trigger, ForkWorkflow):
-        yield e.WorkflowForked(**trigger.model_dump(exclude={"type"}))
+        deadline_at = _deadline(decision, trigger)
+        yield e.WorkflowForked(**trigger.model_dump(exclude={"type", "deadline_at"}), deadline_at=deadline_at)
         return
     if not isinstance(trigger, StartWorkflow):
         raise TypeError(type(trigger).__name__)
-    deadline_at = trigger.deadline_at
-    if deadline_at is None and decision.definition is not None and decision.definition.deadline is not None:
-        deadline_at = decision.at + decision.definition.deadline
     yield e.WorkflowStarted(
         goal=trigger.goal,
         definition=trigger.definition,
@@ -43,12 +42,19 @@ def start(decision: Decision) -> Events:
         input=trigger.input,
         requested_by=trigger.requested_by,
         tags=trigger.tags,
-        deadline_at=deadline_at,
+        deadline_at=_deadline(decision, trigger),
         parent_workflow=trigger.parent_workflow,
         parent_step=trigger.parent_step,
         epoch=trigger.epoch,
         doubted=trigger.doubted,
     )
+
+
+def _deadline(decision: Decision, trigger: StartWorkflow | ForkWorkflow) -> datetime | None:
+    """The one asked for, or the definition's, counted from now."""
+    if trigger.deadline_at is None and decision.definition is not None and decision.definition.deadline is not None:
+        return decision.at + decision.definition.deadline
+    return trigger.deadline_at
 
 
 def check_same(trigger: StartWorkflow, state: State) -> None:

@@ -6,12 +6,12 @@ A picture for documents and pull requests, not a record: of a long history it sh
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from domain import events as e
 from domain.recorded import RecordedEvent
-from projections.replaying.words import instant, plain, said
+from projections.replaying.words import Said, instant, plain, said
 
 MOST_EVENTS: Final = 300
 """So many events are drawn: what shows Mermaid refuses larger texts by default."""
@@ -43,12 +43,13 @@ _BY_PEOPLE: Final = frozenset(
         e.InterventionApplied,
         e.WorkflowPaused,
         e.WorkflowResumed,
+        e.ForkTaken,
     }
 )
 
 
-def diagram_lines(events: Sequence[RecordedEvent]) -> Iterator[str]:
-    """The diagram's lines."""
+def diagram_lines(events: Sequence[RecordedEvent], tell: Callable[[RecordedEvent], Said] = said) -> Iterator[str]:
+    """The diagram's lines; `tell` says what an event says."""
     shown = list(events)
     left_out = max(0, len(shown) - MOST_EVENTS)
     begin, end = shown[: MOST_EVENTS // 2] if left_out else shown, shown[-(MOST_EVENTS // 2) :] if left_out else []
@@ -59,11 +60,11 @@ def diagram_lines(events: Sequence[RecordedEvent]) -> Iterator[str]:
     for step, name in participants.items():
         yield f"    participant {name} as {escaped(step)}"
     for recorded in begin:
-        yield _line(recorded, participants)
+        yield _line(recorded, participants, tell)
     if left_out:
         yield f"    Note over {_ENGINE}: {left_out} events are left out here"
     for recorded in end:
-        yield _line(recorded, participants)
+        yield _line(recorded, participants, tell)
 
 
 def escaped(text: str) -> str:
@@ -83,9 +84,9 @@ def _step(event: Any) -> str:
     return str(getattr(event, "step", "") or "")
 
 
-def _line(recorded: RecordedEvent, participants: dict[str, str]) -> str:
+def _line(recorded: RecordedEvent, participants: dict[str, str], tell: Callable[[RecordedEvent], Said]) -> str:
     kind = type(recorded.event)
-    what = escaped(f"{recorded.originator_version} {instant(recorded.timestamp)[11:]} {said(recorded).what}")
+    what = escaped(f"{recorded.originator_version} {instant(recorded.timestamp)[11:]} {tell(recorded).what}")
     step = participants.get(_step(recorded.event))
     if kind in _SENT and step is not None:
         return f"    {_ENGINE}->>{step}: {what}"

@@ -61,6 +61,7 @@ _ALWAYS: Final[dict[type[e.Event], str]] = {
     e.InterventionApplied: INTERVENTION,
     e.WorkflowPaused: INTERVENTION,
     e.WorkflowResumed: INTERVENTION,
+    e.ForkTaken: INTERVENTION,
     e.WorkflowRestored: INTERVENTION,
     e.CompensationStarted: COMPENSATOR,
     e.CompensationScheduled: COMPENSATOR,

@@ -233,7 +233,7 @@ def _neutral(value: Any, workflow_id: str) -> Any:
     return value
 
 
-_PASSED_OVER: Final = (e.DecisionRefused, e.WorkflowPaused, e.WorkflowResumed)
+_PASSED_OVER: Final = (e.DecisionRefused, e.WorkflowPaused, e.WorkflowResumed, e.ForkTaken)
 
 _NOT_COMPARED: Final = {
     "trigger", "worker", "owner", "claimed_at", "started_at", "finished_at", "expires_at", "due_at", "delay_seconds",

@@ -249,6 +249,7 @@ _TELLERS: Final[dict[type[e.Event], Callable[[Any], Said]]] = {
     e.InterventionApplied: _applied,
     e.WorkflowPaused: lambda one: Said(f"{one.by} pauses the workflow", one.reason),
     e.WorkflowResumed: lambda one: Said(f"{one.by} lets the workflow go on", one.reason),
+    e.ForkTaken: lambda one: Said(f"{one.by} forks it at event {one.version}: {one.fork}", one.reason),
     e.WorkflowRestored: lambda one: Said(f"{one.by} put the store back from a backup: epoch {one.epoch}", one.reason),
     e.StoppingBegan: _stopping,
     e.CompensationStarted: _undoing,
@@ -293,6 +294,7 @@ _TRIGGERS: Final = {
     "pause_workflow": "an operator: pause",
     "resume_workflow": "an operator: resume",
     "cancel_workflow": "an operator: cancel",
+    "fork_here": "an operator: fork",
 }
 
 

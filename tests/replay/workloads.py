@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from domain import events as e
 from domain.events import Undo
 from domain.failures import FailureClass
 from domain.replay import fold
 from domain.state import STATE
-from domain.triggers import ForkWorkflow
+from domain.triggers import ForkHere, ForkWorkflow
 from tests.replay.recipes import (
     FAMILY,
     GATED,
@@ -121,6 +121,19 @@ def fork() -> Scenario:
     return scenario
 
 
+def forked() -> Scenario:
+    """Forked while it ran and after its end: neither changes anything in it."""
+    scenario = given(PLAIN, input={"n": 1}).ok("look")
+    scenario.when(taken(scenario, "wf_002", input={"n": 2})).ok("reserve", SEAT).fails("tell").ok("reserve")
+    return scenario.when(taken(scenario, "wf_003"))
+
+
+def taken(scenario: Scenario, fork_id: str, **parts: Any) -> ForkHere:
+    """A fork of what there is of a workflow."""
+    state = scenario.state
+    return ForkHere(version=state.version, digest=state.head, fork=fork_id, by="fred", reason="look again", **parts)
+
+
 def waiting() -> Scenario:
     """Waits for a time and for signals, one of which does not come; a definition that goes and comes; a pivot."""
     scenario = given(PATIENT_OF_OTHERS, goal="me").later(minutes=5).wakes().signalled("news", "you").later(minutes=10)
@@ -152,6 +165,7 @@ WORKLOADS: Final[dict[str, Callable[[], Scenario]]] = {
     "child": child,
     "planned": planned,
     "fork": fork,
+    "forked": forked,
     "waiting": waiting,
     "timed_out": timed_out,
     "restored": restored,

@@ -10,6 +10,7 @@ from consumers.intake import MessageIntake
 from consumers.receipts import Receipts
 from consumers.sources import ApprovalSource, ControlSource, GoalSource
 from deploy.beginning import GoalBeginning
+from deploy.forking import check_fork
 from deploy.held_goals import HeldGoals, forgetting
 from deploy.runtime import Runtime, utc_now
 from domain.authority import OperatingGrants, VouchingGrants
@@ -17,7 +18,7 @@ from domain.errors import BrokerUnavailable
 from domain.store.aside import inline
 from domain.topology import APPROVALS_EXCHANGE, CONTROL_EXCHANGE, DEAD_EXCHANGE, GOALS_EXCHANGE, GOALS_QUEUE
 from domain.transport import Delivery, Outgoing, Published
-from domain.triggers import Intervention
+from domain.triggers import ForkHere, Intervention
 
 LOGIN = "desk"
 
@@ -39,6 +40,9 @@ class Loopback:
         async def sound(_: str, __: Intervention) -> None:
             return None
 
+        async def complete(workflow_id: str, asked: ForkHere, receipt: str) -> ForkHere:
+            return check_fork(runtime.definitions, runtime.store, workflow_id, asked, salt=receipt)
+
         sources: dict[str, Any] = {
             GOALS_EXCHANGE: GoalSource(
                 turns,
@@ -55,6 +59,7 @@ class Loopback:
                 definition_of=definition_of,
                 operating=OperatingGrants({LOGIN: {"*": ["*"]}}),
                 check_output=sound,
+                complete_fork=complete,
             ),
         }
         receipts = Receipts(runtime.store, inline)

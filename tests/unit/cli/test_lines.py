@@ -140,6 +140,10 @@ EACH: Sequence[tuple[Event, str | None]] = (
     (e.WorkflowPaused(by="o", reason="r"), "[workflow] id=wf_001 paused"),
     (e.WorkflowRestored(epoch=2, by="o", reason="r"), "[workflow] id=wf_001 restored"),
     (e.WorkflowResumed(by="o", reason="r"), "[workflow] id=wf_001 unpaused"),
+    (
+        e.ForkTaken(fork="wf_002", version=4, digest=DIGEST, by="o", reason="r"),
+        "[workflow] id=wf_001 forked wf_002",
+    ),
     (e.StoppingBegan(why="failed", reason="r"), None),
     (e.CompensationStarted(steps=("put",)), None),
     (e.CompensationScheduled(step="put", generation=1, activity="undo", input={}, key="k"), None),

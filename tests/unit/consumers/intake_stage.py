@@ -23,6 +23,7 @@ from consumers.later import LaterAnswers
 from consumers.receipts import Receipts
 from consumers.sources import ApprovalSource, ControlSource, GoalSource, SignalSource
 from deploy.beginning import GoalBeginning
+from deploy.forking import check_fork
 from deploy.loading import LoadedDefinitions, check_output
 from domain.authority import AnsweringGrants, OperatingGrants, VouchingGrants
 from domain.definitions import Definition, Step, activity
@@ -38,7 +39,7 @@ from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from domain.store.turns import Turns
 from domain.transport import Delivery, Outgoing, Published
-from domain.triggers import SettleOutcome, SupplyOutput
+from domain.triggers import ForkHere, SettleOutcome, SupplyOutput
 from producers.signals import SIGNALS_SCHEMA, Signals, SignalsCompanion
 from producers.signals import Signal as KeptSignal
 from tests.databases import open_store
@@ -196,10 +197,18 @@ class Process:
         async def check(workflow_id: str, trigger: SupplyOutput | SettleOutcome) -> None:
             check_output(self.definitions, self.store.load(workflow_id), trigger)
 
+        async def complete(workflow_id: str, asked: ForkHere, receipt: str) -> ForkHere:
+            return check_fork(self.definitions, self.store, workflow_id, asked, salt=receipt)
+
         goals = GoalSource(self.decider, self.clock, beginning=self.beginning, vouching=VOUCHING)
         approvals = ApprovalSource(self.decider, self.clock, definition_of=definition_of, vouching=VOUCHING)
         control = ControlSource(
-            self.decider, self.clock, definition_of=definition_of, operating=OPERATING, check_output=check
+            self.decider,
+            self.clock,
+            definition_of=definition_of,
+            operating=OPERATING,
+            check_output=check,
+            complete_fork=complete,
         )
         self.held = HeldMessages(self.store, inline, tell=self.store.tell)
         self.later = LaterAnswers(self.held, [f"{one.name} {one.version}" for one in self.definitions])

@@ -23,6 +23,7 @@ from domain.triggers import (
     DeliverSignal,
     EndChild,
     ExtendBudget,
+    ForkHere,
     ForkWorkflow,
     LapseAttempt,
     PauseWorkflow,
@@ -65,6 +66,7 @@ EXAMPLES: dict[type[Trigger], Trigger] = {
     PauseWorkflow: PauseWorkflow(**PERSON),
     ResumeWorkflow: ResumeWorkflow(**PERSON),
     CancelWorkflow: CancelWorkflow(**PERSON),
+    ForkHere: ForkHere(version=1, digest="0" * 64, fork="wf_fork", **PERSON),
     RestoreWorkflow: RestoreWorkflow(epoch=2, **PERSON),
 }
 
@@ -165,4 +167,4 @@ def test_a_workflow_that_is_over_stays_over_whatever_comes() -> None:
         for kind, trigger in EXAMPLES.items():
             if kind is not StartWorkflow:
                 scenario.when(trigger).status_is(status)
-                assert set(scenario.names(scenario.last.events)) <= {"DecisionRefused"}
+                assert set(scenario.names(scenario.last.events)) <= {"DecisionRefused", "ForkTaken"}

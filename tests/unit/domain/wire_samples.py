@@ -22,6 +22,7 @@ CONTROL_BODIES: dict[str, dict[str, Any]] = {
     "supply": {**_ACT, "step": "pay", "output": {"paid": True}},
     "settle": {**_ACT, "step": "pay", "applied": True, "output": {"paid": True}},
     "extend": {**_ACT, "attempts": 3},
+    "fork": {**_ACT, "version": 4, "input": {"amount": 7}},
 }
 
 BODIES: dict[str, dict[str, Any]] = {

@@ -20,6 +20,7 @@ from domain.errors import (
 from domain.events import (
     ChildStarted,
     Event,
+    ForkTaken,
     StepScheduled,
     StoppingBegan,
     Undo,
@@ -36,7 +37,7 @@ from domain.ports import Command, Notification
 from domain.recorded import RecordedEvent
 from domain.store.application import WorkflowStore
 from domain.store.positions import MovePosition, position_of
-from domain.triggers import CancelWorkflow, EndChild, StartWorkflow
+from domain.triggers import CancelWorkflow, EndChild, ForkWorkflow, StartWorkflow
 from producers.facts import KnownWorkflows, WorkflowFacts, facts_of
 from producers.memory import MemorySender
 from producers.relay import RELAY, NotCarried, Relay
@@ -98,6 +99,7 @@ class World:
         self.room = room
         self.here: set[str] = set()
         self.not_driven: set[str] = set()
+        self.begun: set[str] = set()
         self.stopped: list[str] = []
         self.refusal: HandrailError | None = None
         self.kept: list[RecordedEvent] = []
@@ -155,6 +157,15 @@ class World:
             requested_by=facts.requested_by,
             parent_workflow=parent,
             parent_step=event.step,
+        )
+
+    async def fork(self, event: ForkTaken, source: str) -> ForkWorkflow | None:
+        if self.refusal is not None:
+            raise self.refusal
+        if event.fork in self.begun:
+            return None
+        return ForkWorkflow(
+            source=source, source_version=event.version, source_digest=event.digest, state={}, requested_by=event.by
         )
 
     def stopping(self, workflow_id: str, event: StoppingBegan) -> None:
@@ -336,6 +347,34 @@ async def test_what_cannot_be_told_for_want_of_a_definition_is_parked_until_it_c
     after.due, after.refusal = list(after.kept), None
     await after.carry(until=lambda: not after.kept)
     assert after.decisions.asked[1:] == [("wf_1.inner", "StartWorkflow")]
+
+
+FORK = ForkTaken(fork="wf_fork", version=2, digest="0" * 64, by="fred", reason="look again")
+
+
+async def test_a_fork_that_was_taken_is_begun_in_the_name_of_whoever_took_it(store: WorkflowStore) -> None:
+    world = World(store, [notification(1, FORK, version=4)])
+    world.not_driven = {"wf_1"}  # the source may be over: nobody drives it for the fork's sake
+    await world.carry()
+    (request,) = world.decisions.requests
+    assert isinstance(request.trigger, ForkWorkflow)
+    assert (request.workflow_id, request.cause, request.actor) == ("wf_fork", "wf_1/4", "fred")
+
+
+async def test_a_fork_that_has_begun_is_asked_for_no_more(store: WorkflowStore) -> None:
+    world = World(store, [notification(1, FORK)])
+    world.begun = {"wf_fork"}
+    await world.carry()
+    assert world.decisions.asked == []
+
+
+async def test_a_fork_without_its_definition_is_parked(store: WorkflowStore) -> None:
+    taken = notification(1, FORK)
+    world = World(store, [taken])
+    world.refusal = DefinitionMissing("definition 'd' is not loaded here", definition="d", version="1")
+    await world.carry()
+    await world.relay.write_position()
+    assert (world.decisions.asked, world.kept) == ([], [taken.event])
 
 
 UNDO = Undo(step="a", activity="act", compensation="undo", key="wf_1.inner/a/run")
