@@ -70,6 +70,10 @@ TABLES: Final = ("workflows", "steps", "waits", "attempts", "failures", "parked_
 
 _MAKE: Final = "CREATE TABLE IF NOT EXISTS "
 
+ARCHIVED_FAILURES: Final = "archived_failures"
+ARCHIVED: Final = "views-archived"
+"""Name of the row in the table of positions that counts the transactions which archived workflows."""
+
 _ARCHIVED: Final = """CREATE TABLE IF NOT EXISTS archived_failures (
         fingerprint TEXT PRIMARY KEY, activity TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL,
         number BIGINT NOT NULL, first_seen TEXT NOT NULL, last_seen TEXT NOT NULL)"""

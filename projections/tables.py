@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from projections.schema import (
+    ARCHIVED_FAILURES,
     ATTEMPT_COLUMNS,
     FAILURE_COLUMNS,
     POSITION,
@@ -32,7 +33,10 @@ _STEP_FIXED: Final = frozenset({"workflow_id", "step", "number", "kind", "activi
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """One set of the views' tables: what their names begin with, the position they are folded up to, statements."""
+    """One set of the views' tables: what their names begin with, the position they are folded up to, statements.
+
+    `count_archived` adds what archived workflows failed with: their events are gone, and what they counted stays.
+    """
 
     prefix: str
     position: str
@@ -45,6 +49,7 @@ class Tables:
     count_failure: str
     count: str
     park: str
+    count_archived: str
 
 
 def _insert(table: str, columns: Sequence[str]) -> str:
@@ -54,6 +59,20 @@ def _insert(table: str, columns: Sequence[str]) -> str:
 def _upsert(table: str, columns: Sequence[str], fixed: frozenset[str], key: str) -> str:
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in fixed)
     return f"{_insert(table, columns)} ON CONFLICT ({key}) DO UPDATE SET {changes}"
+
+
+def count_failure(table: str) -> str:
+    """The statement that adds a make of failure to what a table has counted of it."""
+    return f"{_insert(table, FAILURE_COLUMNS)} {_added(table)}"
+
+
+def _added(table: str) -> str:
+    return (
+        f"ON CONFLICT (fingerprint) DO UPDATE SET number = {table}.number + excluded.number, first_seen = "
+        f"CASE WHEN excluded.first_seen < {table}.first_seen THEN excluded.first_seen ELSE {table}.first_seen "
+        "END, last_seen = "
+        f"CASE WHEN excluded.last_seen > {table}.last_seen THEN excluded.last_seen ELSE {table}.last_seen END"
+    )
 
 
 def _tables(prefix: str, position: str) -> Tables:
@@ -70,15 +89,14 @@ def _tables(prefix: str, position: str) -> Tables:
         "ON CONFLICT (workflow_id, step, kind, attempt) DO UPDATE SET outcome = excluded.outcome, "
         f"ended_at = excluded.ended_at, failure = coalesce(excluded.failure, {attempts}.failure), "
         f"fingerprint = coalesce(excluded.fingerprint, {attempts}.fingerprint)",
-        count_failure=f"{_insert(failures, FAILURE_COLUMNS)} "
-        f"ON CONFLICT (fingerprint) DO UPDATE SET number = {failures}.number + excluded.number, first_seen = "
-        f"CASE WHEN excluded.first_seen < {failures}.first_seen THEN excluded.first_seen ELSE {failures}.first_seen "
-        "END, last_seen = "
-        f"CASE WHEN excluded.last_seen > {failures}.last_seen THEN excluded.last_seen ELSE {failures}.last_seen END",
+        count_failure=count_failure(failures),
         count=f"{_insert(tallies, ('definition', 'status', 'cause', 'number'))} "
         f"ON CONFLICT (definition, status, cause) DO UPDATE SET number = {tallies}.number + excluded.number",
         park=f"{_insert(f'{prefix}parked_views', ('workflow_id', 'position', 'error'))} "
         "ON CONFLICT (workflow_id) DO NOTHING",
+        # Without a condition SQLite would take the conflict's ON for that of a join.
+        count_archived=f"INSERT INTO {failures} ({', '.join(FAILURE_COLUMNS)}) "  # noqa: S608 - names of ours
+        f"SELECT {', '.join(FAILURE_COLUMNS)} FROM {ARCHIVED_FAILURES} WHERE 1 = 1 {_added(failures)}",
     )
 
 

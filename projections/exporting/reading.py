@@ -37,13 +37,15 @@ taken off any more."""
 class Selection(NamedTuple):
     """Which workflows: those named, or else all, of one definition, with an event since an instant.
 
-    `upto` is the position of the last event that counts; None is the newest there is.
+    `upto` is the position of the last event that counts; None is the newest there is. `ended_before` is said by an
+    archive, which chooses of those that ended before an instant.
     """
 
     workflow_ids: tuple[str, ...] = ()
     definition: str | None = None
     since: datetime | None = None
     upto: int | None = None
+    ended_before: datetime | None = None
 
     def document(self) -> dict[str, Any]:
         """As the manifest says it: what was asked for."""
@@ -54,6 +56,8 @@ class Selection(NamedTuple):
             said["definition"] = self.definition
         if self.since is not None:
             said["since"] = self.since.astimezone(UTC).isoformat()
+        if self.ended_before is not None:
+            said["ended_before"] = self.ended_before.astimezone(UTC).isoformat()
         if not said:
             said["all"] = True
         if self.upto is not None:
