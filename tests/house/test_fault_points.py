@@ -226,6 +226,7 @@ KINDS = (
         allowed={
             "domain/store/backup_sqlite.py: backup": "a copy that a person asked for, and asks for again",
             "deploy/whole_files.py: _give_name": "the same of an export",
+            "deploy/whole_files.py: _take_place": "the same of a report",
             "deploy/importing.py: _give_name": "an import is made anew",
         },
     ),

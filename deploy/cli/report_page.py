@@ -1,0 +1,86 @@
+"""What a report of one workflow is made of, read from one position of the log: the page, the export, the diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from deploy.cli.replaying import Reader, loaded
+from deploy.cli.session import Session
+from domain.recorded import RecordedEvent
+from domain.store.application import WorkflowStore
+from projections.exporting.diagram import diagram_lines
+from projections.exporting.jsonl import JsonLines
+from projections.exporting.reading import Histories, Selection
+from projections.exporting.redaction import Redaction
+from projections.exporting.telling import Teller, Told
+from projections.replaying.reading import History
+from projections.replaying.report import build, foldable
+from projections.reporting.covering import check_rules, hidden_in, teller
+from projections.reporting.facts import Facts, Payload, facts_of
+from projections.reporting.page import page
+
+_WHY: Final = {
+    "withheld": "withheld; its digest still holds",
+    "damaged": "it does not fit its digest; the JSON Lines file has what the store has",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A report about to be written; `cut` and `withheld` count what its rules, or an import, left out of it."""
+
+    facts: Facts
+    events: tuple[RecordedEvent, ...]
+    redaction: Redaction
+    cut: int
+    withheld: int
+
+    @property
+    def position(self) -> int:
+        """The position of the log that all of it is of."""
+        return self.facts.report.position
+
+    def page(self) -> Iterator[bytes]:
+        """The HTML file, in pieces."""
+        return page(self.facts)
+
+    def lines(self, store: WorkflowStore) -> Iterator[bytes]:
+        """The export of the workflow: JSON Lines that verify."""
+        selection = Selection((self.facts.report.workflow,), upto=self.position)
+        return JsonLines(selection, self.redaction).lines(Histories(store.query, store.mapper.clear, selection))
+
+    def diagram(self) -> Iterator[bytes]:
+        """The Mermaid diagram; nothing where not one event can be read."""
+        if self.events:
+            hidden = hidden_in(self.facts.payloads) if self.facts.rules else frozenset[int]()
+            yield from (f"{line}\n".encode() for line in diagram_lines(self.events, teller(hidden)))
+
+
+def make(session: Session, store: WorkflowStore, workflow_id: str, redaction: Redaction) -> Made:
+    """Read what a report says. Raises WorkflowUnknown, InputInvalid for rules that leave nothing to report."""
+    check_rules(redaction)
+    definitions = loaded(session)
+    with store.reading() as cursor:
+        reader = Reader(store, cursor)
+        history = reader.history(workflow_id)
+        report = build(history, definitions, reader.family, reader.counted, reader.completed)
+    told = Teller(redaction)
+    payloads = _payloads(store, history, told)
+    facts = facts_of(report, history, payloads, redaction.rules)
+    return Made(facts, tuple(foldable(history.sound)[0]), redaction, told.cut, told.withheld)
+
+
+def _payloads(store: WorkflowStore, history: History, told: Teller) -> dict[int, Payload]:
+    """What is shown of each event's payload: what an export of the same workflow shows."""
+    selection = Selection((history.workflow_id,), upto=history.position)
+    return {
+        one.row.version: _payload(one)
+        for exported in Histories(store.query, store.mapper.clear, selection, lenient=True)
+        for one in told.events_of(exported)
+    }
+
+
+def _payload(told: Told) -> Payload:
+    return Payload(told.payload, _WHY.get(told.how, ""), told.how == "cut", told.row.digest)
