@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import exporting, judging, large, readings, stack
+from tests.benchmarks import exporting, judging, large, readings, replaying, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -41,6 +41,8 @@ QUICK: Final = Plan(
     soak_seconds=20.0,
     workflows=20_000,
     exported=50_000,
+    replayed=30_000,
+    pairs=3,
 )
 
 Part = Callable[[Report, Path, Plan], None]
@@ -57,6 +59,7 @@ PARTS: Final[dict[str, Part]] = {
     "large": large.large,
     "judging": judging.judging,
     "export": exporting.exporting,
+    "replay": replaying.replaying,
 }
 
 
