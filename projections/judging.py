@@ -73,6 +73,8 @@ class Judging:
         self._aside = aside
         self._pause = pause
         self._seconds = seconds
+        self._looked: str | None = ""
+        """Up to which workflow all are looked at by these thresholds; None: all are."""
         self.judged_at: datetime | None = None
         """When it was last looked, by the engine's clock."""
 
@@ -81,6 +83,7 @@ class Judging:
         while True:
             await self._pause(JUDGE_SECONDS)
             try:
+                await self.look_sooner()
                 await self.round()
                 self.judged_at = self._now()
             except StoreError as error:
@@ -99,6 +102,28 @@ class Judging:
             if judged < JUDGED_AT_ONCE or self._seconds() >= until:
                 return done
             await self._pause(0)
+
+    async def look_sooner(self) -> None:
+        """Where the thresholds are not those of the last time, have open workflows looked at by these, within bounds.
+
+        When to look at them was written by others, and may be days away.
+        """
+        if self._looked is None or not self._keeper.beginnings:
+            return
+        digest = self._thresholds.digest
+        if not self._looked and await self._between(lambda: self._aside(self._keeper.judged_by)) == digest:
+            self._looked = None
+            return
+        until = self._seconds() + ROUND_SECONDS
+        while self._looked is not None and self._seconds() < until:
+            self._looked = await self._between(self._some_sooner)
+            await self._pause(0)
+        if self._looked is None:
+            await self._between(lambda: self._aside(lambda: self._keeper.note_judged_by(digest)))
+
+    async def _some_sooner(self) -> str | None:
+        after, now = self._looked or "", self._now()
+        return await self._aside(lambda: self._keeper.look_sooner(after, now, JUDGED_AT_ONCE))
 
     async def _some(self) -> int:
         now = self._now()

@@ -23,9 +23,12 @@ from domain.ports import Cursor, Notification
 from domain.recorded import RecordedEvent
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
-from projections.schema import MENDED
+from projections.schema import JUDGED_BY, MENDED
 from projections.sql import (
     DUE,
+    LOOK,
+    NOTE_JUDGED,
+    OPEN,
     Forget,
     JudgedAlong,
     ViewsAlong,
@@ -223,6 +226,45 @@ class Keeper:
         for row, _ in judgements:
             row.counted = row.counts_as
         return True
+
+    def judged_by(self) -> int:
+        """The digest of the thresholds that all rows are looked at by; 0: nobody knows."""
+        with self._database.reading() as cursor:
+            return position_of(cursor, JUDGED_BY)
+
+    def note_judged_by(self, digest: int) -> None:
+        """All rows are looked at by these thresholds now."""
+        with self._database.transaction("project") as cursor:
+            cursor.execute(NOTE_JUDGED, (JUDGED_BY, digest))
+
+    def look_sooner(self, after: str, now: datetime, limit: int) -> str | None:
+        """Have up to `limit` open workflows looked at as soon as the thresholds of now say, and those stuck at once.
+
+        They are those behind the id `after`, in the order of their ids; the last one's, None where there is none.
+        """
+        if not self.write():
+            return after
+        names = [name for (name,) in self._database.query(OPEN, (after, limit))]
+        if not names:
+            return None
+        with self._database.reading() as cursor:
+            rows = load_workflows(cursor.query, names, self._tables)
+        sooner: dict[str, datetime] = {}
+        for name, row in rows.items():
+            look_at = now if row.stuck is not None else first_look(row, self._thresholds)
+            if look_at is not None and (row.look_at is None or rounded(look_at) < row.look_at):
+                sooner[name] = rounded(look_at)
+        try:
+            with self._database.transaction("project") as cursor:
+                self._move(self._written).run(cursor)
+                cursor.executemany(LOOK, [(text_of(look_at), name) for name, look_at in sooner.items()])
+        except FenceMissed:
+            self.begin()
+            return after
+        for name in sooner.keys() & self._rows.keys():
+            self._rows[name].look_at = sooner[name]
+        last: str = names[-1]
+        return last
 
     def at_hand(self, workflow_id: str) -> WorkflowRow | None:
         """The row of a workflow as it is folded by now; None where it is not at hand, as after its end was written."""

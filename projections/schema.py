@@ -25,6 +25,8 @@ JUDGED_AT: Final = "views-judged"
 """Name of the row in the table of positions that says when something was judged last, in seconds since 1970."""
 UNHEARD_AT: Final = "views-unheard"
 """The same for when it was judged last without what the broker says of a queue that a command lies in."""
+JUDGED_BY: Final = "views-thresholds"
+"""Name of the row in the table of positions that holds the digest of the thresholds that all rows are looked at by."""
 
 _LIVE: Final[tuple[str, ...]] = (
     """CREATE TABLE IF NOT EXISTS workflows (

@@ -21,6 +21,10 @@ from projections.schema import JUDGED_AT, STEP_COLUMNS, UNHEARD_AT, WORKFLOW_COL
 from projections.tables import LIVE, Tables
 
 DUE: Final = "SELECT workflow_id FROM workflows WHERE look_at <= ? ORDER BY look_at, workflow_id LIMIT ?"
+OPEN: Final = (
+    "SELECT workflow_id FROM workflows WHERE ended_at IS NULL AND workflow_id > ? ORDER BY workflow_id LIMIT ?"
+)
+LOOK: Final = "UPDATE workflows SET look_at = ? WHERE workflow_id = ?"
 NOTE_JUDGED: Final = (
     "INSERT INTO positions (name, position) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET position = excluded.position"
 )
@@ -155,14 +159,12 @@ class Forget:
 
     def __init__(self, tables: Tables = LIVE) -> None:
         """Which tables."""
-        self._tables = tables
+        self._names = tables.names
 
     def run(self, cursor: Cursor) -> None:
-        """Delete every row; what archived workflows failed with is counted from the beginning."""
-        for table in self._tables.names:
+        """Delete every row."""
+        for table in self._names:
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
-        if self._tables is LIVE:
-            cursor.execute(LIVE.count_archived)
 
 
 def awaited(row: WorkflowRow) -> dict[str, Hold]:

@@ -7,6 +7,8 @@ definition, and that before what is set for all.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,6 +21,7 @@ _SHORTEST_START: Final = timedelta(minutes=1)
 _LONGEST_START: Final = timedelta(hours=1)
 _SHORTEST_RETRYING: Final = timedelta(minutes=5)
 _LONGEST_RETRYING: Final = timedelta(hours=24)
+_DIGEST_BYTES: Final = 7
 
 
 Name = Literal["consumer", "start", "lease", "retrying", "parked", "timer", "approval", "definition"]
@@ -82,6 +85,18 @@ class Thresholds:
         if key not in self._known:
             self._known[key] = self._find(*key)
         return self._known[key]
+
+    @property
+    def digest(self) -> int:
+        """One number for all of them, which is another one where any differs; as large as a column takes."""
+        limits = {"default": {"": self.default}, "definitions": self.definitions, "activities": self.activities}
+        limits["learnt"] = self.learnt
+        said = {
+            kind: {name: {one: str(getattr(found, one)) for one in SHIPPED} for name, found in group.items()}
+            for kind, group in limits.items()
+        }
+        told = json.dumps([said, {name: str(limit) for name, limit in SHIPPED.items()}], sort_keys=True)
+        return int.from_bytes(hashlib.sha256(told.encode()).digest()[:_DIGEST_BYTES])
 
     @cached_property
     def _first_known(self) -> dict[tuple[str, str], timedelta]:

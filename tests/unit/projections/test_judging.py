@@ -13,8 +13,9 @@ from projections.keeper import Keeper
 from projections.projector import catch_up
 from projections.queries import stuck_workflows, tallies
 from projections.rows import WorkflowRow
-from projections.stuck import Facts, judge
-from projections.thresholds import Thresholds
+from projections.sql import load_workflows
+from projections.stuck import Facts, first_look, judge, rounded
+from projections.thresholds import SHIPPED, Limits, Thresholds
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import START
 from tests.unit.projections.test_keeper import histories
@@ -150,3 +151,102 @@ async def test_a_round_ends_in_time_and_the_next_one_goes_on_behind_it(
     assert left > 3
     assert await bench.judging.round() == left
     assert bench.rows() == bench.counted()
+
+
+def looks(place: Place) -> dict[str, datetime | None]:
+    rows = place.recorder.query("SELECT workflow_id, look_at FROM workflows WHERE ended_at IS NULL")
+    return {name: None if text is None else datetime.fromisoformat(text) for name, text in rows}
+
+
+@pytest.mark.parametrize("at_once", [2, 500])
+async def test_lowered_thresholds_reach_rows_that_others_wrote(
+    place: Place, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr("projections.judging.JUDGED_AT_ONCE", at_once)
+    before = Bench(place, workflows=60)
+    before.now = START - timedelta(days=1)
+    await before.judging.look_sooner()
+    written = looks(place)
+
+    lower = Thresholds(default=Limits(**dict.fromkeys(SHIPPED, timedelta(0))))
+    keeper = Keeper(place.recorder, thresholds=lower)
+    keeper.begin()
+    asked: list[str] = []
+    look_sooner = keeper.look_sooner
+
+    def counted(after: str, now: datetime, limit: int) -> str | None:
+        asked.append(after)
+        return look_sooner(after, now, limit)
+
+    monkeypatch.setattr(keeper, "look_sooner", counted)
+    judging = Judging(
+        keeper,
+        between=before.between,
+        facts_of=before.facts_of,
+        thresholds=lower,
+        now=lambda: before.now,
+        pause=before.pause,
+    )
+    await judging.look_sooner()
+    sooner = looks(place)
+    assert sooner.keys() == written.keys()
+    found = load_workflows(place.recorder.query, list(written))
+    expected = {name: first_look(row, lower) for name, row in found.items()}
+    assert sooner == {name: None if at is None else rounded(at) for name, at in expected.items()}
+    earlier = [name for name, at in sooner.items() if at is not None and at < (written[name] or LATER)]
+    assert len(earlier) > 3
+    assert len(asked) == (len(written) // 2 + 1 + len(written) % 2 if at_once == 2 else 2)
+
+    asked.clear()
+    again = Judging(
+        keeper,
+        between=before.between,
+        facts_of=before.facts_of,
+        thresholds=Thresholds(default=Limits(**dict.fromkeys(SHIPPED, timedelta(0)))),
+        now=lambda: before.now,
+        pause=before.pause,
+    )
+    await again.look_sooner()
+    await judging.look_sooner()
+    assert asked == [], "they are those of the last time"
+
+
+async def test_who_is_stuck_by_lower_thresholds_than_those_of_now_is_looked_at_again(bench: Bench) -> None:
+    await bench.judging.look_sooner()
+    await bench.judging.round()
+    stuck = {row["workflow_id"] for row in stuck_workflows(bench.place.recorder.query)}
+    higher = Thresholds(default=Limits(**dict.fromkeys(SHIPPED, timedelta(days=3_000))))
+    keeper = Keeper(bench.place.recorder, thresholds=higher)
+    keeper.begin()
+    judging = Judging(
+        keeper,
+        between=bench.between,
+        facts_of=bench.facts_of,
+        thresholds=higher,
+        now=lambda: bench.now,
+        pause=bench.pause,
+    )
+    await judging.look_sooner()
+    bench.now += timedelta(minutes=1)
+    await judging.round()
+    still = {row["workflow_id"] for row in stuck_workflows(bench.place.recorder.query)}
+    rows = load_workflows(bench.place.recorder.query, sorted(stuck)).values()
+    assert still == {row.workflow_id for row in rows if judge(row, Facts(), bench.now, higher).stuck is not None}
+    assert still < stuck
+    assert bench.rows() == bench.counted()
+
+
+def test_thresholds_are_told_apart_by_their_digests() -> None:
+    minute = Limits(start=timedelta(minutes=1))
+    all_of_them = [
+        Thresholds(),
+        Thresholds(default=minute),
+        Thresholds(definitions={"pay": minute}),
+        Thresholds(activities={"pay": minute}),
+        Thresholds(learnt={"pay": minute}),
+        Thresholds(learnt={"lift": minute}),
+        Thresholds(learnt={"pay": Limits(lease=timedelta(minutes=1))}),
+    ]
+    assert len({one.digest for one in all_of_them}) == len(all_of_them)
+    assert Thresholds(default=Limits(start=timedelta(seconds=60))).digest == Thresholds(default=minute).digest
+    assert all(0 < one.digest < 2**63 for one in all_of_them)
