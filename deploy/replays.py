@@ -24,7 +24,15 @@ from typing import Final
 
 from domain.builtin import is_hidden
 from domain.definitions import Definition
-from domain.errors import EventCorrupt, EventUnknown, FenceMissed, HandrailError, StoreError, WorkflowUnknown
+from domain.errors import (
+    EventCorrupt,
+    EventUnknown,
+    FenceMissed,
+    HandrailError,
+    PayloadWithheld,
+    StoreError,
+    WorkflowUnknown,
+)
 from domain.ports import Along, Aside, Clock, Cursor, Definitions
 from domain.recorded import ENGINE, RecordedEvent
 from domain.replay import decide_again
@@ -221,7 +229,9 @@ class Replays:
             if not differed:
                 # Not how: the words hold what is in the events.
                 _log.warning("workflow %s is decided otherwise at event %d", one.workflow_id, found.version)
-            await self._write(Mismatch(one.workflow_id, found.version, found.words, self._clock()))
+            await self._write(
+                Mismatch(one.workflow_id, found.version, self._store.texts.hide(found.words), self._clock())
+            )
             if not self._some_differ:
                 self._some_differ, self._differ_at = True, self._clock()
         elif isinstance(found, _Agrees) and differed:
@@ -243,7 +253,7 @@ class Replays:
             found = self._store.read(workflow_id, verified=True)
         except EventCorrupt as error:
             found = Differs(0, str(error))
-        except (EventUnknown, WorkflowUnknown):
+        except (EventUnknown, PayloadWithheld, WorkflowUnknown):
             found = None
         return self._used() - before, found
 

@@ -169,11 +169,14 @@ class EventCorrupt(StoreError):
 class PayloadWithheld(StoreError):
     """A stored event's payload is not there any more, on purpose; its header and its digests are, and they fit."""
 
-    def __init__(self, message: str, *, workflow_id: str = "", version: int = 0) -> None:
-        """Keep which event it is."""
+    def __init__(
+        self, message: str, *, workflow_id: str = "", version: int = 0, left: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keep which event it is, and what is left of its workflow beside headers and digests."""
         super().__init__(message)
         self.workflow_id = workflow_id
         self.version = version
+        self.left: Mapping[str, Any] = left or {}
 
 
 class FenceMissed(StoreError):

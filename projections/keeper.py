@@ -20,7 +20,6 @@ from typing import Any, Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
-from domain.recorded import RecordedEvent
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
 from projections.schema import JUDGED_BY, MENDED
@@ -37,12 +36,14 @@ from projections.sql import (
     load_steps,
     load_workflows,
     text_of,
+    texts_of,
 )
 from projections.stuck import Judgement, first_look, rounded, still
 from projections.tables import LIVE, Tables
 from projections.thresholds import Thresholds
 from projections.totals import Totals
 from projections.views import ViewBroken, fold, mentioned_step
+from projections.withheld import Withheld, fold_withheld
 
 ROWS_AT_HAND: Final = 4_096
 """Bound of the workflows whose rows stay in memory between batches."""
@@ -75,7 +76,7 @@ class Unreadable:
     error: str
 
 
-Entry = Notification | Unreadable
+Entry = Notification | Unreadable | Withheld
 
 
 class Keeper:
@@ -141,13 +142,15 @@ class Keeper:
             if isinstance(entry, Unreadable):
                 self._park(entry.workflow_id, entry.position, entry.error)
                 continue
-            recorded = entry.event
-            workflow_id = recorded.originator_id
-            row = rows.get(workflow_id) or self._row_for(recorded, entries, number)
+            workflow_id, version = _whose(entry)
+            row = rows.get(workflow_id) or self._row_for(workflow_id, version, entries, number)
             if row is None:
                 continue
             try:
-                fold(row, recorded)
+                if isinstance(entry, Withheld):
+                    fold_withheld(row, entry)
+                else:
+                    fold(row, entry.event)
             except ViewBroken as error:
                 if error.__cause__ is not None:
                     # Half a fold is no row: what was written before stays.
@@ -166,7 +169,7 @@ class Keeper:
         changed = [self._rows[name] for name in self._changed]
         for row in changed:
             self._note(row)
-        along = ViewsAlong(changed, self._to_park, self._tables)
+        along = ViewsAlong(changed, self._to_park, self._tables, texts_of(self._database))
         try:
             with self._database.transaction("project") as cursor:
                 self._move(self.position).run(cursor)
@@ -290,17 +293,16 @@ class Keeper:
         if row.stuck is not None and not still(row, row.stuck):
             row.stuck = None
 
-    def _row_for(self, recorded: RecordedEvent, entries: Sequence[Entry], number: int) -> WorkflowRow | None:
+    def _row_for(self, workflow_id: str, version: int, entries: Sequence[Entry], number: int) -> WorkflowRow | None:
         """The row of a workflow that is not at hand; None for one that is parked, or is now for want of a row."""
-        workflow_id = recorded.originator_id
         if workflow_id in self._parked:
             return None
-        if recorded.originator_version == 1:
+        if version == 1:
             return self._hold(WorkflowRow(workflow_id))
         self._fetch(entries[number:])
         row = self._rows.get(workflow_id)
         if row is None:
-            missing = f"there is no row for event {recorded.originator_version}"
+            missing = f"there is no row for event {version}"
             self._park(workflow_id, entries[number].position, missing)
         return row
 
@@ -318,14 +320,13 @@ class Keeper:
         for entry in entries:
             if isinstance(entry, Unreadable):
                 continue
-            recorded = entry.event
-            workflow_id = recorded.originator_id
-            if recorded.originator_version == 1:
+            workflow_id, version = _whose(entry)
+            if version == 1:
                 begun.add(workflow_id)
             if workflow_id in self._rows or workflow_id in self._parked or workflow_id in begun:
                 continue
             cold[workflow_id] = None
-            step = mentioned_step(recorded.event)
+            step = None if isinstance(entry, Withheld) else mentioned_step(entry.event.event)
             if step is not None:
                 steps[workflow_id, step] = None
         with self._database.reading() as cursor:
@@ -361,3 +362,10 @@ class Keeper:
                 del row.steps[name]
         while len(self._rows) > self._rows_at_hand:
             self._rows.popitem(last=False)
+
+
+def _whose(entry: Notification | Withheld) -> tuple[str, int]:
+    """Workflow and version of an event."""
+    if isinstance(entry, Withheld):
+        return entry.workflow_id, entry.version
+    return entry.event.originator_id, entry.event.originator_version

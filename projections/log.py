@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from domain.errors import StoreError
+from domain.errors import PayloadWithheld, StoreError
 from domain.ports import Notification
 from domain.recorded import RecordedEvent
 from projections.keeper import Entry, Unreadable
+from projections.withheld import withheld_entry
 
 Row = tuple[str, int, str, bytes]
 """One stored event: workflow, version, topic, state."""
@@ -36,6 +37,15 @@ class LogReader:
         for position, row in self._stored.select_log(after, limit):
             try:
                 entries.append(Notification(position, self._decode(*row)))
+            except PayloadWithheld as error:
+                entries.append(_withheld(position, row, error))
             except StoreError as error:
                 entries.append(Unreadable(position, row[0], str(error)))
         return entries
+
+
+def _withheld(position: int, row: Row, error: PayloadWithheld) -> Entry:
+    try:
+        return withheld_entry(position, row, error)
+    except StoreError as damage:
+        return Unreadable(position, row[0], str(damage))

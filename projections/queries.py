@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from domain.state import PEOPLE_REASONS
+from domain.store.covers import CLEAR, Texts
 from projections.hidden import NOT_HIDDEN
-from projections.sql import Query
+from projections.sql import Query, shown_tags
 
 PAGE_ROWS: Final = 5_000
 """Rows in one query: a long list is read in pages, so that it needs little memory and holds up nobody."""
@@ -21,11 +21,16 @@ LISTED: Final = (
 
 
 def list_workflows(
-    query: Query, *, status: str | None = None, definition: str | None = None, tags: Mapping[str, str] | None = None
+    query: Query,
+    *,
+    status: str | None = None,
+    definition: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    texts: Texts = CLEAR,
 ) -> Iterator[dict[str, Any]]:
     """Workflows in the order in which they began; those in a status, of a definition, with all of these tags.
 
-    Handrail's own are left out.
+    Handrail's own are left out. `texts` shows what is kept hidden.
     """
     columns = ", ".join(LISTED)
     asked = {name: value for name, value in (("status", status), ("definition", definition)) if value is not None}
@@ -41,7 +46,8 @@ def list_workflows(
         )
         for values in rows:
             row = dict(zip(LISTED, values, strict=True))
-            row["tags"] = json.loads(row["tags"])
+            row["tags"] = shown_tags(row["tags"], texts)
+            row["goal"], row["reason"] = texts.show(row["goal"]), texts.show(row["reason"])
             row["waits"] = [
                 dict(zip(("step", "reason"), wait.rsplit(":", 1), strict=True)) for wait in row["waits"].split()
             ]
@@ -117,7 +123,7 @@ STUCK: Final = (
 )
 
 
-def stuck_workflows(query: Query, *, definition: str | None = None) -> Iterator[dict[str, Any]]:
+def stuck_workflows(query: Query, *, definition: str | None = None, texts: Texts = CLEAR) -> Iterator[dict[str, Any]]:
     """The workflows that are stuck, those that have been for the longest first."""
     which = "AND definition = ? " if definition is not None else ""
     last = ("", "")
@@ -128,7 +134,9 @@ def stuck_workflows(query: Query, *, definition: str | None = None) -> Iterator[
             (*last, *([definition] if definition is not None else []), PAGE_ROWS),
         )
         for values in rows:
-            yield dict(zip(STUCK, values, strict=True))
+            row = dict(zip(STUCK, values, strict=True))
+            row["goal"] = texts.show(row["goal"])
+            yield row
         if len(rows) < PAGE_ROWS:
             return
         last = (rows[-1][STUCK.index("stuck_since")], rows[-1][0])

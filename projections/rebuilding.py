@@ -20,7 +20,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from domain.errors import FenceMissed, InputInvalid, StoreUnavailable
-from domain.ports import Cursor
+from domain.ports import Cursor, Notification
+from domain.store.covers import Texts
 from domain.store.positions import MovePosition, position_of
 from projections.comparing import (
     COUNTED,
@@ -34,11 +35,11 @@ from projections.comparing import (
     differences,
     tallies_differing,
 )
-from projections.keeper import Database, Entry, Keeper, Unreadable
+from projections.keeper import Database, Entry, Keeper
 from projections.mending import hold_position, tell_projector
 from projections.projector import WRITE_EVENTS, Log
 from projections.schema import ARCHIVED, POSITION
-from projections.sql import KEYS_PER_QUERY, load_parked, text_of
+from projections.sql import KEYS_PER_QUERY, load_parked, text_of, texts_of
 from projections.tables import SHADOW
 from projections.thresholds import Thresholds
 
@@ -81,6 +82,10 @@ class Report:
             number = self.differing[one.view] = self.differing.get(one.view, 0) + 1
             if number <= SHOWN:
                 self.shown.append(one)
+
+
+SHADOWED: Final = ("workflows", "steps", "waits", "attempts", "parked_views")
+"""Tables of the shadow that have rows of workflows."""
 
 
 class TooFar(Exception):
@@ -223,7 +228,7 @@ class Rebuild:
 
     def _catch_up(self, cursor: Cursor, position: int) -> None:
         """Fold the events that the live views are ahead by, within the transaction that holds them there."""
-        keeper = Keeper(_Within(cursor), thresholds=self._thresholds, tables=SHADOW)
+        keeper = Keeper(_Within(cursor, texts_of(self._database)), thresholds=self._thresholds, tables=SHADOW)
         too_many = NEAR_EVENTS + 1
         if position < keeper.begin() or self._fold(keeper, position, too_many) == too_many or not keeper.write():
             raise TooFar
@@ -297,6 +302,7 @@ class _Fenced:
         """`number` is the rebuild's own."""
         self._database = database
         self._number = number
+        self.texts = texts_of(database)
 
     @classmethod
     def begin(cls, database: Database) -> _Fenced:
@@ -342,9 +348,10 @@ class _Fenced:
 class _Within:
     """The port `Database` within a transaction that is open already."""
 
-    def __init__(self, cursor: Cursor) -> None:
-        """Everything goes through this cursor."""
+    def __init__(self, cursor: Cursor, texts: Texts) -> None:
+        """Everything goes through this cursor; `texts` is how the database keeps texts."""
         self._cursor = cursor
+        self.texts = texts
 
     @contextlib.contextmanager
     def transaction(self, point: str = "commit") -> Iterator[Cursor]:  # noqa: ARG002 - committed with the one around
@@ -361,9 +368,17 @@ class _Within:
         return self._cursor.query(statement, parameters)
 
 
+def fence_off(cursor: Cursor, workflow_id: str) -> None:
+    """Have a rebuild that runs end, and take away what it has folded of a workflow: that is not to come back."""
+    before = position_of(cursor, REBUILDS)
+    MovePosition(REBUILDS, before, before + 1).run(cursor)
+    for table in SHADOWED:
+        cursor.execute(f"DELETE FROM {SHADOW.prefix}{table} WHERE workflow_id = ?", (workflow_id,))  # noqa: S608 - ours
+
+
 def _another() -> FenceMissed:
     return FenceMissed("another rebuild or verification of the views has begun: this one ends, and changed nothing")
 
 
 def _workflow(entry: Entry) -> str:
-    return entry.workflow_id if isinstance(entry, Unreadable) else entry.event.originator_id
+    return entry.event.originator_id if isinstance(entry, Notification) else entry.workflow_id

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
-from domain.errors import InputInvalid, StoreError, StoreUnavailable
+from domain.errors import InputInvalid, PayloadWithheld, StoreError, StoreUnavailable
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
+from domain.store.covers import Texts
 from projections.keeper import ERROR_CHARACTERS, Database
 from projections.mending import hold_position, tell_projector
 from projections.rows import AttemptNote, WorkflowRow
-from projections.sql import ViewsAlong, load_parked, load_workflows
+from projections.sql import ViewsAlong, load_parked, load_workflows, texts_of
 from projections.stuck import first_look, rounded, still
 from projections.thresholds import Thresholds
 from projections.views import ViewBroken, fold
+from projections.withheld import Withheld, fold_withheld, withheld_entry
 
 PAGE_EVENTS: Final = 1_000
 
@@ -64,15 +66,29 @@ def retry_parked(
             except _NotFolded as found:
                 error = done.parked[workflow_id] = str(found)[:ERROR_CHARACTERS]
                 cursor.execute("DELETE FROM parked_views WHERE workflow_id = ?", (workflow_id,))
-                ViewsAlong((), [(workflow_id, found.position, error)]).run(cursor)
+                ViewsAlong((), [(workflow_id, found.position, error)], texts=texts_of(database)).run(cursor)
                 continue
-            for table in ("parked_views", "workflows", "steps", "waits", "attempts"):
-                cursor.execute(f"DELETE FROM {table} WHERE workflow_id = ?", (workflow_id,))  # noqa: S608 - ours
-            if row.version:
-                ViewsAlong([row]).run(cursor)
-            tell_projector(cursor, position)
+            _replace(cursor, row, position, texts_of(database))
             done.folded.append(workflow_id)
     return done
+
+
+def fold_anew(cursor: Cursor, decode: Decode, workflow_id: str, thresholds: Thresholds, texts: Texts) -> None:
+    """Have a workflow's rows be as its events make them now, in a transaction that is open. Raises StoreError."""
+    position = hold_position(cursor)
+    try:
+        row = _folded(cursor, decode, workflow_id, position, thresholds)
+    except _NotFolded as found:
+        raise StoreError(f"workflow {workflow_id}: its view cannot be built: {found}") from found
+    _replace(cursor, row, position, texts)
+
+
+def _replace(cursor: Cursor, row: WorkflowRow, position: int, texts: Texts) -> None:
+    for table in ("parked_views", "workflows", "steps", "waits", "attempts"):
+        cursor.execute(f"DELETE FROM {table} WHERE workflow_id = ?", (row.workflow_id,))  # noqa: S608 - ours
+    if row.version:
+        ViewsAlong([row], texts=texts).run(cursor)
+    tell_projector(cursor, position)
 
 
 def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int, thresholds: Thresholds) -> WorkflowRow:
@@ -82,7 +98,10 @@ def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int, thr
     row = WorkflowRow(workflow_id)
     for place, recorded in _events(cursor, decode, workflow_id, position):
         try:
-            fold(row, recorded)
+            if isinstance(recorded, Withheld):
+                fold_withheld(row, recorded)
+            else:
+                fold(row, recorded)
         except ViewBroken as error:
             raise _NotFolded(place, str(error)) from error
         if row.version <= counted:
@@ -96,7 +115,16 @@ def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int, thr
     return row
 
 
-def _events(cursor: Cursor, decode: Decode, workflow_id: str, position: int) -> Iterator[tuple[int, RecordedEvent]]:
+def _decoded(decode: Decode, place: int, event: Sequence[Any]) -> RecordedEvent | Withheld:
+    try:
+        return decode(*event)
+    except PayloadWithheld as error:
+        return withheld_entry(place, event, error)
+
+
+def _events(
+    cursor: Cursor, decode: Decode, workflow_id: str, position: int
+) -> Iterator[tuple[int, RecordedEvent | Withheld]]:
     version = 0
     while True:
         rows = cursor.query(
@@ -106,7 +134,7 @@ def _events(cursor: Cursor, decode: Decode, workflow_id: str, position: int) -> 
         )
         for place, *event in rows:
             try:
-                yield place, decode(*event)
+                yield place, _decoded(decode, place, event)
             except StoreUnavailable:
                 raise
             except StoreError as error:

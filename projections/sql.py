@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from pydantic import TypeAdapter
 
 from domain.ports import Cursor
+from domain.store.covers import CLEAR, Texts
 from projections.causes import Cause, Stuck
 from projections.moves import REASON_CHARACTERS
 from projections.rows import AttemptNote, Counted, Hold, Standing, StepRow, WorkflowRow
@@ -31,6 +32,7 @@ NOTE_JUDGED: Final = (
 
 _STANDING: Final = TypeAdapter(Standing)
 _ENDED: Final = ""
+_HIDDEN_TAGS: Final = ""
 
 Key = TypeVar("Key")
 Text = TypeVar("Text", str, str | None)
@@ -49,9 +51,17 @@ class ViewsAlong:
     """The rows of one batch, for the transaction that moves the views' position."""
 
     def __init__(
-        self, rows: Sequence[WorkflowRow], parked: Sequence[tuple[str, int, str]] = (), tables: Tables = LIVE
+        self,
+        rows: Sequence[WorkflowRow],
+        parked: Sequence[tuple[str, int, str]] = (),
+        tables: Tables = LIVE,
+        texts: Texts = CLEAR,
     ) -> None:
-        """Take the values of the rows as they are now; `tables` are those that they go into."""
+        """Take the values of the rows as they are now; `tables` are those that they go into.
+
+        `texts` is how what authors and people wrote is kept.
+        """
+        self._texts = texts
         self._tables = tables
         self._workflows = []
         self._steps: list[tuple[Any, ...]] = []
@@ -60,14 +70,14 @@ class ViewsAlong:
         self._attempts: list[tuple[Any, ...]] = []
         self._failures: dict[str, list[Any]] = {}
         for row in rows:
-            self._workflows.append(_workflow_values(row))
+            self._workflows.append(_workflow_values(row, texts))
             if row.noted or row.standing.waits or row.standing.pending:
                 self._take_waits(row)
             if row.notes:
                 self._take_notes(row)
-            self._steps += [_step_values(row.workflow_id, row.steps[name]) for name in row.changed]
+            self._steps += [_step_values(row.workflow_id, row.steps[name], texts) for name in row.changed]
         self._tallies = moved_tallies(rows)
-        self._parked = [(workflow_id, position, _shown(error)) for workflow_id, position, error in parked]
+        self._parked = [(workflow_id, position, texts.hide(_shown(error))) for workflow_id, position, error in parked]
 
     def _take_waits(self, row: WorkflowRow) -> None:
         now = awaited(row)
@@ -77,10 +87,11 @@ class ViewsAlong:
     def _take_notes(self, row: WorkflowRow) -> None:
         for note in row.notes:
             if isinstance(note, AttemptNote):
-                self._attempts.append(_attempt_values(row.workflow_id, note))
+                self._attempts.append(_attempt_values(row.workflow_id, note, self._texts))
                 continue
             failure, at = note.failure, text_of(note.at)
-            shown = _shown(failure.message[:REASON_CHARACTERS])
+            # A failure's row is of many workflows: where texts are hidden, each may be erased, and the row stays.
+            shown = _shown(failure.message[:REASON_CHARACTERS]) if self._texts is CLEAR else ""
             values = [failure.fingerprint, note.activity, failure.kind.value, shown, 0, at, at]
             counted = self._failures.setdefault(failure.fingerprint, values)
             counted[4] += 1
@@ -159,12 +170,14 @@ class Forget:
 
     def __init__(self, tables: Tables = LIVE) -> None:
         """Which tables."""
-        self._names = tables.names
+        self._tables = tables
 
     def run(self, cursor: Cursor) -> None:
-        """Delete every row."""
-        for table in self._names:
+        """Delete every row; what archived workflows failed with is counted from the beginning."""
+        for table in self._tables.names:
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names of ours
+        if self._tables is LIVE:
+            cursor.execute(LIVE.count_archived)
 
 
 def awaited(row: WorkflowRow) -> dict[str, Hold]:
@@ -223,25 +236,57 @@ def _shown(text: Text) -> Text:
     return text.replace("\0", "␀") if text else text
 
 
-def _workflow_values(row: WorkflowRow) -> tuple[Any, ...]:
+def texts_of(database: object) -> Texts:
+    """How a database keeps texts: as they are, where it does not say."""
+    texts: Texts = getattr(database, "texts", CLEAR)
+    return texts
+
+
+def hidden_tags(tags: Mapping[str, str], texts: Texts) -> str:
+    """Tags as the column holds them: JSON; hidden, they are one text under a name that no tag has."""
+    if not tags:
+        return "{}"
+    if texts is not CLEAR and _HIDDEN_TAGS not in tags:
+        tags = {_HIDDEN_TAGS: texts.hide(json.dumps(dict(tags), ensure_ascii=False))}
+    return json.dumps(dict(tags), ensure_ascii=False)
+
+
+def shown_tags(column: str, texts: Texts) -> dict[str, str]:
+    """The tags of a column."""
+    tags: dict[str, str] = json.loads(column)
+    hidden = tags.get(_HIDDEN_TAGS)
+    if hidden is None:
+        return tags
+    try:
+        shown: dict[str, str] = json.loads(texts.show(hidden))
+    except ValueError:
+        return {}
+    return shown
+
+
+def _hidden(text: str | None, texts: Texts) -> str | None:
+    return None if text is None else texts.hide(text)
+
+
+def _workflow_values(row: WorkflowRow, texts: Texts = CLEAR) -> tuple[Any, ...]:
     since = row.since
     return (
         row.workflow_id,
         row.version,
         row.definition,
         row.definition_version,
-        _shown(row.goal),
+        texts.hide(_shown(row.goal)),
         row.status,
         " ".join(row.standing.waits),
         _shown(row.requested_by),
-        json.dumps(row.tags, ensure_ascii=False) if row.tags else "{}",
+        hidden_tags(row.tags, texts),
         row.parent_workflow,
         row.forked_from,
         text_of(row.started_at),
         text_of(row.changed_at),
         text_of(row.ended_at),
         text_of(row.deadline_at),
-        _shown(row.reason),
+        texts.hide(_shown(row.reason)),
         row.step_count,
         row.settled_count,
         row.attempts,
@@ -283,7 +328,7 @@ def _wait_values(row: WorkflowRow, key: str, hold: Hold) -> tuple[Any, ...]:
     )
 
 
-def _attempt_values(workflow_id: str, note: AttemptNote) -> tuple[Any, ...]:
+def _attempt_values(workflow_id: str, note: AttemptNote, texts: Texts) -> tuple[Any, ...]:
     return (
         workflow_id,
         note.step,
@@ -295,7 +340,7 @@ def _attempt_values(workflow_id: str, note: AttemptNote) -> tuple[Any, ...]:
         text_of(note.started_at),
         text_of(note.ended_at),
         _shown(note.worker),
-        _shown(note.failure),
+        _hidden(_shown(note.failure), texts),
         note.fingerprint,
     )
 
@@ -335,7 +380,7 @@ def _stuck(values: Mapping[str, Any]) -> Stuck | None:
     return Stuck(Cause(cause), since, values["stuck_step"], values["stuck_key"])
 
 
-def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
+def _step_values(workflow_id: str, step: StepRow, texts: Texts = CLEAR) -> tuple[Any, ...]:
     return (
         workflow_id,
         step.step,
@@ -345,7 +390,7 @@ def _step_values(workflow_id: str, step: StepRow) -> tuple[Any, ...]:
         step.status,
         step.attempts,
         step.generation,
-        _shown(step.failure),
+        _hidden(_shown(step.failure), texts),
         _shown(step.worker),
         text_of(step.scheduled_at),
         text_of(step.started_at),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-from domain.errors import HandrailError, Refused
+from domain.errors import HandrailError, PayloadWithheld, Refused
 
 
 class ExitCode(IntEnum):
@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 
 def exit_code_of(error: HandrailError) -> ExitCode:
     """The exit code of an error that ends a command."""
-    return ExitCode.REFUSED if isinstance(error, Refused) else ExitCode.INTERNAL
+    return ExitCode.REFUSED if isinstance(error, Refused | PayloadWithheld) else ExitCode.INTERNAL
 
 
 def exit_code_of_status(status: str) -> ExitCode:

@@ -32,12 +32,14 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
 
     behind = bring_up_to_date(session)
     with session.store() as store:
-        rows = list_workflows(store.query, status=status, tags=tags)
+        rows = list_workflows(store.query, status=status, tags=tags, texts=store.texts)
         if behind:
             session.screen.note(behind, "yellow")
         for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
             session.screen.text(line)
     return ExitCode.COMPLETED
+        if archived := how_many(store.query):
+            session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")
 
 
 def bring_up_to_date(session: Session) -> str:

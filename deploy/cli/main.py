@@ -16,10 +16,12 @@ from deploy.cli import (
     decide_commands,
     doctor_command,
     export_commands,
+    erase_command,
     import_command,
     keep_commands,
     look_commands,
     migrate_command,
+    keys_commands,
     operate_commands,
     projections_command,
     reconcile_command,
@@ -73,6 +75,8 @@ for _commands in (
 ):
     _commands.register(app)
 
+    erase_command,
+    keys_commands,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. No error passes as a traceback: that goes to a log file."""

@@ -149,7 +149,7 @@ class Many:
             screen.note(f"there are more than {len(self.acts):,}: the same command again takes the others", "yellow")
         if self.how.dry_run:
             return self._show()
-        if not self.how.yes and at_terminal() and not _agreed(f"{self.verb} {_counted(self.acts)}? [y/N] "):
+        if not self.how.yes and at_terminal() and not agreed(f"{self.verb} {_counted(self.acts)}? [y/N] "):
             screen.note("nothing was done")
             return ExitCode.REFUSED
         log_to(self.session.home)
@@ -266,7 +266,9 @@ def cancel_all(
     if behind:
         session.screen.note(behind, "yellow")
     with session.store() as store:
-        rows: Iterator[Mapping[str, Any]] = list_workflows(store.query, status=status, definition=definition, tags=tags)
+        rows: Iterator[Mapping[str, Any]] = list_workflows(
+            store.query, status=status, definition=definition, tags=tags, texts=store.texts
+        )
         acts: list[Act] = []
         more = False
         for row in rows:
@@ -294,7 +296,7 @@ def _counted(acts: Sequence[Act]) -> str:
     return f"{len(acts):,} {noun}{'' if len(acts) == 1 else 's'}"
 
 
-def _agreed(question: str) -> bool:
+def agreed(question: str) -> bool:
     """Whether the person at the terminal says yes."""
     sys.stderr.write(question)
     sys.stderr.flush()

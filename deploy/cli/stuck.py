@@ -84,7 +84,10 @@ def look(session: Session, definition: str | None) -> tuple[list[dict[str, Any]]
     if not session.shared:
         _judge_here(session)
     with session.store() as store:
-        found = [_shown(row, shared=session.shared) for row in stuck_workflows(store.query, definition=definition)]
+        found = [
+            _shown(row, shared=session.shared)
+            for row in stuck_workflows(store.query, definition=definition, texts=store.texts)
+        ]
         notes: list[str] = []
         if definition is not None and not has_definition(store.query, definition):
             notes.append(no_workflows_of(definition))

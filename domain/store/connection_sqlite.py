@@ -136,6 +136,14 @@ class StoreFile(SQLiteDatastore):
                 raise trouble(error, self.path) from error
             return int(version)
 
+    def pragma(self, words: str) -> list[tuple[Any, ...]]:
+        """Run a PRAGMA outside of transactions; its rows."""
+        with self._guard:
+            try:
+                return [tuple(row) for row in self.connection.execute(f"PRAGMA {words}")]
+            except sqlite3.Error as error:
+                raise trouble(error, self.path) from error
+
     def close(self) -> None:
         """Close the connection for good."""
         super().close()

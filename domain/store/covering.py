@@ -48,5 +48,6 @@ def cover_store(store: CoveredStore, covers: Covers | None, *, enabling: bool) -
             open_marked(opened, cursor, recorder.place)
     if not marked and enabling:
         return
+    recorder.covered = True
     store.mapper.covers = opened
     store.texts = opened.texts

@@ -56,6 +56,8 @@ class StoreRecorder(ApplicationRecorder):
 
     place: str
     """Where the store is, as errors name it."""
+    covered: bool = False
+    """Whether workflows have keys that cover their payloads, which are then read along."""
 
     @property
     @abstractmethod
@@ -157,6 +159,12 @@ class StoreRecorder(ApplicationRecorder):
     def backup(self, target: Path) -> None:
         """Write a consistent copy while others write; raises InputInvalid where there is something at `target`."""
 
+    def overwrite_deleted(self) -> None:
+        """Have what is deleted from now on overwritten, where the database can do that."""
+
+    def empty_log_file(self) -> None:
+        """Have nothing of what was overwritten stay in the log file, where the database can do that."""
+
     @abstractmethod
     def close(self) -> None:
         """Close every connection."""
@@ -193,17 +201,19 @@ class StoreRecorder(ApplicationRecorder):
         """Key and newest snapshot of each of the workflows that the store has; one query."""
         found: dict[str, Shelved] = {}
         for chunk, size in _chunks(workflow_ids):
+            # A file of an older version, opened for reading only, lacks the columns.
+            wrapped = ", keys.key_id, keys.wrapped, keys.clear_upto" if self.covered else ", NULL, NULL, NULL"
             rows = self.query(
-                "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.topic, snapshots.state, "
-                "keys.key_id, keys.wrapped, keys.clear_upto "
+                "SELECT keys.workflow_id, keys.key, snapshots.originator_version, snapshots.topic, snapshots.state"
+                f"{wrapped} "
                 f"FROM workflow_keys AS keys LEFT JOIN {SNAPSHOTS} AS snapshots "
                 "ON snapshots.originator_id = keys.workflow_id "
                 f"WHERE keys.workflow_id IN ({', '.join('?' * size)}) ORDER BY snapshots.originator_version",
                 [*chunk, *[""] * (size - len(chunk))],
             )
-            for workflow_id, key, version, topic, state, *wrapped in rows:
+            for workflow_id, key, version, topic, state, *columns in rows:
                 found[workflow_id] = Shelved(
-                    workflow_id, bytes.fromhex(key), version or 0, topic or "", state, Wrapped(*wrapped)
+                    workflow_id, bytes.fromhex(key), version or 0, topic or "", state, Wrapped(*columns)
                 )
         return found
 

@@ -18,7 +18,7 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteFactory
 from eventsourcing.utils import Environment, EnvType
 
-from domain.errors import StoreError, StoreUnavailable
+from domain.errors import StoreAway, StoreError, StoreUnavailable
 from domain.ports import Along, Cursor
 from domain.store import backup_sqlite
 from domain.store.columns_sqlite import lacking_columns
@@ -157,6 +157,18 @@ class SQLiteStoreRecorder(StoreRecorder, SQLiteApplicationRecorder):
     def backup(self, target: Path) -> None:
         """Write a consistent copy while others write."""
         backup_sqlite.backup(self.place, target)
+
+    def overwrite_deleted(self) -> None:
+        """Have what this connection deletes from now on overwritten with zeros."""
+        self.datastore.pragma("secure_delete=ON")
+
+    def empty_log_file(self) -> None:
+        """Merge the log file into the database, and empty it. Raises StoreAway while others read what is in it."""
+        if self.datastore.pragma("wal_checkpoint(TRUNCATE)") not in ([(0, 0, 0)], [(0, -1, -1)]):
+            raise StoreAway(
+                f"store {self.place} is being read: what was erased may stay in its log file until the next that ends "
+                "alone; stop the others, or run it again later"
+            )
 
     def close(self) -> None:
         """Close the connection."""

@@ -18,10 +18,11 @@ MIGRATED_TO: Final = 5
 
 STORE_TABLES: Final[tuple[str, ...]] = (
     "CREATE TABLE IF NOT EXISTS store_facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS workflow_keys (workflow_id TEXT PRIMARY KEY, key TEXT NOT NULL, key_id TEXT, "
-    "wrapped TEXT, clear_upto BIGINT)",
-    "CREATE TABLE IF NOT EXISTS erasures (workflow_id TEXT PRIMARY KEY, version BIGINT NOT NULL, "
-    "erased_at DOUBLE PRECISION NOT NULL, erased_by TEXT NOT NULL, reason TEXT NOT NULL, left_over TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS workflow_keys (
+        workflow_id TEXT PRIMARY KEY, key TEXT NOT NULL, key_id TEXT, wrapped TEXT, clear_upto BIGINT)""",
+    """CREATE TABLE IF NOT EXISTS erasures (
+        workflow_id TEXT PRIMARY KEY, version BIGINT NOT NULL, erased_at DOUBLE PRECISION NOT NULL,
+        erased_by TEXT NOT NULL, reason TEXT NOT NULL, left_over TEXT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS positions (name TEXT PRIMARY KEY, position BIGINT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value BIGINT NOT NULL)",
     """CREATE TABLE IF NOT EXISTS tombstones (
