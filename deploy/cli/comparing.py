@@ -11,6 +11,7 @@ from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import Reader
 from deploy.cli.session import Session
 from domain.errors import EventCorrupt, InputInvalid
+from domain.events import Event, WorkflowForked
 from domain.replay import fold
 from projections.replaying.parting import Comparison, Point, What, compare
 from projections.replaying.reading import last_completed
@@ -55,6 +56,7 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
             )
         there = _events(other_id, reader.history(other_id).sound)
     found = compare(here, there)
+    cut = _cut_between(here[0].event, other_id) or _cut_between(there[0].event, workflow_id)
     facts = {
         "format": FORMAT,
         "workflow": workflow_id,
@@ -65,6 +67,7 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
         "other_status": status_of(fold(there)),
         "definition": f"{name} {version}",
         "other_definition": " ".join(definition_of(there[0].event)),
+        "forked_at": cut,
     }
     if session.screen.as_json:
         session.screen.document({**facts, **_document(found)})
@@ -72,6 +75,11 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
         for line in _text(facts, found):
             session.screen.text(line)
     return ExitCode.COMPLETED if found.same else ExitCode.ENDED
+
+
+def _cut_between(event: Event, source: str) -> int | None:
+    """Where a history that begins so was forked from this workflow; None where it was not."""
+    return event.source_version if isinstance(event, WorkflowForked) and event.source == source else None
 
 
 def _events(workflow_id: str, sound: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
@@ -119,6 +127,8 @@ def _text(facts: dict[str, Any], found: Comparison) -> Iterator[str]:
     yield from wrapped("here", f"{facts['workflow']}, {facts['status']}, of {facts['definition']}")
     why = ", the last of this definition that completed" if facts["chosen"] else ""
     yield from wrapped("there", f"{facts['other']}, {facts['other_status']}, of {facts['other_definition']}{why}")
+    if facts["forked_at"] is not None:
+        yield from wrapped("cut", f"one is a fork of the other at event {facts['forked_at']}: both from there on")
     yield from wrapped("store", f"log position {facts['position']}")
 
 

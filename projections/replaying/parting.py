@@ -85,22 +85,52 @@ class _Move:
 
 
 def compare(here: Sequence[RecordedEvent], there: Sequence[RecordedEvent]) -> Comparison:
-    """Hold two histories side by side."""
+    """Hold two histories side by side; a fork and its source only in what both did."""
+    length = here[-1].originator_version if here else 0
+    here, there = beside_its_source(here, there)
+    there, here = beside_its_source(there, here)
     ours, theirs = _moves(here), _moves(there)
     lanes, others = _lanes(ours), _lanes(theirs)
     points: list[tuple[int, Point]] = []
     data: list[Point] = []
     for lane in dict.fromkeys([*lanes, *others]):
-        found, before = _lane(lanes.get(lane, []), others.get(lane, []), len(here))
+        found, before = _lane(lanes.get(lane, []), others.get(lane, []), length)
         points += found
         data += before
     parting = min(points, key=lambda one: one[0])[1] if points else None
     data.sort(key=lambda one: one.here or 0)
-    limit = parting.here if parting is not None and parting.here is not None else len(here) + 1
+    limit = parting.here if parting is not None and parting.here is not None else length + 1
     order = _order(ours, theirs, limit)
     kept = tuple(one for one in data if (one.here or 0) <= limit)[:MOST_DATA]
     events = sum(1 for move in ours if move.version < limit)
     return Comparison(parting, kept, order, events)
+
+
+def beside_its_source(
+    fork: Sequence[RecordedEvent], source: Sequence[RecordedEvent]
+) -> tuple[Sequence[RecordedEvent], Sequence[RecordedEvent]]:
+    """What is to be compared where the first is a fork of the second; else both as they are.
+
+    Of the fork, all behind its beginning. Of the source, all behind the cut, and what it had done before of the steps
+    that had not settled there: the fork does those from their beginning.
+    """
+    begun = fork[0].event if fork else None
+    if not isinstance(begun, e.WorkflowForked) or not source or begun.source != source[0].originator_id:
+        return fork, source
+    settled, is_open = begun.state.get("settled") or {}, begun.state.get("steps") or {}
+    asked = [one.originator_version for one in source if isinstance(one.event, e.PlanRequested)]
+    asked_last = max((version for version in asked if version <= begun.source_version), default=0)
+    kept = [
+        recorded
+        for recorded in source
+        if recorded.originator_version > begun.source_version
+        or (
+            recorded.originator_version >= asked_last and PLAN_STEP in is_open
+            if (step := _lane_of(recorded.event)) == PLAN_STEP
+            else step.partition("/")[0] in is_open and step not in settled
+        )
+    ]
+    return fork[1:], kept
 
 
 def _lanes(moves: Sequence[_Move]) -> dict[str, list[_Move]]:

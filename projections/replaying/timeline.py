@@ -148,6 +148,8 @@ def _person(event: e.Event) -> str:
         return event.requested_by
     if isinstance(event, e.ApprovalRecorded | e.DecisionRefused):
         return event.decided_by
-    if isinstance(event, e.InterventionApplied | e.WorkflowPaused | e.WorkflowResumed | e.WorkflowRestored):
+    if isinstance(
+        event, e.InterventionApplied | e.WorkflowPaused | e.WorkflowResumed | e.WorkflowRestored | e.ForkTaken
+    ):
         return event.by
     return (event.by or "") if isinstance(event, e.StoppingBegan) else ""
