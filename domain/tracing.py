@@ -21,9 +21,9 @@ from domain.ports import Command, Decided, Request
 from domain.transport import Delivery, Outgoing, Published
 from domain.triggers import RecordOutcome
 
-SpanOf = Literal["begun", "decision", "message", "attempt", "taken", "asked"]
+SpanOf = Literal["begun", "decision", "message", "attempt", "taken", "asked", "step", "wait"]
 """What a derived span is of: a workflow's beginning, a decision, a message asked for, an attempt, a message taken in,
-something asked of another workflow."""
+something asked of another workflow; and, in traces made from histories, a step and a wait."""
 
 _TRACE_BYTES: Final = 16
 _SPAN_BYTES: Final = 8

@@ -17,13 +17,16 @@ def register(app: typer.Typer) -> None:
         rich_help_panel=LOOK,
         help=help_text(
             "Write histories, open ones included, to a file: as JSON Lines with a manifest, which `handrail verify` "
-            "and deploy/verify_export.py hold against their digests; as CSV for spreadsheets; one as a Mermaid "
-            "diagram. The file is written whole or not at all, and the same range gives the same bytes.",
+            "and deploy/verify_export.py hold against their digests; as CSV for spreadsheets, CloudEvents for other "
+            "programs, OCEL 2.0 or XES for process mining, OTLP for what shows traces; one as a Mermaid diagram. The "
+            "file is written whole or not at all, and the same range gives the same bytes.",
             "handrail export --all -o everything.jsonl",
             "handrail export wf_001 wf_002 -o two.jsonl",
             "handrail export --definition vendor_onboarding --since 30d --format csv -o month.csv",
             "handrail export --all --redact 'input.bank.*' --redact iban -o for-auditors.jsonl",
             "handrail export --all --sign signing.pem -o signed.jsonl",
+            "handrail export --since 7d --format cloudevents -o week.jsonl",
+            "handrail export --definition vendor_onboarding --format ocel -o onboarding.jsonocel",
             "handrail export wf_001 --format mermaid -o wf_001.mmd",
         )
         + "\n\nExit codes: 0 written, 1 written, but the store itself does not fit its digests (the file says where), "
@@ -76,7 +79,9 @@ def export(
     upto: Annotated[
         int | None, typer.Option("--upto", metavar="N", help="As the log was at this position; by default the newest.")
     ] = None,
-    form: Annotated[str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv or mermaid.")] = "jsonl",
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, cloudevents, ocel, xes, otlp or mermaid.")
+    ] = "jsonl",
     redact: Annotated[
         list[str] | None,
         typer.Option(

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
 from deploy.cli.screen import Screen
 from deploy.cli.session import Session
 from deploy.signing import signing_key
+from deploy.traces.past import PastTraces, salt_to_read
 from deploy.whole_files import whole_file
 from domain.errors import EventCorrupt, InputInvalid
+from domain.store.tombstones import how_many
+from projections.exporting.cloudevents import CloudEvents
 from projections.exporting.diagram import diagram_lines
 from projections.exporting.jsonl import Damage, JsonLines, Signer
-from projections.exporting.reading import Histories, Selection
+from projections.exporting.ocel import Ocel
+from projections.exporting.reading import Exported, Histories, Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.table import Table
+from projections.exporting.telling import Teller
+from projections.exporting.xes import Xes
 
 if TYPE_CHECKING:
     from domain.store.application import WorkflowStore
 
-FORMATS: Final = ("jsonl", "csv", "mermaid")
+FORMATS: Final = ("jsonl", "csv", "cloudevents", "ocel", "xes", "otlp", "mermaid")
 SEAL: Final = "seal"
 """What `handrail seal` writes: no format of exports."""
 PROGRESS_SECONDS: Final = 2.0
@@ -60,6 +66,24 @@ class Written:
     cut: int = 0
     withheld: int = 0
     damage: Damage | None = None
+    archived: int = 0
+    """Of an export of everything: workflows that are archived, and so not in it."""
+
+
+class Form(Protocol):
+    """A form for other programs: made of what a teller tells."""
+
+    def lines(self, histories: Iterable[Exported]) -> Iterator[bytes]:
+        """The file, in pieces."""
+        ...
+
+
+_FORMS: Final[dict[str, Callable[[Teller], Form]]] = {
+    "csv": Table,
+    "cloudevents": CloudEvents,
+    "ocel": Ocel,
+    "xes": Xes,
+}
 
 
 def run_seal(session: Session, output: Path, *, sign: Path | None, force: bool) -> ExitCode:
@@ -100,10 +124,12 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
         if asked.form in {"jsonl", SEAL}:
             made = JsonLines(selection, redaction, signer, seal=asked.form == SEAL)
             written = _write_jsonl(store, selection, made, write)
-        elif asked.form == "csv":
-            written = _write_csv(store, selection, redaction, write)
-        else:
+        elif asked.form == "mermaid":
             written = _write_mermaid(store, selection, write)
+        else:
+            written = _write_told(store, selection, Teller(redaction), asked.form, write)
+        if asked.everything and asked.form != SEAL:
+            written = replace(written, archived=how_many(store.query))
     _sum_up(session.screen, asked, written)
     return ExitCode.COMPLETED if written.damage is None else ExitCode.ENDED
 
@@ -125,11 +151,11 @@ def _write_jsonl(store: WorkflowStore, selection: Selection, made: JsonLines, wr
     )
 
 
-def _write_csv(store: WorkflowStore, selection: Selection, redaction: Redaction, write: _Write) -> Written:
+def _write_told(store: WorkflowStore, selection: Selection, teller: Teller, form: str, write: _Write) -> Written:
     histories = Histories(store.query, store.mapper.clear, selection)
-    table = Table(redaction)
-    write(table.lines(histories), lambda: (table.workflows, table.events))
-    return Written(table.workflows, table.events, histories.position)
+    made = PastTraces(teller, salt_to_read(store)) if form == "otlp" else _FORMS[form](teller)
+    write(made.lines(histories), lambda: (teller.workflows, teller.events))
+    return Written(teller.workflows, teller.events, histories.position, cut=teller.cut, withheld=teller.withheld)
 
 
 def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) -> Written:
@@ -184,7 +210,7 @@ def _check_form(asked: Asked) -> None:
     if len(asked.workflow_ids) != 1:
         raise InputInvalid("--format mermaid draws one workflow: name it, as in `handrail export wf_001`")
     if asked.redact or asked.upto is not None:
-        raise InputInvalid("--format mermaid draws what happened in words: --redact and --upto are for jsonl and csv")
+        raise InputInvalid("--format mermaid draws what happened in words: --redact and --upto are for the others")
 
 
 class _Progress:
@@ -220,6 +246,9 @@ def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
             f"{asked.output} holds {heads}{counted(written.workflows, 'workflow')} with "
             f"{counted(written.events, 'event')} ({size:,} bytes), as the log was at position {written.position}"
         )
+        if written.archived:
+            archived = counted(written.archived, "archived workflow")
+            screen.note(f"{archived} not in it: `handrail archive` wrote them to files", "yellow")
         if written.cut or written.withheld:
             cut, withheld = counted(written.cut, "value"), counted(written.withheld, "payload")
             screen.note(f"{cut} cut out, {withheld} withheld")

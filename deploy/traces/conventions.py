@@ -59,6 +59,8 @@ FUNCTION: Final = "function"
 DECIDE: Final = "decide"
 CLAIM: Final = "claim"
 ASK: Final = "ask"
+RUN: Final = "step"
+WAIT: Final = "wait"
 
 WORKFLOW_ID: Final = "handrail.workflow.id"
 WORKFLOW_VERSION: Final = "handrail.workflow.version"
@@ -77,6 +79,10 @@ FINGERPRINT: Final = "handrail.failure.fingerprint"
 BECAME: Final = "handrail.became"
 """What became of a delivery, in the words of its settlement."""
 LATE: Final = "handrail.late"
+WAITED_FOR: Final = "handrail.wait"
+APPROVAL: Final = "handrail.approval"
+OPEN: Final = "handrail.open"
+"""In traces made from histories: what the span tells of was not over."""
 
 
 def destination(exchange: str, routing_key: str, queue: str = "") -> str:

@@ -6,9 +6,8 @@ A cell that a spreadsheet would take for a formula gets an apostrophe before it.
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from io import StringIO
 from typing import Any, Final
@@ -16,9 +15,8 @@ from typing import Any, Final
 from domain.errors import EventCorrupt, EventUnknown
 from domain.recorded import from_state
 from domain.workflow import Workflow
-from projections.exporting.jsonl import sound
-from projections.exporting.reading import Exported, Histories, Row, definition_in, instant
-from projections.exporting.redaction import Redaction
+from projections.exporting.reading import Exported, Row, definition_in, instant
+from projections.exporting.telling import Teller, Told, reason_in
 
 COLUMNS: Final = (
     "workflow",
@@ -49,60 +47,50 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
 class Table:
     """One export as CSV."""
 
-    def __init__(self, redaction: Redaction) -> None:
-        """Nothing is read yet."""
-        self._redaction = redaction
-        self.workflows = 0
-        self.events = 0
+    def __init__(self, teller: Teller) -> None:
+        """Nothing is written yet."""
+        self._teller = teller
 
-    def lines(self, histories: Histories) -> Iterator[bytes]:
+    def lines(self, histories: Iterable[Exported]) -> Iterator[bytes]:
         """The rows of the file, the header first; lines end with CR and LF."""
         yield _line(COLUMNS)
         for exported in histories:
-            self.workflows += 1
             yield from self._events(exported)
 
     def _events(self, exported: Exported) -> Iterator[bytes]:
         definition = ("", "")
         status = _Status(exported.workflow_id)
-        for number, row in enumerate(exported.rows, start=1):
-            self.events += 1
+        for number, told in enumerate(self._teller.events_of(exported), start=1):
             if number == 1:
-                definition = definition_in(row)
-            now = status.after(row) if row.version == number else status.lost()
-            yield self._row(row, exported.key, definition, now)
+                definition = definition_in(told.row)
+            now = status.after(told.row) if told.row.version == number else status.lost()
+            yield _row(told, definition, now)
 
-    def _row(self, row: Row, key: bytes, definition: tuple[str, str], status: str) -> bytes:
-        fields = row.fields
-        if not sound(row, key):
-            shown, text, said = "damaged", "", dict[str, Any]()
-        else:
-            made = self._redaction.show(row.payload, row.key(key), row.version)
-            shown = "withheld" if made.payload is None else "cut" if made.cut else "whole"
-            text = "" if made.payload is None else made.payload.decode()
-            said = json.loads(made.payload) if made.payload is not None else {}
-        at = fields.get("at")
-        return _line(
-            (
-                row.workflow_id,
-                row.version,
-                instant(at).astimezone(UTC).isoformat() if isinstance(at, str) else "",
-                row.topic,
-                *definition,
-                status,
-                said.get("step", ""),
-                said.get("attempt", ""),
-                fields.get("actor", ""),
-                fields.get("cause", ""),
-                _reason(said),
-                fields.get("decision", ""),
-                fields.get("engine", ""),
-                shown,
-                row.payload_digest,
-                row.digest,
-                text,
-            )
+
+def _row(told: Told, definition: tuple[str, str], status: str) -> bytes:
+    row, fields, said = told.row, told.row.fields, told.said
+    at = fields.get("at")
+    return _line(
+        (
+            row.workflow_id,
+            row.version,
+            instant(at).astimezone(UTC).isoformat() if isinstance(at, str) else "",
+            row.topic,
+            *definition,
+            status,
+            said.get("step", ""),
+            said.get("attempt", ""),
+            fields.get("actor", ""),
+            fields.get("cause", ""),
+            reason_in(said),
+            fields.get("decision", ""),
+            fields.get("engine", ""),
+            told.how,
+            row.payload_digest,
+            row.digest,
+            told.payload.decode() if told.payload is not None else "",
         )
+    )
 
 
 class _Status:
@@ -128,15 +116,6 @@ class _Status:
         """An event is missing or unreadable: from here on nothing is said."""
         self._workflow = None
         return ""
-
-
-def _reason(said: dict[str, Any]) -> str:
-    """Why, where the payload says it: its reason, or the message of its failure."""
-    if isinstance(reason := said.get("reason"), str) and reason:
-        return reason
-    failure = said.get("failure")
-    message = failure.get("message") if isinstance(failure, dict) else None
-    return message if isinstance(message, str) else ""
 
 
 def _line(cells: tuple[Any, ...]) -> bytes:

@@ -20,6 +20,7 @@ from domain.store.application import WorkflowStore
 from projections.exporting.jsonl import FIRST_LINE, workflow_line
 from projections.exporting.table import COLUMNS
 from tests.integration.command_line import LIMIT_SECONDS, ROOT, CommandLine, Ended
+from tests.integration.exports.forms import FORMS, check
 from tests.integration.exports.stock import histories
 from tests.integration.watched import contents, rows_of, watched
 from tests.servers.postgres import Database
@@ -151,6 +152,22 @@ def test_csv_has_a_row_for_each_event_and_no_formula(kept: CommandLine) -> None:
     assert all(not cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_the_forms_for_other_programs_are_written_whole_and_counted(form: str, kept: CommandLine) -> None:
+    told = kept("export", "--all", "--format", form, "--redact", "iban", "-o", "file", "--json")
+    assert (told.code, told.errors) == (0, "")
+    document = told.document
+    assert (document["format"], document["workflows"], document["events"]) == (form, 12, sum(map(len, histories(12))))
+    assert document["withheld"] > 0
+    assert document["cut"] > 0
+    content = (kept.folder / "file").read_bytes()
+    assert document["size"] == len(content)
+    check(form, content)
+    assert b"NL0003" not in content
+    assert kept("export", "--all", "--format", form, "--redact", "iban", "-o", "again").code == 0
+    assert (kept.folder / "again").read_bytes() == content
+
+
 def test_mermaid_draws_one(kept: CommandLine) -> None:
     assert kept("export", "wf_003", "--format", "mermaid", "-o", "wf.mmd").code == 0
     assert (kept.folder / "wf.mmd").read_text().startswith("sequenceDiagram\n    participant people")
@@ -162,9 +179,9 @@ def test_mermaid_draws_one(kept: CommandLine) -> None:
         ((), "say what to export"),
         (("wf_001", "--all"), "not both"),
         (("wf_099",), "there is no workflow 'wf_099'"),
-        (("--all", "--format", "xml"), "choose one of jsonl, csv, mermaid"),
+        (("--all", "--format", "xml"), "choose one of jsonl, csv, cloudevents"),
         (("--all", "--format", "mermaid"), "draws one workflow"),
-        (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact and --upto are for jsonl and csv"),
+        (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact and --upto are for the others"),
         (("--since", "yesterday"), "is no time"),
         (("--since", "2026-01-01"), "has no time zone"),
         (("--all", "--upto", "99999"), "the log has positions up to"),
@@ -172,6 +189,7 @@ def test_mermaid_draws_one(kept: CommandLine) -> None:
         (("--all", "--sign", "nothing.pem"), "cannot be read"),
         (("--all", "--sign", "junk.pem"), "is no private key"),
         (("--all", "--format", "csv", "--sign", "mine.pem"), "only --format jsonl has"),
+        (("--all", "--format", "ocel", "--sign", "mine.pem"), "only --format jsonl has"),
         (("--all", "-o", "there.jsonl"), "exists already"),
         (("--all", "-o", "nowhere/x.jsonl"), "does not exist"),
         (("--all", "-o", ".", "--force"), "is a folder"),

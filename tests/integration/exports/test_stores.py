@@ -18,6 +18,7 @@ from projections.exporting.jsonl import JsonLines
 from projections.exporting.reading import Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.table import Table
+from projections.exporting.telling import Teller
 from tests.integration.exports.stock import exported, fill, heartbeat, histories, paying
 from tests.integration.exports.tampering import verdicts
 from tests.unit.projections.histories import START
@@ -68,7 +69,7 @@ def test_sqlite_and_postgresql_give_the_same_bytes(stocked: WorkflowStore, stock
     tables = [
         b"".join(made.lines(reading.Histories(store.query, store.mapper.clear, Selection())))
         for store in (stocked, stocked_postgres)
-        for made in [Table(Redaction(["iban"]))]
+        for made in [Table(Teller(Redaction(["iban"])))]
     ]
     assert tables[0] == tables[1]
 
@@ -82,7 +83,7 @@ def test_a_store_that_covers_its_payloads_gives_the_same_bytes(stocked: Workflow
     assert b"NL0003" not in stored, "the payload is not"
     assert exported(covered) == exported(stocked)
     tables = [
-        b"".join(Table(Redaction()).lines(reading.Histories(store.query, store.mapper.clear, Selection())))
+        b"".join(Table(Teller(Redaction())).lines(reading.Histories(store.query, store.mapper.clear, Selection())))
         for store in (covered, stocked)
     ]
     covered.close()
@@ -189,5 +190,7 @@ def test_a_damaged_store_is_exported_as_it_is_and_found_out(damage: str, stocked
     assert ours == alone
     assert set(workflows_in(content)) == {f"wf_{number:03d}" for number in range(1, 13)}
     if damage not in {"all", "first"}:  # of what a workflow's first event says nothing is left
-        rows = b"".join(Table(Redaction()).lines(reading.Histories(stocked.query, stocked.mapper.clear, Selection())))
+        rows = b"".join(
+            Table(Teller(Redaction())).lines(reading.Histories(stocked.query, stocked.mapper.clear, Selection()))
+        )
         assert rows.count(b"\r\n") == made.events + made.damaged + 1
