@@ -28,7 +28,7 @@ from deploy.lookout import Expected, HttpLookout, Lookout, StoreLookout, Workflo
 from deploy.sending import AGAIN_AFTER_SECONDS, Sending
 from deploy.traces.asked import current_traceparent
 from domain.chain import digest_of
-from domain.errors import InputInvalid, NotAccepted, StoreUnavailable, WorkflowUnknown
+from domain.errors import InputInvalid, NotAccepted, StoreUnavailable, WorkflowArchived, WorkflowUnknown
 from domain.ids import receipt_id, workflow_id_from_message
 from domain.messages import bodies
 from domain.messages.bodies import Body
@@ -207,6 +207,8 @@ class Client:
             nonlocal unknown
             try:
                 found = await lookout.result(workflow_id)
+            except WorkflowArchived:
+                raise
             except WorkflowUnknown as error:
                 unknown = error
                 return None

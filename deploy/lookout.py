@@ -15,12 +15,21 @@ from deploy.keyring import covers_of
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
 from deploy.settings import load_settings
-from domain.errors import HandrailError, InputInvalid, Refused, StoreUnavailable, WorkflowConflict, WorkflowUnknown
+from domain.errors import (
+    HandrailError,
+    InputInvalid,
+    Refused,
+    StoreUnavailable,
+    WorkflowArchived,
+    WorkflowConflict,
+    WorkflowUnknown,
+)
 from domain.recorded import RecordedEvent
 from domain.state import PEOPLE_REASONS, State
 from domain.store.application import WorkflowStore
 from domain.store.aside import Threads
 from domain.store.opening import open_postgres_store
+from domain.store.tombstones import lacking, tombstones_of
 
 HTTP_SECONDS: Final = 10.0
 
@@ -122,8 +131,15 @@ class StoreLookout:
         return cls(store, threads)
 
     async def accepted(self, goal: Expected) -> bool | None:
-        """By the goal's receipt, which the transaction that starts the workflow inserts."""
-        return await self._received(goal) or None
+        """By the goal's receipt, which the transaction that starts the workflow inserts; it outlives the workflow.
+
+        Raises WorkflowArchived where that was archived since.
+        """
+        if not await self._received(goal):
+            return None
+        if await self._threads(lambda: bool(tombstones_of(self._store.query, [goal.workflow_id]))):
+            raise await self._threads(lambda: lacking(self._store.query, goal.workflow_id))
+        return True
 
     async def answer(self, act: Expected) -> Answer | None:
         """By the events that the message caused."""
@@ -211,6 +227,8 @@ class HttpLookout:
             raise StoreUnavailable(f"the endpoint does not answer: {type(error).__name__}") from error
         if answer.status_code == HTTPStatus.NOT_FOUND:
             return None
+        if answer.status_code == HTTPStatus.GONE:
+            raise WorkflowArchived(f"workflow {workflow_id!r} is over, and was archived: its history is in a file")
         if answer.status_code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
             raise Refused("the endpoint does not let this token look at workflows: make one with `handrail token new`")
         if answer.status_code != HTTPStatus.OK:

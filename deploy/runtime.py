@@ -35,7 +35,7 @@ from deploy.opened import OpenHome, open_store
 from deploy.scope import Scope
 from deploy.settings import Settings, load_settings
 from domain.definitions import Definition
-from domain.errors import HandrailError, InputInvalid, Refused, StoreError, WorkflowConflict
+from domain.errors import HandrailError, InputInvalid, Refused, StoreError, WorkflowArchived, WorkflowConflict
 from domain.events import DecisionRefused, ForkTaken
 from domain.ids import check_name
 from domain.payloads import check_payload
@@ -399,7 +399,7 @@ class Runtime:
             workflow_id = self._opened.numbers.next_id()
             try:
                 decided = await self.decide(workflow_id, trigger, actor=trigger.requested_by, cause="start")
-            except WorkflowConflict:
+            except (WorkflowConflict, WorkflowArchived):
                 self._opened.numbers.taken()
                 continue
             if decided.events and decided.events[0].originator_version == 1:

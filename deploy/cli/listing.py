@@ -28,6 +28,7 @@ def check_status(given: str | None) -> str | None:
 
 def print_list(session: Session, *, status: str | None, tags: Mapping[str, str]) -> ExitCode:
     """Print the workflows, those in a status and with these tags where they are given."""
+    from domain.store.tombstones import how_many
     from projections.queries import list_workflows
 
     behind = bring_up_to_date(session)
@@ -37,6 +38,8 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
             session.screen.note(behind, "yellow")
         for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
             session.screen.text(line)
+        if archived := how_many(store.query):
+            session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")
     return ExitCode.COMPLETED
         if archived := how_many(store.query):
             session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 
 from deploy.cli import (
+    archive_command,
     dead_commands,
     decide_commands,
     doctor_command,
@@ -68,6 +69,7 @@ for _commands in (
     reconcile_command,
     dead_commands,
     keep_commands,
+    archive_command,
     migrate_command,
     projections_command,
     restore_command,

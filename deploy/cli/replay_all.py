@@ -18,6 +18,7 @@ from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
 from domain.definitions import words
+from domain.store.tombstones import how_many
 from projections.replaying.checking import DAMAGED, Checked, CheckingAll
 from projections.replaying.sentences import code_words
 from projections.replaying.verdict import Word
@@ -33,6 +34,8 @@ class _Sum:
 
     workflows: int = 0
     events: int = 0
+    archived: int = 0
+    """Beside those that were checked: their events are in files."""
     by_word: Counter[str] = field(default_factory=Counter)
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -75,6 +78,7 @@ def print_check(
                 session.screen.note(
                     f"{_counts(total)} decided again; {total.events / (now - began):,.0f} events a second"
                 )
+        total.archived = how_many(store.query, definition)
     _sum_up(session, total, checking.position)
     if total.differing:
         return ExitCode.ENDED
@@ -141,6 +145,7 @@ def _sum_up(session: Session, total: _Sum, position: int) -> None:
                 "agree": agree,
                 "differ": total.differing,
                 "other_engine": other,
+                "archived": total.archived,
                 "definition_missing": missing,
             }
         )
@@ -150,6 +155,8 @@ def _sum_up(session: Session, total: _Sum, position: int) -> None:
         parts.append(f"{other:,} decided by another engine")
     if missing:
         parts.append(f"{sum(total.missing.values()):,} not asked")
+    if total.archived:
+        parts.append(f"{total.archived:,} archived")
     session.screen.text(f"{_counts(total)}, up to log position {position}: {', '.join(parts)}")
     for one in missing:
         session.screen.text(

@@ -13,7 +13,7 @@ from deploy.cli.pending import pendings
 from deploy.cli.session import Session
 from domain.errors import StoreError
 from domain.replay import fold
-from domain.store.application import unknown
+from domain.store.tombstones import lacking
 
 if TYPE_CHECKING:
     from deploy.loading import LoadedDefinitions
@@ -92,7 +92,7 @@ class Reader:
 
         history = read_history(self._cursor, self._store.mapper.read, workflow_id)
         if history is None:
-            raise unknown(workflow_id)
+            raise lacking(self._cursor.query, workflow_id)
         return history
 
     def family(self, workflow_id: str) -> Sequence[RecordedEvent] | None:

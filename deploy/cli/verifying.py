@@ -74,6 +74,7 @@ def _document(verdict: Verdict, held: HeldAgainst | None, code: ExitCode) -> dic
             "sound": not held.findings,
             "workflows": held.workflows,
             "events": held.events,
+            "archived": held.archived,
             "findings": [asdict(one) for one in held.findings],
             "more": held.more,
         }
@@ -88,7 +89,8 @@ def _tell(screen: Screen, verdict: Verdict, held: HeldAgainst | None) -> None:
     if held is not None:
         _tell_findings(screen, held.findings, held.more)
         word = "WRONG" if held.findings else "sound"
-        screen.text(f"{word}: the store, {held.workflows} workflows, {held.events} events")
+        archived = f", {held.archived} of them archived" if held.archived else ""
+        screen.text(f"{word}: the store, {held.workflows} workflows{archived}, {held.events} events")
 
 
 def _tell_findings(screen: Screen, findings: tuple[Finding, ...] | list[Finding], more: int) -> None:

@@ -18,6 +18,7 @@ from domain.errors import (
     MessageUnfit,
     Refused,
     StoreUnavailable,
+    WorkflowArchived,
     WorkflowConflict,
     WorkflowUnknown,
 )
@@ -85,9 +86,15 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "internal", "something went wrong here, and is in the log; asking again may help")
 
 
+def _archived() -> Problem:
+    """Not where: whoever may look at workflows need not know what files there are."""
+    return Problem(410, "archived", "this workflow is over, and was archived: its history is in a file")
+
+
 def _problem_of_refusal(error: HandrailError) -> Problem:
     if isinstance(error, WorkflowUnknown):
-        return Problem(404, "no-such-workflow", "there is no workflow with this id")
+        archived = isinstance(error, WorkflowArchived)
+        return _archived() if archived else Problem(404, "no-such-workflow", "there is no workflow with this id")
     if isinstance(error, WorkflowConflict):
         return Problem(409, "conflict", str(error))
     if isinstance(error, MessageUnfit):

@@ -7,11 +7,12 @@ a head from outside. What came after it may be there or not; the events up to it
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final, NamedTuple
 
 from domain.chain import GENESIS
+from domain.store.tombstones import Tombstone, tombstones_of
 from projections.exporting.jsonl import sound
 from projections.exporting.reading import WORKFLOWS_A_PAGE, Clear, Exported, Histories, Query, Row, Selection
 from projections.exporting.verifying import MOST_FINDINGS, Check, Finding, plain
@@ -34,6 +35,8 @@ class HeldAgainst:
         """Nothing is held yet."""
         self.workflows = 0
         self.events = 0
+        self.archived = 0
+        """Those that were archived since: their tombstones were held against the heads."""
         self.findings: list[Finding] = []
         self.more = 0
 
@@ -45,9 +48,27 @@ class HeldAgainst:
             for exported in Histories(query, clear, Selection(tuple(page)), lenient=True):
                 found.add(exported.workflow_id)
                 self._workflow(exported, page[exported.workflow_id])
-            for name in page.keys() - found:
-                self._found(name, 1, Check.VERSION, "is missing from the store, with all other events of the workflow")
+            stones = tombstones_of(query, page)
+            self._without_events(stones, [head for name, head in page.items() if name not in found])
+            for name in sorted(found & stones.keys()):
+                self._found(name, 1, Check.VERSION, "is in the store, and has a tombstone as if it were archived")
             self.workflows += len(page)
+
+    def _without_events(self, tombstones: Mapping[str, Tombstone], heads: Iterable[Head]) -> None:
+        """Of workflows that the store has no events of: an archived one has a tombstone, which does not contradict."""
+        for head in heads:
+            stone = tombstones.get(head.workflow)
+            if stone is None:
+                words = "is missing from the store, with all other events of the workflow"
+                self._found(head.workflow, 1, Check.VERSION, words)
+            elif stone.version < head.version:
+                words = f"is missing: the tombstone says that it was archived with {stone.version} events"
+                self._found(head.workflow, stone.version + 1, Check.VERSION, words)
+            elif stone.version == head.version and stone.head != head.digest:
+                words = "has another digest in its tombstone than was kept"
+                self._found(head.workflow, head.version, Check.HEAD, words)
+            else:
+                self.archived += 1
 
     def _workflow(self, exported: Exported, head: Head) -> None:
         """Find the first thing that is wrong with a workflow."""

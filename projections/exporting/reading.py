@@ -18,8 +18,8 @@ from domain.builtin import is_hidden
 from domain.chain import Key, link
 from domain.errors import EventCorrupt, InputInvalid, PayloadWithheld
 from domain.recorded import WITHHELD, behind_digests
-from domain.store.application import unknown
 from domain.store.imported import IMPORTED_FACT, imported_of
+from domain.store.tombstones import Tombstone, lacking, tombstones_between
 
 WORKFLOWS_A_PAGE: Final = 250
 EVENTS_A_READ: Final = 2_000
@@ -132,14 +132,43 @@ class Histories:
             yield from self._page(page)
 
     def heads(self) -> Iterator[Exported]:
-        """The same without their events: of each, only the last is read."""
-        for page in self._pages():
-            sizes = self._sizes(page)
-            names = page if self._selection.since is None else self._since(page, sizes)
-            last = {row.workflow_id: row for row in self._last(names, sizes)}
-            for name in names:
-                version, digest = (last[name].version, last[name].digest) if name in last else (0, "")
-                yield Exported(name, version, digest, b"", ())
+        """The same without their events: of each, only the last is read.
+
+        Where all are asked for, archived ones are among them: a seal is the same, whether they were archived or not.
+        """
+        if self._selection != Selection(upto=self._selection.upto):
+            for page in self._pages():
+                yield from self._heads(page)
+            return
+        archived = self._archived()
+        next_one = next(archived, None)
+        for began, names in self._begun():
+            heads = self._heads(names)
+            for place in began:
+                while next_one is not None and next_one.began < place:
+                    yield Exported(next_one.workflow_id, next_one.version, next_one.head, b"", ())
+                    next_one = next(archived, None)
+                yield next(heads)
+        while next_one is not None:
+            yield Exported(next_one.workflow_id, next_one.version, next_one.head, b"", ())
+            next_one = next(archived, None)
+        for page in _pages(self._without_first()):
+            yield from self._heads(page)
+
+    def _heads(self, page: list[str]) -> Iterator[Exported]:
+        sizes = self._sizes(page) if page else {}
+        names = page if self._selection.since is None else self._since(page, sizes)
+        last = {row.workflow_id: row for row in self._last(names, sizes)}
+        for name in names:
+            version, digest = (last[name].version, last[name].digest) if name in last else (0, "")
+            yield Exported(name, version, digest, b"", ())
+
+    def _archived(self) -> Iterator[Tombstone]:
+        """The archived workflows, as they began."""
+        after = 0
+        while page := tombstones_between(self._query, after, self.position, WORKFLOWS_A_PAGE):
+            yield from page
+            after = page[-1].began
 
     def _pages(self) -> Iterator[list[str]]:
         return self._named() if self._selection.workflow_ids else self._all()
@@ -159,11 +188,18 @@ class Histories:
             found = {name for _, name in rows}
             for name in page:
                 if name not in found and not self._lenient:
-                    raise unknown(name)
+                    raise lacking(self._query, name)
             began += rows
         yield from _pages([name for _, name in sorted(began)])
 
     def _all(self) -> Iterator[list[str]]:
+        for _, names in self._begun():
+            yield names
+        if self._selection.definition is None:
+            yield from _pages(self._without_first())
+
+    def _begun(self) -> Iterator[tuple[list[int], list[str]]]:
+        """Pages of workflows that are wanted, as they began: the positions of their first events, and their ids."""
         after = 0
         while True:
             rows = self._query(
@@ -171,12 +207,11 @@ class Histories:
                 "WHERE originator_version = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?",
                 (after, self.position, WORKFLOWS_A_PAGE),
             )
-            yield [name for _, name, _, state in rows if self._wanted(name, state)]
+            wanted = [(began, name) for began, name, _, state in rows if self._wanted(name, state)]
+            yield [began for began, _ in wanted], [name for _, name in wanted]
             if len(rows) < WORKFLOWS_A_PAGE:
-                break
+                return
             after = rows[-1][0]
-        if self._selection.definition is None:
-            yield from _pages(self._without_first())
 
     def _wanted(self, name: str, state: Any) -> bool:
         """Whether a workflow is of the definition; Handrail's own are exported only where they are asked for."""

@@ -14,6 +14,7 @@ from typing import Final
 from domain.ports import Definitions
 from domain.recorded import RecordedEvent
 from domain.replay import DecidingAgain
+from domain.store.tombstones import tombstones_of
 from projections.replaying.reading import Decode, History, read_history
 from projections.replaying.report import foldable
 from projections.replaying.streaming import EVERYWHERE, Range, Stream, View, Walk
@@ -70,7 +71,15 @@ class CheckingAll:
             if walk.left_out:
                 continue
             checked = Checked(walk.name, *walk.definition, walk.events, walk.word)
-            yield checked if checked.word == Word.AGREES.value else self._looked_at(checked)
+            if checked.word == Word.AGREES.value:
+                yield checked
+            elif not self._archived_meanwhile(walk.name):
+                yield self._looked_at(checked)
+
+    def _archived_meanwhile(self, name: str) -> bool:
+        """Whether the events of a workflow went while they were read, and for that only do not fit."""
+        with self._view() as cursor:
+            return bool(tombstones_of(cursor.query, [name]))
 
     def _looked_at(self, checked: Checked) -> Checked:
         """Read a history once more, and say what is wrong with it."""

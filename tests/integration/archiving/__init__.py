@@ -1,0 +1,1 @@
+"""Archiving, on both stores."""
