@@ -25,7 +25,7 @@ from deploy.replays import Replays
 from deploy.scope import Scope
 from deploy.secrets import SecretStore
 from deploy.settings import Settings
-from deploy.thresholds import thresholds_of
+from deploy.thresholds import thresholds_of, unknown_names
 from deploy.viewing import Judged, ViewsRole
 from domain.errors import HandrailError, StoreError
 from domain.events import StoppingBegan
@@ -182,6 +182,8 @@ class Holder:
         return bool(self.runner.running)
 
     def _judged(self, definitions: LoadedDefinitions) -> Judged:
+        for words in unknown_names(self._settings.stuck, definitions):
+            _log.warning("%s", words)
         return Judged(self._clock, thresholds_of(self._settings.stuck, definitions), self._queues_now)
 
     def _queues_now(self, queues: Collection[str]) -> Mapping[str, QueueFacts]:

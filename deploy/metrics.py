@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator
+from datetime import timedelta
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -23,6 +24,7 @@ from deploy.progress import KnownProgress, Progress
 from domain.errors import FenceMissed, StoreError, StoreUnavailable, VersionConflict
 from domain.messages.names import Fault
 from domain.transport import Published
+from projections.thresholds import LAG
 
 TURN_SECONDS: Final = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30)
 TURN_DECISIONS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -72,8 +74,8 @@ Families = Callable[[], Iterable[Metric]]
 class ProcessMetrics:
     """What every process tells. Whoever makes the process says what it has; what it has not is not told."""
 
-    def __init__(self) -> None:
-        """Register all that needs no more than the process."""
+    def __init__(self, *, lag_threshold: timedelta | None = None) -> None:
+        """Register all that needs no more than the process; without `lag_threshold` it is the one shipped."""
         self.registry = CollectorRegistry()
         self.progress: KnownProgress | None = None
         """What the store says of the log and of those who follow it."""
@@ -90,6 +92,12 @@ class ProcessMetrics:
         self._ready = Gauge(
             "handrail_ready", "Whether the process is ready, as /readyz says: 1 or 0.", registry=registry
         )
+        lag = Gauge(
+            "handrail_projection_lag_threshold_seconds",
+            "How far the views may be behind the log: `lag` of `[stuck]`, which the alert compares with.",
+            registry=registry,
+        )
+        lag.set((lag_threshold or LAG).total_seconds())
         self._turns = Counter("handrail_turns", "Turns in the store: transactions with decisions.", registry=registry)
         self._decisions = Histogram(
             "handrail_turn_decisions", "Decisions in a turn.", buckets=TURN_DECISIONS, registry=registry

@@ -106,7 +106,7 @@ class OpenHome:
         deciding.companions += [self.timers, SignalsCompanion(), self.numbers, self.watchers]
         deciding.open_commands = self.inbox
         self.turns = Turns(self.store)
-        self.metrics = self.turns.meter = ProcessMetrics()
+        self.metrics = self.turns.meter = ProcessMetrics(lag_threshold=settings.stuck.lag)
         self.attempts = ActivityMetrics(self.metrics.registry, _activities(definitions))
         self.views = ViewsMetrics(self.metrics.registry, [one.name for one in definitions])
         self.store.recorder.hear_trouble(self.metrics.store_troubled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Final, TypeVar
@@ -16,6 +17,7 @@ from deploy.doctor.findings import Check, Finding, Level, examine
 from deploy.loading import LoadedDefinitions, load
 from deploy.management import Management
 from deploy.settings import Settings, load_settings
+from deploy.thresholds import unknown_names
 from domain.broker_address import BrokerAddress
 from domain.errors import BrokerError, HandrailError
 from domain.topology import DEFAULT_ACTIVITY_QUEUE, topology_of
@@ -42,6 +44,7 @@ async def diagnose(home: str | None, modules: Sequence[str], screen: Screen, *, 
 def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> dict[str, Check]:
     """What there is to look at."""
     checks: dict[str, Check] = {"program": place.program, "secrets": lambda: place.settings_of(settings)}
+    checks["settings: stuck"] = lambda: _thresholds(settings, modules)
     if is_shared(home):
         url = needed(store_address(settings), "store").url
         checks["store"] = lambda: store.server(url)
@@ -61,6 +64,16 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
         checks["modules"] = lambda: [trouble]
     checks["rights: answering"] = lambda: broker.answering(settings.answering, wanted.foreign)
     return {**checks, **_broker_checks(settings, address, wanted)}
+
+
+def _thresholds(settings: Settings, modules: Sequence[str]) -> Iterator[Finding]:
+    """Names that thresholds are set for and that nothing has; nothing where no module is loaded to know them by."""
+    if not (settings.stuck.definitions or settings.stuck.activities):
+        return
+    with contextlib.suppress(HandrailError):  # the finding on modules says it
+        loaded = load(modules_of(modules))
+        if any(True for _ in loaded):
+            yield from (Finding("settings", Level.WARN, words) for words in unknown_names(settings.stuck, loaded))
 
 
 def _broker_checks(settings: Settings, address: Address, wanted: broker.Wanted) -> dict[str, Check]:

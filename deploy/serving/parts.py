@@ -173,7 +173,7 @@ class Parts:
             definitions,
             clock,
             health if health is not None else Health(),
-            metrics if metrics is not None else ProcessMetrics(),
+            metrics if metrics is not None else ProcessMetrics(lag_threshold=settings.stuck.lag),
             opened_traces,
         )
         parts.listening = asyncio.create_task(listen(store), name="listening")

@@ -26,7 +26,7 @@ from deploy.serving.heartbeat import Heartbeat
 from deploy.serving.outbound import foreign_queues
 from deploy.serving.parts import Parts
 from deploy.serving.queues import QueueWatch, watched_queues
-from deploy.thresholds import thresholds_of
+from deploy.thresholds import thresholds_of, unknown_names
 from deploy.viewing import Judged, ViewsRole, with_beside
 from domain.builtin import HEARTBEAT
 from domain.messages.bodies import Signal as SignalBody
@@ -189,6 +189,8 @@ def projector(parts: Parts) -> Role:
     watch = QueueWatch(parts.broker.url, parts.clock, told=watched_queues(parts.definitions))
     metrics = ViewsMetrics(parts.metrics.registry, [one.name for one in parts.definitions])
     metrics.queues = watch.told
+    for words in unknown_names(parts.settings.stuck, parts.definitions):
+        _log.warning("%s", words)
     thresholds = thresholds_of(parts.settings.stuck, parts.definitions)
     judged = Judged(parts.clock, thresholds, watch.now)
     views = ViewsRole(parts.store, busy=lambda: False, judged=judged, metrics=metrics, aside=parts.aside)

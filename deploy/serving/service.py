@@ -44,7 +44,7 @@ async def serve(
     """
     if "activities" in names:
         Served.of(definitions, queues)
-    health, ending, metrics = Health(), Ending(), ProcessMetrics()
+    health, ending, metrics = Health(), Ending(), ProcessMetrics(lag_threshold=settings.stuck.lag)
     waits = Waits(clock)
     health.checks["store"] = waits
     endpoint = Endpoint(health, host, port, metrics=metrics, everything="http" in names)

@@ -166,7 +166,9 @@ def test_every_cause_has_one_alert_and_one_section() -> None:
 
 
 def test_that_the_views_are_behind_is_an_alert_from_where_it_is_a_cause() -> None:
-    assert alerts()["HandrailStuckProjectionLag"]["expr"].endswith(f"> {LAG.total_seconds():g}")
+    expression = alerts()["HandrailStuckProjectionLag"]["expr"]
+    assert f'{{follower="views"}} > {LAG.total_seconds():g}\n' in expression
+    assert "handrail_projection_lag_threshold_seconds" in expression
 
 
 def test_no_two_alerts_have_one_name() -> None:

@@ -61,3 +61,15 @@ def test_serving_begins_by_telling_of_a_setting_with_a_slip_in_its_name(handrail
     first = ended.errors.splitlines()[0]
     assert '"level": "warning"' in first
     assert "is HANDRAIL_VOUCHING meant?" in first
+
+
+def test_thresholds_for_a_name_that_nothing_has_are_told(handrail: CommandLine) -> None:
+    slip = '{"definitions": {"gret": {"timer": 60}, "greet": {"timer": 60}}}'
+    told = "sets thresholds for 'gret', and no definition that is loaded here has that name: is 'greet' meant?"
+    ended = handrail("doctor", HANDRAIL_STUCK=slip)
+    assert ended.code == 1
+    (line,) = [line for line in ended.lines if line.startswith("warn")]
+    assert told in line
+    ended = handrail("run", "--goal", "greet", HANDRAIL_STUCK=slip)
+    assert ended.code == 0
+    assert told in ended.errors

@@ -63,6 +63,12 @@ async def test_readiness_is_what_health_says() -> None:
     assert [(await told(metrics, ready=ready))["handrail_ready", ()] for ready in (True, False)] == [1, 0]
 
 
+@pytest.mark.parametrize(("set_to", "shown"), [(None, 30.0), (timedelta(minutes=5), 300.0)])
+async def test_how_far_the_views_may_be_behind_is_what_is_set(set_to: timedelta | None, shown: float) -> None:
+    samples = await told(ProcessMetrics(lag_threshold=set_to))
+    assert samples["handrail_projection_lag_threshold_seconds", ()] == shown
+
+
 async def test_turns_are_counted_with_their_size_and_their_time() -> None:
     metrics = ProcessMetrics()
     metrics.turned(3, 0.02)

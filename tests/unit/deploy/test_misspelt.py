@@ -1,12 +1,16 @@
 """Settings with a slip in their names: told with the name that was meant, and nothing else is taken for one."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from deploy.heartbeat import HEARTBEAT_DEFINITION
 from deploy.misspelt import misspelt
-from deploy.settings import Settings
+from deploy.settings import Settings, StuckAfter, StuckSettings
+from deploy.thresholds import unknown_names
+from handrail import Definition, Step, activity
 
 HERE = Path(__file__)
 ROOT = HERE.parents[3]
@@ -54,3 +58,23 @@ def test_every_name_in_code_and_documents_has_a_meaning() -> None:
     named = {name for path in files for name in NAMED.findall(path.read_text(encoding="utf-8"))}
     assert "HANDRAIL_LEASE_SECONDS" in named
     assert misspelt(dict.fromkeys(named - UNKNOWN, "")) == []
+
+
+@activity(effect="pure", name="reserve")
+async def reserve(given: dict[str, int]) -> None: ...
+
+
+ORDERS = Definition("orders", steps=[Step("reserve", reserve)])
+LATER = StuckAfter(timer=timedelta(minutes=5))
+
+
+def test_thresholds_for_what_nothing_has_are_told_with_the_nearest_name() -> None:
+    settings = StuckSettings(
+        definitions={"orders": LATER, "oders": LATER, "xyz": LATER}, activities={"reserve": LATER, "orders": LATER}
+    )
+    nearest, nothing, other = unknown_names(settings, [ORDERS, HEARTBEAT_DEFINITION])
+    assert nearest.startswith("[stuck.definitions] sets thresholds for 'oders', and no definition")
+    assert nearest.endswith("is 'orders' meant?")
+    assert nothing.endswith("take it out, or load the module that has it")
+    assert other.startswith("[stuck.activities] sets thresholds for 'orders', and no activity type")
+    assert unknown_names(StuckSettings(definitions={"orders": LATER}), [ORDERS]) == []
