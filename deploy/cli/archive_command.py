@@ -25,8 +25,8 @@ def register(app: typer.Typer) -> None:
             'handrail archive --older-than 90d --definition nightly_check -o nightly.jsonl --reason "of no use" --yes',
             "handrail import 2026-05.jsonl --read-only --home old",
         )
-        + "\n\nExit codes: 0 archived, or there was nothing to archive, 1 archived, but for workflows whose record does "
-        "not fit its digests, 2 refused: nothing was removed.",
+        + "\n\nExit codes: 0 archived, or there was nothing to archive, 1 archived, but for workflows whose record "
+        "does not fit its digests, 2 refused: nothing was removed.",
     )(archive)
 
 

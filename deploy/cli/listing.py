@@ -41,8 +41,6 @@ def print_list(session: Session, *, status: str | None, tags: Mapping[str, str])
         if archived := how_many(store.query):
             session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")
     return ExitCode.COMPLETED
-        if archived := how_many(store.query):
-            session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")
 
 
 def bring_up_to_date(session: Session) -> str:
