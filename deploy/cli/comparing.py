@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from domain.recorded import RecordedEvent
+    from projections.replaying.reading import History
 
 FORMAT: Final = "handrail.compare.v1"
 DATA_SHOWN: Final = 10
@@ -44,7 +45,7 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
     with session.store() as store, store.reading() as cursor:
         reader = Reader(store, cursor)
         history = reader.history(workflow_id)
-        here = _events(workflow_id, history.sound)
+        here = _events(workflow_id, history)
         name, version = definition_of(here[0].event)
         chosen = other_id is None
         if other_id is None:
@@ -54,7 +55,8 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
                 f"no other workflow of definition {name!r} has completed, as far as the views know: "
                 f"name one, as in `{session.place.command('compare', workflow_id, 'OTHER')}`"
             )
-        there = _events(other_id, reader.history(other_id).sound)
+        other = reader.history(other_id)
+        there = _events(other_id, other)
     found = compare(here, there)
     cut = _cut_between(here[0].event, other_id) or _cut_between(there[0].event, workflow_id)
     facts = {
@@ -68,6 +70,8 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
         "definition": f"{name} {version}",
         "other_definition": " ".join(definition_of(there[0].event)),
         "forked_at": cut,
+        "withheld": _withheld_from(history),
+        "other_withheld": _withheld_from(other),
     }
     if session.screen.as_json:
         session.screen.document({**facts, **_document(found)})
@@ -77,13 +81,20 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
     return ExitCode.COMPLETED if found.same else ExitCode.ENDED
 
 
+def _withheld_from(history: History) -> int | None:
+    """From which event on nothing is compared, since payloads are withheld; None where all are there."""
+    return history.withheld[0].version if history.withheld else None
+
+
 def _cut_between(event: Event, source: str) -> int | None:
     """Where a history that begins so was forked from this workflow; None where it was not."""
     return event.source_version if isinstance(event, WorkflowForked) and event.source == source else None
 
 
-def _events(workflow_id: str, sound: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
-    events, why = foldable(sound)
+def _events(workflow_id: str, history: History) -> Sequence[RecordedEvent]:
+    events, why = foldable(history.sound)
+    if not events and history.withheld:
+        raise InputInvalid(f"workflow {workflow_id} cannot be compared: the payload of its first event is withheld")
     if not events:
         raise EventCorrupt(f"workflow {workflow_id} has no event that can be read: `handrail replay` says why. {why}")
     return events
@@ -127,6 +138,9 @@ def _text(facts: dict[str, Any], found: Comparison) -> Iterator[str]:
     yield from wrapped("here", f"{facts['workflow']}, {facts['status']}, of {facts['definition']}")
     why = ", the last of this definition that completed" if facts["chosen"] else ""
     yield from wrapped("there", f"{facts['other']}, {facts['other_status']}, of {facts['other_definition']}{why}")
+    for workflow, version in ((facts["workflow"], facts["withheld"]), (facts["other"], facts["other_withheld"])):
+        if version is not None:
+            yield from wrapped("withheld", f"of {workflow} payloads from event {version} on: nothing is compared there")
     if facts["forked_at"] is not None:
         yield from wrapped("cut", f"one is a fork of the other at event {facts['forked_at']}: both from there on")
     yield from wrapped("store", f"log position {facts['position']}")

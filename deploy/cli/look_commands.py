@@ -130,10 +130,17 @@ def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_
     """Show a workflow."""
     from deploy.cli.session import Session
     from deploy.cli.showing import print_workflow
+    from domain.errors import PayloadWithheld
 
     session = Session(home, module, as_json=as_json)
     with session.store() as store:
-        return print_workflow(session, store.load(workflow_id))
+        try:
+            state = store.load(workflow_id)
+        except PayloadWithheld as error:
+            from deploy.cli.withheld import print_known
+
+            return print_known(session, store, workflow_id, error)
+        return print_workflow(session, state)
 
 
 def history(
@@ -142,12 +149,22 @@ def history(
     as_json: Annotated[bool, typer.Option("--json", help="As it is: history is JSON Lines anyway.")] = False,
 ) -> int:
     """Print a workflow's events."""
+    from deploy.cli.exits import ExitCode
     from deploy.cli.history import print_history
     from deploy.cli.session import Session
+    from domain.errors import PayloadWithheld
 
     session = Session(home, None, as_json=as_json)
     with session.store() as store:
-        return print_history(session, store.read(workflow_id))
+        try:
+            events = store.read(workflow_id)
+        except PayloadWithheld:
+            from deploy.cli.withheld import known_lines
+
+            for line in known_lines(store, workflow_id):
+                session.screen.text(line)
+            return ExitCode.COMPLETED
+        return print_history(session, events)
 
 
 def definitions(module: Modules = None, as_json: AsJson = False) -> int:

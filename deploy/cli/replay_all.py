@@ -48,6 +48,11 @@ class _Sum:
             self.missing[checked.definition, checked.definition_version] += 1
 
     @property
+    def withheld(self) -> int:
+        """Of how many it is not known, since payloads are withheld, or values cut out."""
+        return self.by_word[Word.WITHHELD.value]
+
+    @property
     def differing(self) -> int:
         """How many are not as the code at hand decides them."""
         return sum(self.by_word[word] for word in (DAMAGED, Word.DIFFERS.value, Word.UNDECIDABLE.value))
@@ -66,7 +71,7 @@ def print_check(
     definitions = loaded(session)
     total, began = _Sum(), clock()
     told = began
-    with session.store() as store, _seldom_collected():
+    with session.store() as store, seldom_collected():
         checking = CheckingAll(store.reading, store.mapper.read, definitions)
         for checked in checking.run(lambda name: wanted is None or words(name) == wanted, begin):
             total.add(checked)
@@ -82,11 +87,11 @@ def print_check(
     _sum_up(session, total, checking.position)
     if total.differing:
         return ExitCode.ENDED
-    return ExitCode.WAITING if total.missing else ExitCode.COMPLETED
+    return ExitCode.WAITING if total.missing or total.withheld else ExitCode.COMPLETED
 
 
 @contextlib.contextmanager
-def _seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Iterator[None]:
     """Have circles of objects looked for seldom: there are hardly any, and looking takes a tenth of the time."""
     thresholds = gc.get_threshold()
     gc.freeze()
@@ -146,6 +151,7 @@ def _sum_up(session: Session, total: _Sum, position: int) -> None:
                 "differ": total.differing,
                 "other_engine": other,
                 "archived": total.archived,
+                "withheld": total.withheld,
                 "definition_missing": missing,
             }
         )
@@ -153,6 +159,8 @@ def _sum_up(session: Session, total: _Sum, position: int) -> None:
     parts = [f"{agree:,} as recorded", f"{total.differing:,} differ"]
     if other:
         parts.append(f"{other:,} decided by another engine")
+    if total.withheld:
+        parts.append(f"{total.withheld:,} not known, since payloads or values are withheld")
     if missing:
         parts.append(f"{sum(total.missing.values()):,} not asked")
     if total.archived:

@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
             "handrail replay --all --definition vendor_onboarding --since 7d --json",
         )
         + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
-        "3 the definition is not loaded.",
+        "3 it is not known: the definition is not loaded, or payloads are withheld.",
     )(replay)
     app.command(
         "compare",

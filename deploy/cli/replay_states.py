@@ -127,6 +127,8 @@ def _events(session: Session, workflow_id: str) -> tuple[Sequence[RecordedEvent]
         history = Reader(store, cursor).history(workflow_id)
     events, _ = foldable(history.sound)
     if not events:
+        if history.withheld:
+            raise InputInvalid(f"workflow {workflow_id} cannot be folded: the payload of its first event is withheld")
         why = history.unreadable[0].why if history.unreadable else "its first event is missing"
         raise EventCorrupt(f"workflow {workflow_id} cannot be folded: {why}")
     return events, history.position

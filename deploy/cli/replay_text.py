@@ -20,9 +20,10 @@ from projections.replaying.sentences import (
     place,
     record_words,
     span_words,
+    state_words,
 )
 from projections.replaying.timeline import DecisionTold
-from projections.replaying.verdict import Verdict
+from projections.replaying.verdict import Verdict, Word
 from projections.replaying.words import duration, instant, named, plain
 
 WIDTH: Final = 80
@@ -47,7 +48,7 @@ def text_of(report: Report, commands: Sequence[str] = (), *, details: bool = Tru
     yield from _section("where the time went", _time(report))
     yield from _section("attempts that did not end well", _attempts(report.attempts))
     yield from _section("who acted", _people(report))
-    if report.verdict.version is not None:
+    if report.verdict.version is not None and (report.verdict.word is not Word.WITHHELD or report.verdict.differences):
         yield from _section("where the code and the record part", _parting(report.verdict))
     yield from _section("transitions", _transitions(report.decisions))
 
@@ -94,6 +95,7 @@ def _answer(report: Report) -> Iterator[str]:
         yield from wrapped("beside", beside_words(report.beside))
     yield from wrapped("code", code_words(report.verdict, report.version))
     yield from wrapped("record", record_words(report))
+    yield from wrapped("state", state_words(report))
     definition = f"{report.definition} {report.definition_version}".strip()
     yield from wrapped("goal", f"{report.goal} ({definition}, asked for by {report.requested_by})")
     yield from wrapped("time", span_words(report))
@@ -103,6 +105,9 @@ def _answer(report: Report) -> Iterator[str]:
 
 def _first_cause(report: Report) -> Iterator[str]:
     cause = report.first_cause
+    if cause is None and report.withheld:
+        yield from wrapped("cause", "not known: payloads are withheld")
+        return
     if cause is None:
         yield from wrapped("cause", "nothing went wrong that lasted" if _any_trouble(report) else "nothing went wrong")
         return

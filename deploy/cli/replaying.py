@@ -62,12 +62,12 @@ def report_on(session: Session, workflow_id: str) -> tuple[Report, list[str]]:
 
 
 def exit_code_of_report(report: Report) -> ExitCode:
-    """0: the code decides what is recorded; 1: it does not, or the record is damaged; 3: the definition is missing."""
+    """0: the code decides what is recorded; 1: it does not, or the record is damaged; 3: not known."""
     from projections.replaying.verdict import Word
 
     if report.broken is not None or report.unreadable or report.verdict.word in {Word.DIFFERS, Word.UNDECIDABLE}:
         return ExitCode.ENDED
-    return ExitCode.WAITING if report.verdict.word is Word.DEFINITION_MISSING else ExitCode.COMPLETED
+    return ExitCode.WAITING if report.verdict.word in {Word.DEFINITION_MISSING, Word.WITHHELD} else ExitCode.COMPLETED
 
 
 def loaded(session: Session) -> LoadedDefinitions:

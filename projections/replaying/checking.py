@@ -18,7 +18,7 @@ from domain.store.tombstones import tombstones_of
 from projections.replaying.reading import Decode, History, read_history
 from projections.replaying.report import foldable
 from projections.replaying.streaming import EVERYWHERE, Range, Stream, View, Walk
-from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, verdict_on
+from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class CheckingAll:
 def looked_at(history: History, definitions: Definitions, checked: Checked) -> Checked:
     """What is wrong with a history: damage first, then how it is decided otherwise."""
     events, _ = foldable(history.sound)
-    verdict = verdict_on(events, definitions, whole=len(events) == len(history.entries)) if events else None
+    verdict = verdict_of(history, events, definitions) if events or history.withheld else None
     damages = [(one.version, one.name, one.why) for one in history.unreadable]
     if history.broken is not None:
         damages.append((history.broken.version, "", history.broken.words))

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from projections.replaying.origins import Cause
-from projections.replaying.reading import Elsewhere
+from projections.replaying.reading import Elsewhere, Unreadable
 from projections.replaying.report import FORMAT, Report
 
 
@@ -29,6 +29,7 @@ def document_of(report: Report) -> dict[str, Any]:
         "ended_at": _plain(report.ended_at),
         "version": report.version,
         "head": report.head,
+        "state_digest": report.state_digest,
         "position": report.position,
         "engine": report.engine,
         "first_cause": None if report.first_cause is None else cause_document(report.first_cause, report.elsewhere),
@@ -39,7 +40,9 @@ def document_of(report: Report) -> dict[str, Any]:
         "record": {
             "intact": report.broken is None and not report.unreadable,
             "broken": None if report.broken is None else asdict(report.broken),
-            "unreadable": _plain([asdict(one) for one in report.unreadable]),
+            "unreadable": [_unreadable(one) for one in report.unreadable],
+            "withheld": list(report.withheld),
+            "cut": list(report.cut),
             "unfolded": report.unfolded,
         },
         "time": {**_plain(asdict(report.durations)), "late": _plain([asdict(one) for one in report.late])},
@@ -53,6 +56,11 @@ def cause_document(cause: Cause, elsewhere: Elsewhere | None = None) -> dict[str
     """One cause; with how often its failure was counted elsewhere."""
     document: dict[str, Any] = _plain({name: getattr(cause, name) for name in cause.__dataclass_fields__})
     return {**document, "elsewhere": None if elsewhere is None else asdict(elsewhere)}
+
+
+def _unreadable(one: Unreadable) -> dict[str, Any]:
+    """An event that cannot be decoded; what only those have that are withheld is left out."""
+    return {name: _plain(part) for name, part in asdict(one).items() if name not in {"withheld", "previous", "digest"}}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """A workflow's history as the store has it, the parts that cannot be read included, held against its digests.
 
 One consistent view of the store, whoever writes meanwhile. What is wrong with the record is a finding, not an error:
-the first event that does not fit the chain (`Break`), and each event that cannot be decoded (`Unreadable`).
+the first event that does not fit the chain (`Break`), and each event that cannot be decoded (`Unreadable`). Payloads
+that are withheld are no such finding: header and digests are there, and are held against the chain.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from typing import Any, Final
 
 from pydantic_core import from_json
 
-from domain.chain import GENESIS, payload_digest
-from domain.errors import EventCorrupt, EventUnknown
+from domain.chain import GENESIS, REDACTED, link, payload_digest
+from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreError
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent, redactable_of
 from domain.store.positions import position_of
@@ -44,6 +45,10 @@ class Unreadable:
     cause: str = ""
     actor: str = ""
     decision: int | None = None
+    withheld: bool = False
+    """Whether its payload is not to be had any more, on purpose; then the digests are known."""
+    previous: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,9 @@ class Elsewhere:
 
 Entry = RecordedEvent | Unreadable
 
+_CUT: Final = f'{{"{REDACTED}":"'.encode()
+"""What stands for a value that was cut out begins so, in canonical JSON."""
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -92,8 +100,22 @@ class History:
 
     @property
     def unreadable(self) -> tuple[Unreadable, ...]:
-        """The events that cannot be decoded."""
-        return tuple(entry for entry in self.entries if isinstance(entry, Unreadable))
+        """The events that cannot be decoded, and should."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Unreadable) and not entry.withheld)
+
+    @property
+    def withheld(self) -> tuple[Unreadable, ...]:
+        """The events whose payloads are withheld."""
+        return tuple(entry for entry in self.entries if isinstance(entry, Unreadable) and entry.withheld)
+
+    @property
+    def cut(self) -> tuple[int, ...]:
+        """The versions of the events that values were cut out of, before they were imported."""
+        return tuple(
+            entry.originator_version
+            for entry in self.entries
+            if isinstance(entry, RecordedEvent) and entry.salts is not None and _CUT in entry.payload
+        )
 
 
 def version_of(entry: Entry) -> int:
@@ -157,17 +179,22 @@ def history_of(
 def _entry(workflow_id: str, version: int, topic: str, state: bytes, decode: Decode) -> Entry:
     try:
         return decode(workflow_id, version, topic, state)
-    except (EventCorrupt, EventUnknown) as error:
+    except (EventCorrupt, EventUnknown, PayloadWithheld) as error:
         return _unreadable(version, topic, state, error)
 
 
-def _unreadable(version: int, topic: str, state: bytes, error: EventCorrupt | EventUnknown) -> Unreadable:
-    newer = isinstance(error, EventUnknown)
+def _unreadable(version: int, topic: str, state: bytes, error: StoreError) -> Unreadable:
+    newer, withheld = isinstance(error, EventUnknown), isinstance(error, PayloadWithheld)
     try:
-        fields = from_json(state.split(b"\n", 1)[0])
+        header, digests, _ = state.split(b"\n", 2)
+        fields = from_json(header)
         at = datetime.fromisoformat(fields["at"])
+        said = str(fields["cause"]), str(fields["actor"]), int(fields["decision"])
+        if not withheld:
+            return Unreadable(version, topic, str(error), newer, at, *said)
+        previous, body = digests[:64].decode(), digests[65:129].decode()
         return Unreadable(
-            version, topic, str(error), newer, at, str(fields["cause"]), str(fields["actor"]), int(fields["decision"])
+            version, topic, str(error), newer, at, *said, withheld, previous, link(header, previous, body)
         )
     except (ValueError, KeyError, TypeError):
         return Unreadable(version, topic, str(error), newer)
@@ -180,14 +207,18 @@ def _first_break(entries: Sequence[Entry], key: bytes) -> Break | None:
         version = version_of(entry)
         if version != number:
             return Break(number, f"event {number} is missing")
-        if isinstance(entry, Unreadable):
+        if isinstance(entry, Unreadable) and not entry.withheld:
             if not entry.newer:
                 return Break(number, f"event {number} is damaged")
             previous = None  # what follows a shape that is not known here cannot be held against it
             continue
         if previous is not None and entry.previous != previous:
             return _misfit(entries, number)
-        digest = payload_digest(entry.payload, redactable=redactable_of(entry.event), key=key, version=number)
+        if isinstance(entry, Unreadable):
+            previous = entry.digest
+            continue
+        salted = entry.key(key)
+        digest = payload_digest(entry.payload, redactable=redactable_of(entry.event), key=salted, version=number)
         if digest != entry.payload_digest:
             return Break(number, f"the payload of event {number} was changed")
         previous = entry.digest
@@ -198,7 +229,7 @@ def _misfit(entries: Sequence[Entry], number: int) -> Break:
     """An event does not follow the one before it: which of the two was changed, as far as the next one tells."""
     entry = entries[number - 1]
     following = entries[number] if number < len(entries) else None
-    if isinstance(entry, RecordedEvent) and isinstance(following, RecordedEvent):
+    if following is not None and entry.digest and following.digest:
         if following.previous == entry.digest:
             return Break(number - 1, f"the header or the digests of event {number - 1} were changed")
         return Break(number, f"the header or the digests of event {number} were changed")

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from domain.chain import digest_of
 from domain.ports import Definitions
 from domain.recorded import ENGINE, RecordedEvent
 from domain.replay import fold
-from domain.state import State, Status
+from domain.state import STATE, State, Status
 from projections.replaying.attempts import Attempt, attempts_of
 from projections.replaying.because import Thread
 from projections.replaying.durations import Durations, Span, stretches, summed
@@ -29,7 +30,7 @@ from projections.replaying.origins import Cause, Kind, Origins, Related, cause_o
 from projections.replaying.parting import Point, compare
 from projections.replaying.reading import Break, Elsewhere, History, Unreadable, version_of
 from projections.replaying.timeline import Act, DecisionTold, acts_of, timeline_of
-from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, definition_of, verdict_on
+from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, definition_of, verdict_of
 from projections.replaying.words import plain, said
 
 FORMAT: Final = "handrail.replay.v1"
@@ -83,6 +84,12 @@ class Report:
     verdict: Verdict
     broken: Break | None
     unreadable: tuple[Unreadable, ...]
+    withheld: tuple[int, ...]
+    """The events whose payloads are withheld: of what follows the first no more is known than headers say."""
+    cut: tuple[int, ...]
+    """The events that values were cut out of."""
+    state_digest: str
+    """Digest of the state after the last event; empty where not all of it is known."""
     unfolded: str
     durations: Durations
     spans: tuple[Span, ...]
@@ -118,7 +125,7 @@ def build(
     whole = len(sound) == len(history.entries)
     state = fold(sound)
     thread = Thread(sound)
-    verdict = verdict_on(sound, definitions, whole=whole)
+    verdict = verdict_of(history, sound, definitions)
     late = late_events(sound)
     causes = _causes(history, thread, verdict, late, related)
     first = causes[0] if causes else None
@@ -150,6 +157,9 @@ def build(
         verdict=verdict,
         broken=history.broken,
         unreadable=history.unreadable,
+        withheld=tuple(one.version for one in history.withheld),
+        cut=history.cut,
+        state_digest=digest_of(STATE.dump_python(state, mode="json")) if whole and not history.cut else "",
         unfolded=unfolded,
         durations=summed(sound, spans, awaited),
         spans=tuple(spans),

@@ -108,7 +108,21 @@ def record_words(report: Report) -> str:
         parts.append(report.unfolded)
     if parts:
         return "; ".join(parts)
-    return f"{report.version} events, each fits its digest and the one before it"
+    parts = [f"{report.version} events, each fits its digest and the one before it"]
+    if report.withheld:
+        parts.append(f"the payload of {events_words(report.withheld)} is withheld")
+    if report.cut:
+        parts.append(f"values are cut out of {events_words(report.cut)}")
+    return "; ".join(parts)
+
+
+def state_words(report: Report) -> str:
+    """The digest of the state after the last event, or why there is none."""
+    if report.withheld:
+        return f"not whole: it is known up to event {report.withheld[0] - 1}, and withheld from there on"
+    if report.cut:
+        return "not whole: values are cut out of it"
+    return report.state_digest or "not whole: not all events can be folded"
 
 
 def span_words(report: Report) -> str:

@@ -18,7 +18,7 @@ from pydantic_core import from_json
 
 from domain.builtin import is_hidden
 from domain.chain import GENESIS, payload_digest
-from domain.errors import EventCorrupt, EventUnknown
+from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent, redactable_of
 from projections.replaying.reading import Decode
@@ -74,7 +74,7 @@ class Walk(ABC):
         """The next event."""
         try:
             recorded = self._decode(self.name, version, topic, state)
-        except (EventCorrupt, EventUnknown):
+        except (EventCorrupt, EventUnknown, PayloadWithheld):
             self._damaged()
             return
         if version == 1:
@@ -262,5 +262,6 @@ def _digest_fits(recorded: RecordedEvent, key: bytes) -> bool:
     redactable = redactable_of(recorded.event)
     if not redactable:
         return sha256(recorded.payload).hexdigest() == recorded.payload_digest
-    digest = payload_digest(recorded.payload, redactable=redactable, key=key, version=recorded.originator_version)
+    salted, version = recorded.key(key), recorded.originator_version
+    digest = payload_digest(recorded.payload, redactable=redactable, key=salted, version=version)
     return digest == recorded.payload_digest

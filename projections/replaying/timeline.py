@@ -99,9 +99,11 @@ def _told(decision: Sequence[RecordedEvent], because: dict[int, int]) -> Decisio
 
 def _unread(entry: Unreadable) -> DecisionTold:
     what = "written by a newer version of Handrail" if entry.newer else "cannot be read"
-    transition = Transition(entry.version, entry.name, "", "", what, plain(entry.why), None, bad=True)
+    what = f"{entry.name}, withheld" if entry.withheld else what
+    transition = Transition(entry.version, entry.name, "", "", what, plain(entry.why), None, bad=not entry.withheld)
+    trigger = "withheld" if entry.withheld else "not readable"
     return DecisionTold(
-        entry.version, entry.at, "not readable", plain(entry.cause, 200), plain(entry.actor, 200), "", (transition,)
+        entry.version, entry.at, trigger, plain(entry.cause, 200), plain(entry.actor, 200), "", (transition,)
     )
 
 

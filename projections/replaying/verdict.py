@@ -1,13 +1,14 @@
 """Whether a history is what the code at hand decides: every trigger decided again, from the record alone.
 
-Five answers are told apart: it agrees; it differs, at this event; another version of the engine decided it; the
-definition is not loaded here; it cannot be decided at all. The last three are no fault of the record.
+Six answers are told apart: it agrees; it differs, at this event; another version of the engine decided it; the
+definition is not loaded here; what it was decided on is withheld; it cannot be decided at all. The last four are no
+fault of the record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from typing import Any, Final
@@ -17,6 +18,7 @@ from domain.errors import HandrailError
 from domain.ports import Definitions
 from domain.recorded import ENGINE, RecordedEvent
 from domain.replay import DecidingAgain, Divergence, decisions
+from projections.replaying.reading import History
 from projections.replaying.words import plain
 
 MOST_DIFFERENCES: Final = 20
@@ -33,6 +35,7 @@ class Word(StrEnum):
     DIFFERS = "differs"
     OTHER_ENGINE = "other_engine"
     DEFINITION_MISSING = "definition_missing"
+    WITHHELD = "withheld"
     UNDECIDABLE = "undecidable"
 
 
@@ -85,6 +88,24 @@ def verdict_on(events: Sequence[RecordedEvent], definitions: Definitions, *, who
             return _differs(divergence)
         upto = decision[-1].originator_version
     return Verdict(Word.AGREES, upto)
+
+
+def verdict_of(history: History, sound: Sequence[RecordedEvent], definitions: Definitions) -> Verdict:
+    """The verdict on a history, of which the events `sound` can be folded.
+
+    What is not known is no difference: neither from an event on whose payload is withheld, nor where a decision comes
+    out otherwise and values had been cut out of what it was made on.
+    """
+    verdict = verdict_on(sound, definitions, whole=len(sound) == len(history.entries))
+    cut, gap = history.cut, next(iter(history.withheld), None)
+    if verdict.word in {Word.DIFFERS, Word.UNDECIDABLE} and verdict.version is not None:
+        if cut and cut[0] <= verdict.version:
+            words = f"it comes out otherwise, and values are cut out of event {cut[0]}: whether it differs is not known"
+            return replace(verdict, word=Word.WITHHELD, suspect="", words=words)
+    elif gap is not None and len(sound) == gap.version - 1 and verdict.word in {Word.AGREES, Word.UNDECIDABLE}:
+        words = "its payload is withheld: what was decided from there on is not known"
+        return Verdict(Word.WITHHELD, verdict.upto, gap.version, gap.name, words=words)
+    return verdict
 
 
 def definition_of(event: e.Event) -> tuple[str, str]:
