@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from domain.state import State
 from tests.crash.checks import Record, compare, look, record_of
 from tests.crash.ledger import When
 from tests.crash.outside import Outside
@@ -81,7 +82,7 @@ class Drill:
         for sent in self.person.before():
             yield self._stage(place, sent)
         for _ in range(COMMANDS_AT_MOST):
-            arguments = self.person.next_command(look(place, self.person.workflow), place.outside)
+            arguments = self.person.next_command(self._stands(place), place.outside)
             if arguments is None:
                 return
             yield self._stage(place, arguments)
@@ -158,7 +159,7 @@ class Drill:
                 self.kills += 1
                 arguments = self.person.begin()
             else:
-                arguments = self.person.next_command(look(place, self.person.workflow), place.outside)
+                arguments = self.person.next_command(self._stands(place), place.outside)
         self._finish(place, title, (self.person.begin(),), undisturbed)
 
     def _killed(self, stage: Stage, hit: Hit, title: str) -> Place | None:
@@ -217,10 +218,13 @@ class Drill:
             if lives[-1].code != UNKNOWN_WORKFLOW:
                 break
         for _ in range(COMMANDS_AT_MOST):
-            following = self.person.next_command(look(place, self.person.workflow), place.outside)
+            following = self.person.next_command(self._stands(place), place.outside)
             if following is None:
                 return
             lives.append(place.run(*following))
+
+    def _stands(self, place: Place) -> State | None:
+        return self.person.stands(lambda workflow: look(place, workflow))
 
     # --- places -----------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from typing import Any
 
 LOADED_BY_COMMANDS = (
     "deploy.cli.act",
+    "deploy.cli.forking",
     "deploy.cli.given",
     "deploy.cli.resuming",
     "deploy.cli.serve_command",

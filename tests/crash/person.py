@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,10 @@ class Person:
     def go_on(self) -> tuple[str, ...]:
         """Have it go on after a crash."""
         return ("resume", self.workflow)
+
+    def stands(self, look: Callable[[str], State | None]) -> State | None:
+        """Where stands what the person cares about; None where there is nothing yet."""
+        return look(self.workflow)
 
     def next_command(self, state: State | None, outside: Outside) -> tuple[str, ...] | None:
         """What moves the workflow from where it stands; None where it has ended."""
@@ -75,3 +80,28 @@ class Person:
             outside.find_absent(self.workflow, step, key)
         said = ("applied", "--output", json.dumps({"receipt": receipt_for(key)})) if applied else ("not-applied",)
         return ("settle", self.workflow, "--step", step, "--by", OPERATOR, "--reason", "asked the bank", "--as", *said)
+
+
+CUT = 3
+"""Where the forker cuts: the end of a workflow's first decision, whatever happened to it later."""
+
+
+class Forker(Person):
+    """A person who, when a workflow has ended, forks it, and sees the fork to its end."""
+
+    def stands(self, look: Callable[[str], State | None]) -> State | None:
+        """The fork, as soon as there is one."""
+        source = look(self.workflow)
+        fork = next(iter(source.forks), None) if source is not None else None
+        return source if fork is None else look(fork) or source
+
+    def next_command(self, state: State | None, outside: Outside) -> tuple[str, ...] | None:
+        """What comes next: the same command again begins a fork that was taken only."""
+        if state is None or state.forked_from is None:
+            ended = state is not None and state.ended is not None
+            return self.fork() if ended else super().next_command(state, outside)
+        return None if state.ended is not None else ("resume", state.workflow_id)
+
+    def fork(self) -> tuple[str, ...]:
+        """Fork it."""
+        return ("fork", self.workflow, "--at", str(CUT), "--by", OPERATOR, "--reason", "once more", "--yes")

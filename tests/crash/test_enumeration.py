@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from domain.faultpoints import NAMES
+from domain.forking import fork_id
 from tests.crash.drill import Drill
 from tests.crash.outside import Outside
-from tests.crash.person import Person
+from tests.crash.person import CUT, Forker, Person
 from tests.crash.processes import Hit
 from tests.crash.report import KILLS, SEEDS
 from tests.crash.starting import FromNothing, Nursery, Starter
@@ -41,6 +42,7 @@ EXPECTED: dict[str, tuple[str, list[str], list[str]]] = {
     "once lost": ("completed", ["wire", "reserve"], []),
     "family": ("compensated", ["child.reserve", "child.notify"], ["doomed", "child.notify", "child.reserve"]),
     "signalled": ("completed", ["reserve", "book"], []),
+    "forked": ("completed", ["reserve", "book", "fork.reserve", "fork.book"], []),
 }
 
 FROM_NOTHING = "happy"
@@ -68,12 +70,16 @@ def person_for(name: str) -> Person:
         return Person(workflow, goal, answer="reject")
     if name == "cancelled":
         return Person(workflow, goal, answer="cancel")
+    if name == "forked":
+        return Forker(workflow, goal)
     return Person(workflow, goal, signals=name == "signalled")
 
 
 def key_of(person: Person, effect: str) -> str:
-    """The key of a step's effect; `child.` stands before those of a child workflow."""
+    """The key of a step's effect; `child.` stands before those of a child workflow, `fork.` before a fork's."""
     child, _, step = effect.rpartition(".")
+    if child == "fork":
+        return f"{fork_id(person.workflow, CUT, None, '')}/{step}/run"
     return f"{person.workflow}.{child}/{step}/run" if child else f"{person.workflow}/{step}/run"
 
 

@@ -99,6 +99,13 @@ blocked = Definition(
 
 rejected = Definition("crash rejected", steps=blocked_steps, activities=[release])
 
+forked = Definition(
+    "crash forked",
+    steps=[Step("reserve", reserve, {}), Step("book", notify, {})],
+    activities=[release],
+    artifact=statement,
+)
+
 cancelled = Definition("crash cancelled", steps=blocked_steps, activities=[release])
 
 stuck = Definition(
