@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from deploy.cli.replaying import Reader, loaded
 from deploy.cli.session import Session
@@ -14,17 +13,12 @@ from projections.exporting.diagram import diagram_lines
 from projections.exporting.jsonl import JsonLines
 from projections.exporting.reading import Histories, Selection
 from projections.exporting.redaction import Redaction
-from projections.exporting.telling import Teller, Told
+from projections.exporting.telling import Teller
 from projections.replaying.reading import History
 from projections.replaying.report import build, foldable
 from projections.reporting.covering import check_rules, hidden_in, teller
-from projections.reporting.facts import Facts, Payload, facts_of
+from projections.reporting.facts import Facts, Payload, facts_of, payload_of
 from projections.reporting.page import page
-
-_WHY: Final = {
-    "withheld": "withheld; its digest still holds",
-    "damaged": "it does not fit its digest; the JSON Lines file has what the store has",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +70,7 @@ def _payloads(store: WorkflowStore, history: History, told: Teller) -> dict[int,
     """What is shown of each event's payload: what an export of the same workflow shows."""
     selection = Selection((history.workflow_id,), upto=history.position)
     return {
-        one.row.version: _payload(one)
+        one.row.version: payload_of(one)
         for exported in Histories(store.query, store.mapper.clear, selection, lenient=True)
         for one in told.events_of(exported)
     }
-
-
-def _payload(told: Told) -> Payload:
-    return Payload(told.payload, _WHY.get(told.how, ""), told.how == "cut", told.row.digest)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from domain import events as e
 from domain.recorded import RecordedEvent
 from domain.replay import fold
 from domain.state import State
+from projections.exporting.telling import Told
 from projections.replaying.reading import History
 from projections.replaying.report import Report, foldable
+from projections.replaying.words import plain
 from projections.reporting.graph import StepTold
 
 
@@ -76,6 +78,19 @@ class Facts:
     rules: tuple[str, ...] = ()
 
 
+MOST_NAMES: Final = 20
+"""So many approvers, or conditions, are named."""
+_WHY: Final = {
+    "withheld": "withheld; its digest still holds",
+    "damaged": "it does not fit its digest; the JSON Lines file has what the store has",
+}
+
+
+def payload_of(told: Told) -> Payload:
+    """What is shown of a payload, as exports show it."""
+    return Payload(told.payload, _WHY.get(told.how, ""), told.how == "cut", told.row.digest)
+
+
 def facts_of(report: Report, history: History, payloads: Mapping[int, Payload], rules: Sequence[str] = ()) -> Facts:
     """What a page of this report says; `history` is what the report was made of."""
     events = foldable(history.sound)[0]
@@ -126,16 +141,22 @@ def _asked(recorded: RecordedEvent, event: e.ApprovalRequested) -> Round:
         digest=event.digest,
         policy=f"{event.policy} {event.policy_version}".strip(),
         required=event.required,
-        approvers=event.approvers,
+        approvers=_first(event.approvers),
         four_eyes=event.four_eyes,
         deadline_at=event.deadline_at,
-        reason=event.reason,
+        reason=plain(event.reason),
     )
+
+
+def _first(texts: Sequence[str]) -> tuple[str, ...]:
+    """Of many texts the first, and how many more there are."""
+    left = len(texts) - MOST_NAMES
+    return (*(plain(text) for text in texts[:MOST_NAMES]), *([f"{left} more"] if left > 0 else []))
 
 
 def _refused(recorded: RecordedEvent, event: e.DecisionRefused) -> Vote:
     version, at = recorded.originator_version, recorded.timestamp
-    return Vote(version, at, event.decided_by, event.decision, event.reason, counted=False)
+    return Vote(version, at, event.decided_by, event.decision, plain(event.reason), counted=False)
 
 
 _OUTCOMES = {"reject": "expired, which rejects it", "intervene": "expired", "grant": "expired, which grants it"}
@@ -148,7 +169,9 @@ def _take(
 ) -> None:
     version, at = recorded.originator_version, recorded.timestamp
     if isinstance(event, e.ApprovalRecorded):
-        asked.votes.append(Vote(version, at, event.decided_by, event.decision, event.reason, event.controls))
+        asked.votes.append(
+            Vote(version, at, event.decided_by, event.decision, plain(event.reason), _first(event.controls))
+        )
         return
     asked.closed, asked.closed_at = version, at
     if isinstance(event, e.ApprovalExpired):

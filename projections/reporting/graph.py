@@ -23,6 +23,8 @@ _ROW: Final = 62.0
 _EDGE: Final = 10.0
 _BAND: Final = 26.0
 _CHARACTERS: Final = 21
+_NARROW: Final = 2
+"""So many layers fit on a telephone."""
 
 TONES: Final[Mapping[str, str]] = {
     "ok": "good",
@@ -79,8 +81,8 @@ def graph(steps: Sequence[StepTold], cause: str = "") -> Markup:
     described = f"{len(drawn)} step{'' if len(drawn) == 1 else 's'}; the table below says the same in words."
     return tag(
         "svg",
-        tag("title", "Which step comes after which, and how each stands", id="graph-title"),
-        tag("desc", described, id="graph-desc"),
+        tag("title", "Which step comes after which, and how each stands", id="graph-picture"),
+        tag("desc", described, id="graph-words"),
         tag("defs", head),
         *edges,
         *boxes,
@@ -89,8 +91,8 @@ def graph(steps: Sequence[StepTold], cause: str = "") -> Markup:
         width=f"{width:g}",
         height=f"{height:g}",
         role="img",
-        aria_labelledby="graph-title graph-desc",
-        class_="graph",
+        aria_labelledby="graph-picture graph-words",
+        class_="graph broad" if layers > _NARROW else "graph",
     )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Final
 
-from projections.replaying.durations import PARTS, Span
+from projections.replaying.durations import PARTS, RUNNING, Span
 from projections.replaying.words import duration, instant, named, plain
 from projections.reporting.markup import Markup, joined, tag
 from projections.reporting.scale import Piece, Scale
@@ -76,10 +77,10 @@ def timeline(
     instants = {begin, end, *(at for lane in lanes.values() for span in lane for at in (span.begin, span.end))}
     scale = Scale((min(max(at, begin), end) for at in instants), _LEFT, _RIGHT)
     height = _TOP + _LANE * max(1, len(lanes)) + 8
-    parts = tuple(part for part in PARTS if any(span.part == part for lane in lanes.values() for span in lane))
+    parts = tuple(part for part in PARTS if any(_drawn(span) and span.part == part for span in chain(*lanes.values())))
     drawn = [
-        tag("title", "When each step did what", id="timeline-title"),
-        tag("desc", _described(lanes, scale), id="timeline-desc"),
+        tag("title", "When each step did what", id="timeline-picture"),
+        tag("desc", _described(lanes, scale), id="timeline-words"),
         _defs(parts),
         *_breaks(scale, height),
         *_axis(scale, height),
@@ -96,7 +97,7 @@ def timeline(
         width=f"{WIDTH:g}",
         height=f"{height:g}",
         role="img",
-        aria_labelledby="timeline-title timeline-desc",
+        aria_labelledby="timeline-picture timeline-words",
         class_="timeline waits" if waits else "timeline",
     )
     return Timeline(picture, parts, left_out, scale.breaks)
@@ -174,12 +175,17 @@ def _told(bar: _Bar) -> str:
     return f"{PARTS[bar.part]}, {duration(bar.seconds)}{many}, from {bar.begin:%Y-%m-%d %H:%M:%S.%f}"[:-3] + " UTC"
 
 
+def _drawn(span: Span) -> bool:
+    """Whether there is anything to be seen of it: of what ran, however short it was."""
+    return span.seconds > 0 or span.part == RUNNING
+
+
 def _bars(spans: Sequence[Span], scale: Scale) -> Iterator[_Bar]:
     """What is drawn of a lane, what ran on top of what was only waited for."""
     for part in reversed(PARTS):
         current: _Bar | None = None
         for span in spans:
-            if span.part != part or (span.seconds <= 0 and part != "running"):
+            if span.part != part or not _drawn(span):
                 continue
             left = scale.x(span.begin)
             right = max(scale.x(span.end), left + _THINNEST)
@@ -210,7 +216,7 @@ def _axis(scale: Scale, height: float) -> Iterator[Markup]:
 def _ticks(scale: Scale) -> list[float]:
     """Where instants are written: at both ends, beside breaks, and between, wherever there is room."""
     edges = [x for piece in scale.breaks for x in (piece.left, piece.right)]
-    even = [scale.left + (scale.right - scale.left) * number / 6 for number in range(1, 6)]
+    even = [scale.left + (scale.right - scale.left) * number / 4 for number in range(1, 4)]
     within = [x for x in even if not any(piece.left < x < piece.right for piece in scale.breaks)]
     taken: list[float] = []
     for x in (scale.left, scale.right, *edges, *within):

@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 MOST_BREAKS: Final = 8
+_TICK: Final = timedelta(microseconds=1)
 BREAK_WIDTH: Final = 56.0
 _FAR_LONGER: Final = 20.0
 """How many times longer the shortest break is than the longest stretch that is none."""
@@ -72,15 +73,14 @@ class Scale:
 
 
 def _pieces(marks: list[datetime], left: float, right: float) -> Iterator[Piece]:
-    broken = _breaks([(after - before).total_seconds() for before, after in pairwise(marks)])
-    whole = (marks[-1] - marks[0]).total_seconds()
-    cut = sum((marks[number + 1] - marks[number]).total_seconds() for number in broken)
+    lengths = [(after - before) // _TICK for before, after in pairwise(marks)]
+    broken = _breaks(lengths)
+    shared = sum(length for number, length in enumerate(lengths) if number not in broken)
     wide = right - left - BREAK_WIDTH * len(broken)
     begin, x = marks[0], left
     for number in [*sorted(broken), len(marks) - 1]:
         end = marks[number]
-        seconds = (end - begin).total_seconds()
-        width = wide * (seconds / (whole - cut) if whole > cut else 1.0 / (len(broken) + 1))
+        width = wide * ((end - begin) // _TICK / shared if shared else 1.0 / (len(broken) + 1))
         yield Piece(begin, end, x, x + width, broken=False)
         x += width
         if number in broken:
@@ -88,17 +88,15 @@ def _pieces(marks: list[datetime], left: float, right: float) -> Iterator[Piece]
             begin, x = marks[number + 1], x + BREAK_WIDTH
 
 
-def _breaks(lengths: list[float]) -> set[int]:
+def _breaks(lengths: list[int]) -> set[int]:
     """The numbers of the stretches that are far longer than all others; few, or none."""
     longest = sorted(range(len(lengths)), key=lambda number: (-lengths[number], number))[: MOST_BREAKS + 1]
     rest = sum(lengths)
-    best, ratio = 0, _FAR_LONGER
-    for count, number in enumerate(longest[:-1], start=1):
+    together = best = 0
+    ratio = _FAR_LONGER
+    for count, (number, following) in enumerate(pairwise(longest), start=1):
         rest -= lengths[number]
-        following = lengths[longest[count]]
-        together = sum(lengths[one] for one in longest[:count])
-        if following <= 0 or together < _OF_ALL * rest:
-            continue
-        if lengths[number] / following >= ratio:
-            best, ratio = count, lengths[number] / following
+        together += lengths[number]
+        if lengths[following] and together >= _OF_ALL * rest and lengths[number] / lengths[following] >= ratio:
+            best, ratio = count, lengths[number] / lengths[following]
     return set(longest[:best])

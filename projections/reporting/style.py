@@ -61,6 +61,7 @@ nav a { display: inline-block; padding: 0.2rem 0; }
 dl.facts { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: 0.25rem 1rem; }
 dl.facts dt { color: var(--quiet); }
 dl.facts dd { margin: 0; min-width: 0; }
+dl.facts ul { padding-left: 1.1rem; margin: 0; }
 .answer { color: var(--text); border: 1px solid var(--line); border-left: 6px solid var(--bad); border-radius: 0.4rem;
   background: var(--bad-ground); padding: 0.9rem 1.1rem 0.4rem; }
 .answer.good { color: var(--text); border-left-color: var(--good); background: var(--good-ground); }
@@ -69,7 +70,7 @@ dl.facts dd { margin: 0; min-width: 0; }
 .answer p { margin-bottom: 0.5rem; }
 .answer .words { font-weight: 600; font-size: 1.08rem; }
 ol.chain { list-style: none; padding: 0; margin-left: 0.5rem; }
-ol.chain li { position: relative; padding: 0 0 0.7rem 1.4rem; border-left: 2px solid var(--line); }
+ol.chain li { position: relative; padding: 0 0 0.5rem 1.4rem; border-left: 2px solid var(--line); }
 ol.chain li::before { content: ""; position: absolute; left: -0.44rem; top: 0.42rem; width: 0.75rem; height: 0.75rem;
   border-radius: 50%; background: var(--page); border: 2px solid var(--quiet); }
 ol.chain li.first::before { background: var(--bad); border-color: var(--bad); border-radius: 0; }
@@ -98,7 +99,8 @@ svg { display: block; }
 svg.swatch { display: inline-block; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; fill: var(--text);
   unicode-bidi: isolate; }
-.timeline, .graph { background: var(--page); }
+.timeline, .graph { background: var(--page); max-width: 100%; height: auto; }
+.timeline, .graph.broad { min-width: 42rem; }
 .timeline .lane { text-anchor: end; }
 .timeline .rule, .timeline .tick { stroke: var(--line); fill: none; }
 .timeline .axis { font-size: 11px; fill: var(--quiet); }
@@ -158,7 +160,8 @@ _PAPER: Final = """
 @page { margin: 14mm; }
 @media print {
   :root { color-scheme: light; }
-  body { max-width: none; padding: 0; font-size: 9.5pt; }
+  html { font-size: 9.5pt; }
+  body { max-width: none; padding: 0; }
   nav, .on-screen { display: none; }
   a { color: inherit; text-decoration: none; }
   h2 { break-after: avoid; margin-top: 1.5rem; }
@@ -166,7 +169,7 @@ _PAPER: Final = """
   figure, .answer, tr, ol.chain li, .transitions > li { break-inside: avoid; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; border: 0; }
-  .scroll svg { max-width: 100%; height: auto; }
+  .timeline, .graph.broad { min-width: 0; }
   table { font-size: 8pt; }
   td.wide { min-width: 0; }
   th, td { padding: 0.2rem 0.35rem; }

@@ -1,0 +1,1 @@
+"""One workflow as a page."""
