@@ -8,8 +8,11 @@ import pytest
 
 from domain.definitions import Definition, Step
 from domain.failures import FailureClass
+from domain.forking import cut_at
 from domain.plan import ref
 from domain.policies import Condition, GatePolicy
+from domain.state import STATE
+from domain.triggers import ForkWorkflow
 from projections.replaying.parting import Comparison, What, compare
 from tests.unit.domain.recipes import act, define, planner, policy, reserve
 from tests.unit.domain.scenario import TRANSIENT, Scenario, failure
@@ -159,3 +162,59 @@ def test_data_that_differ_after_the_parting_are_not_listed() -> None:
     assert (found.parting.step, found.data) == ("left", ())
     before = compared(here(WIDE).ok("right", {"n": 1}).fails("left"), there(WIDE).ok("right", {"n": 2}).ok("left"))
     assert [one.step for one in before.data] == ["right"]
+
+
+# --- a fork and its source -------------------------------------------------------------------------------------------
+
+
+def fork_of(source: Scenario, at: int, **parts: Any) -> Scenario:
+    assert source.definition is not None
+    cut = cut_at(source.history, at)
+    begun = ForkWorkflow(
+        source="wf_001",
+        source_version=cut.version,
+        source_digest=cut.digest,
+        state=STATE.dump_python(cut.state, mode="json"),
+        requested_by="fred",
+        **parts,
+    )
+    return Scenario(source.definition, "wf_fork").when(begun)
+
+
+def test_a_fork_that_did_as_its_source_did_is_the_same_from_the_cut_on() -> None:
+    source = here().ok("look").ok("reserve").ok("tell")
+    forked = fork_of(source, 5).ok("reserve").ok("tell")
+    assert compared(forked, source).same
+    assert compared(source, forked).same
+    assert compared(forked, source).events == len(forked.history) - 1
+
+
+def test_a_fork_parts_from_its_source_where_it_does_otherwise() -> None:
+    source = here().ok("look").ok("reserve").fails("tell")
+    forked = fork_of(source, 7).ok("tell")
+    failed = next(one.originator_version for one in source.history if one.name == "AttemptFailed")
+    assert parted(forked, source) == (What.OUTCOME, 3, failed)
+    assert parted(source, forked) == (What.OUTCOME, failed, 3)
+
+
+def test_another_input_of_a_fork_is_told_where_it_is_used() -> None:
+    source = here(GATED, input={"n": 1}).ok("look").ok("pay")
+    forked = fork_of(source, 6, input={"n": 2}).ok("pay")
+    found = compared(forked, source)
+    assert (found.parting, [point.step for point in found.data]) == (None, ["pay"])
+
+
+def test_a_fork_in_the_middle_of_planning_is_compared_from_that_round_on() -> None:
+    one = {"steps": [{"id": "look", "activity": "look"}], "done": False}
+    definition = define(planner=planner(), activities=[act("look")])
+    source = here(definition).ok("_plan", one).ok("look")
+    cut = source.state.version
+    source.ok("_plan", {"steps": [], "done": True})
+    forked = fork_of(source, cut).ok("_plan", {"steps": [], "done": True})
+    assert compared(forked, source).same
+    assert compared(source, forked).same
+
+
+def test_a_fork_is_compared_with_any_other_run_from_its_beginning() -> None:
+    source = here().ok("look").ok("reserve").ok("tell")
+    assert parted(fork_of(source, 5), there().ok("look")) == (What.INPUT, 1, 1)
