@@ -109,7 +109,7 @@ def activity_of(decision: Decision, step: StepState) -> ActivityType:
     elif step.id == ARTIFACT_STEP:
         declared = recipe.artifact
     else:
-        declared = recipe.activities.get(step.planned.activity or "") if step.planned is not None else None
+        declared = recipe.activity_of(step.id, step.planned.activity or "") if step.planned is not None else None
     if declared is None:
         raise DecisionFault(f"step {step.id!r} runs no activity")
     return declared

@@ -6,6 +6,7 @@ message names the place.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -115,10 +116,8 @@ class Definition:
         self.on_failure = on_failure
         self.place = f"definition {name!r} version {version!r}"
         self._check_shape(steps)
-        self.gates = tuple(gates)
-        self._gates_are_for_all = all(ANYONE in gate.steps for gate in self.gates)
-        self.approvals = {policy.name: policy for policy in approvals}
-        self.default_approval = approvals[0] if approvals else ApprovalPolicy()
+        self._set_policies(gates, approvals, approvals[0] if approvals else ApprovalPolicy())
+        self._of_steps: Mapping[str, ActivityType] = {}
         self.predicates = {predicate.name: predicate for predicate in predicates}
         self.activities = self._gather(steps or (), activities)
         self.inputs: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
@@ -141,6 +140,50 @@ class Definition:
     def approval_policy(self, name: str | None) -> ApprovalPolicy:
         """The approval policy of that name, or the definition's default."""
         return self.default_approval if name is None else self.approvals[name]
+
+    def activity_of(self, step: str, activity: str) -> ActivityType | None:
+        """The activity type that a step of a plan runs; None where there is none of this name."""
+        return self._of_steps.get(step) or self.activities.get(activity)
+
+    def with_policies(
+        self,
+        *,
+        gates: Sequence[GatePolicy],
+        approvals: Sequence[ApprovalPolicy],
+        default_approval: ApprovalPolicy,
+        activities: Mapping[str, ActivityType],
+        steps: Mapping[str, ActivityType],
+    ) -> Definition:
+        """The same recipe under other policies, to ask what would have been; raises DefinitionInvalid.
+
+        `activities` are all of them by name, and `steps` holds what single steps run instead.
+        """
+        own = dict(activities)
+        return copy.copy(self)._under(gates, approvals, default_approval, own, steps)  # noqa: SLF001 - its own copy
+
+    def _under(
+        self,
+        gates: Sequence[GatePolicy],
+        approvals: Sequence[ApprovalPolicy],
+        default_approval: ApprovalPolicy,
+        activities: dict[str, ActivityType],
+        steps: Mapping[str, ActivityType],
+    ) -> Definition:
+        self._set_policies(gates, approvals, default_approval)
+        self.activities = activities
+        self.planner = activities[self.planner.name] if self.planner is not None else None
+        self.artifact = activities[self.artifact.name] if self.artifact is not None else None
+        self._of_steps = steps
+        self._check_gates()
+        return self
+
+    def _set_policies(
+        self, gates: Sequence[GatePolicy], approvals: Sequence[ApprovalPolicy], default_approval: ApprovalPolicy
+    ) -> None:
+        self.gates = tuple(gates)
+        self._gates_are_for_all = all(ANYONE in gate.steps for gate in self.gates)
+        self.approvals = {policy.name: policy for policy in approvals}
+        self.default_approval = default_approval
 
     def _check_shape(self, steps: Sequence[Step] | None) -> None:
         if not words(self.name) or len(self.name) > 200:  # noqa: PLR2004 - a line of text
@@ -210,17 +253,20 @@ class Definition:
             raise DefinitionInvalid(f"{self.place}: a planner is asked again after a crash: make it pure or idempotent")
         if self.artifact is not None and self.artifact.effect == "once":
             raise DefinitionInvalid(f"{self.place}: the artifact's activity must be pure or idempotent")
-        for gate in self.gates:
-            if gate.predicate is not None and gate.predicate not in self.predicates:
-                raise DefinitionInvalid(f"{self.place}, gate {gate.name!r}: unknown predicate {gate.predicate!r}")
-            if gate.approval is not None and gate.approval not in self.approvals:
-                raise DefinitionInvalid(f"{self.place}, gate {gate.name!r}: unknown approval policy {gate.approval!r}")
+        self._check_gates()
         if self.plan is not None:
             try:
                 check_references(self.plan, activities=self.activities, input_model=self.input_model, place=self.place)
                 self.check(self.plan, earlier={}, place=self.place)
             except PlanInvalid as error:
                 raise DefinitionInvalid(str(error)) from error
+
+    def _check_gates(self) -> None:
+        for gate in self.gates:
+            if gate.predicate is not None and gate.predicate not in self.predicates:
+                raise DefinitionInvalid(f"{self.place}, gate {gate.name!r}: unknown predicate {gate.predicate!r}")
+            if gate.approval is not None and gate.approval not in self.approvals:
+                raise DefinitionInvalid(f"{self.place}, gate {gate.name!r}: unknown approval policy {gate.approval!r}")
 
     def _check_foreign(self) -> None:
         foreign = {declared.queue: declared for declared in self.activities.values() if declared.foreign}

@@ -6,7 +6,7 @@ computed. "Decided by another engine version" is told apart from "diverged".
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +14,7 @@ from domain import events as e
 from domain.definitions import Definition
 from domain.errors import HandrailError
 from domain.events import Event
-from domain.facts import FromRecord
+from domain.facts import Facts, FromRecord
 from domain.ports import Definitions
 from domain.recorded import ENGINE, RecordedEvent
 from domain.state import State
@@ -109,10 +109,23 @@ def decide_again(events: Sequence[RecordedEvent], definitions: Definitions) -> D
 class DecidingAgain:
     """Decides one history again, a decision at a time, and keeps nothing of it but the state."""
 
-    def __init__(self, workflow_id: str, definitions: Definitions) -> None:
-        """Begin before the first event."""
+    def __init__(
+        self,
+        workflow_id: str,
+        definitions: Definitions,
+        *,
+        facts: Callable[[Sequence[RecordedEvent]], Facts] = FromRecord,
+        same: Callable[[RecordedEvent, RecordedEvent], bool] | None = None,
+    ) -> None:
+        """Begin before the first event.
+
+        `facts` makes what author code computed of a recorded decision; `same` says whether what is recorded and what
+        is decided are one fact.
+        """
         self._workflow = Workflow(workflow_id)
         self._definitions = definitions
+        self._facts = facts
+        self._same = same or same_fact
 
     @property
     def state(self) -> State:
@@ -126,12 +139,12 @@ class DecidingAgain:
         given = Given(trigger_of(first), first.timestamp, first.cause, first.actor, open_commands(decision))
         definition = _definition_for(workflow.state, given.trigger, self._definitions, decision)
         try:
-            again = workflow.handle(given, definition, FromRecord(decision)).events
+            again = workflow.handle(given, definition, self._facts(decision)).events
         except HandrailError as error:
             found = f"{type(error).__name__}: {error}"
             return Divergence(first.originator_version, _show(first.event), found, first.engine, first.event)
         for recorded, decided in zip(decision, again, strict=False):
-            if not _same(recorded, decided):
+            if not self._same(recorded, decided):
                 return _divergence(recorded.originator_version, recorded.engine, recorded.event, decided.event)
         if len(again) != len(decision):
             at = min(len(again), len(decision))
@@ -169,7 +182,7 @@ def _definition_for(
     return definitions.find(state.definition, state.definition_version)
 
 
-def _same(recorded: RecordedEvent, decided: RecordedEvent) -> bool:
+def same_fact(recorded: RecordedEvent, decided: RecordedEvent) -> bool:
     """Whether both are the same fact. Nearly always they are so to the byte, which is told at once."""
     if recorded.payload == decided.payload and type(recorded.event) is type(decided.event):
         return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import json
 import re
+import tomllib
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -160,23 +161,38 @@ def login_name() -> str:
         return "unknown"
 
 
-def _read_text(path: str, option: str, most_bytes: int) -> str:
+def read_document(path: str, option: str, most_bytes: int) -> dict[str, Any]:
+    """The document that a file of TOML or JSON holds; raises InputInvalid, naming the file and the place in it."""
+    text = _read_text(path, option, most_bytes, mark="")
+    if text.lstrip().startswith("{"):
+        document = _parse(text, f"{option} {path}")
+    else:
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise InputInvalid(f"{option} {path}: is no TOML: {error}") from error
+    if not isinstance(document, dict):
+        raise InputInvalid(f"{option} {path}: holds no table, or object")
+    return document
+
+
+def _read_text(path: str, option: str, most_bytes: int, mark: str = "@") -> str:
     if not path:
-        raise InputInvalid(f"{option} @: names no file: give {option} @FILE")
+        raise InputInvalid(f"{option} {mark}: names no file: give {option} {mark}FILE")
     try:
         with Path(path).open("rb") as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
-        raise InputInvalid(f"{option} @{path}: cannot be read: {error.strerror or error}") from error
+        raise InputInvalid(f"{option} {mark}{path}: cannot be read: {error.strerror or error}") from error
     except ValueError as error:
-        raise InputInvalid(f"{option} @{path!r}: is no path: {error}") from error
+        raise InputInvalid(f"{option} {mark}{path!r}: is no path: {error}") from error
     if len(content) > most_bytes:
-        raise InputInvalid(f"{option} @{path}: is larger than {most_bytes:,} bytes: shorten it")
+        raise InputInvalid(f"{option} {mark}{path}: is larger than {most_bytes:,} bytes: shorten it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputInvalid(f"{option} @{path}: is not UTF-8 text (byte {error.start})") from error
-    return _check_text(text, f"{option} @{path}")
+        raise InputInvalid(f"{option} {mark}{path}: is not UTF-8 text (byte {error.start})") from error
+    return _check_text(text, f"{option} {mark}{path}")
 
 
 def _parse(text: str, option: str) -> Any:

@@ -16,14 +16,14 @@ from deploy.cli import (
     dead_commands,
     decide_commands,
     doctor_command,
+    erase_command,
     export_commands,
     fork_command,
-    erase_command,
     import_command,
     keep_commands,
+    keys_commands,
     look_commands,
     migrate_command,
-    keys_commands,
     operate_commands,
     projections_command,
     reconcile_command,
@@ -36,6 +36,7 @@ from deploy.cli import (
     submit_command,
     token_commands,
     topology_commands,
+    whatif_command,
 )
 from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
@@ -62,6 +63,7 @@ for _commands in (
     look_commands,
     replay_commands,
     report_command,
+    whatif_command,
     export_commands,
     import_command,
     operate_commands,
@@ -73,14 +75,14 @@ for _commands in (
     migrate_command,
     projections_command,
     restore_command,
+    erase_command,
+    keys_commands,
     token_commands,
     topology_commands,
     doctor_command,
 ):
     _commands.register(app)
 
-    erase_command,
-    keys_commands,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. No error passes as a traceback: that goes to a log file."""
