@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 VENV := .venv
 BENCH_VENV := .venv-bench
+MINING_VENV := .venv-mining
 BIN := $(VENV)/bin
 PYTHON := $(BIN)/python
 PYTEST := $(BIN)/pytest
@@ -21,6 +22,7 @@ WORKERS ?= 3
 RUN_STAMP := $(VENV)/.installed-run
 TEST_STAMP := $(VENV)/.installed-test
 BENCH_STAMP := $(BENCH_VENV)/.installed-bench
+MINING_STAMP := $(MINING_VENV)/.installed-mining
 NODE_STAMP := .node/.installed
 SERVERS_STAMP := $(VENV)/.installed-servers
 
@@ -30,6 +32,9 @@ $(VENV)/.place: anew
 endif
 ifneq ($(shell cat $(BENCH_VENV)/.place 2>/dev/null),$(CURDIR))
 $(BENCH_VENV)/.place: anew
+endif
+ifneq ($(shell cat $(MINING_VENV)/.place 2>/dev/null),$(CURDIR))
+$(MINING_VENV)/.place: anew
 endif
 
 # A value from make's command line as it was typed, quoted for the shell.
@@ -102,6 +107,10 @@ pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a r
 tampering: $(TEST_STAMP) ## 10,000 changes of an export, and of a store, by chance: each is found where it is (ARGS="--changes 500")
 	@$(PYTHON) -m tests.integration.exports.run $(ARGS)
 
+.PHONY: mining
+mining: $(MINING_STAMP) ## OCEL and XES exports, read back by pm4py with equal counts (AGPL, so in an environment of its own)
+	@$(MINING_VENV)/bin/python -m tests.integration.exports.mining $(ARGS)
+
 .PHONY: upgrade-test
 upgrade-test: $(TEST_STAMP) $(SERVERS_STAMP) ## Processes of another revision beside these: make upgrade-test FROM=HEAD~20
 	$(PYTHON) -m tests.upgrade.run $(FROM) $(ARGS)
@@ -139,6 +148,10 @@ $(BENCH_STAMP): $(BENCH_VENV)/.place pyproject.toml constraints.txt constraints-
 	$(call install,$(BENCH_VENV),.[examples$(comma)bench],--constraint constraints-bench.txt)
 	@touch $@
 
+$(MINING_STAMP): $(MINING_VENV)/.place pyproject.toml constraints.txt constraints-mining.txt
+	$(call install,$(MINING_VENV),.[examples$(comma)mining],--constraint constraints-mining.txt)
+	@touch $@
+
 comma := ,
 
 # What the tests need of Node. Where there is none, and none can be had, the tests that need it fail and say so.
@@ -159,7 +172,7 @@ $(NODE_STAMP): tests/node/package.json
 	else echo 'handrail: npm could not install them; the tests that need them will fail' >&2; fi
 
 # Finds a Python that is new enough and can make environments; where it cannot and we may, lets Debian help.
-$(VENV)/.place $(BENCH_VENV)/.place:
+$(VENV)/.place $(BENCH_VENV)/.place $(MINING_VENV)/.place:
 	@set -eu; \
 	new_enough() { "$$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
 	find_python() { \
@@ -190,7 +203,7 @@ $(VENV)/.place $(BENCH_VENV)/.place:
 
 .PHONY: clean
 clean: ## Remove environments and caches, and nothing that Handrail wrote
-	rm -rf $(VENV) $(BENCH_VENV) .node build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(BENCH_VENV) $(MINING_VENV) .node build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .PHONY: help

@@ -4,7 +4,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +15,7 @@ from jsonschema import Draft202012Validator
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from deploy.traces.past import PastTraces, salt_to_read
-from domain import events as e
-from domain.chain import GENESIS
-from domain.failures import FailureClass, make_failure
-from domain.recorded import RecordedEvent, record, stamp, to_state
+from domain.recorded import RecordedEvent, to_state
 from domain.store.application import WorkflowStore
 from domain.tracing import span_of, trace_of
 from projections.exporting.cloudevents import CloudEvents
@@ -27,67 +24,11 @@ from projections.exporting.reading import Exported, Histories, Row, Selection, p
 from projections.exporting.redaction import Redaction
 from projections.exporting.telling import Teller
 from projections.exporting.xes import Xes
-from tests.integration.exports.stock import histories, key_of
-from tests.unit.projections.histories import START, forked, history
+from tests.integration.exports.stock import key_of
 
 FORMS: Final = ("cloudevents", "ocel", "xes", "otlp")
 SCHEMAS: Final = Path(__file__).parents[3] / "deploy" / "schemas" / "exports"
 SALT: Final = "pepper"
-
-HOSTILE: Final = (
-    "null",
-    "a\x00b\x1b[2J\x7f\x85",
-    "<&\"'>]]><!--",
-    "\r\n\t ",
-    "\ufffe\uffff\ufdd0\U0001ffff",
-    "Zoë 🐙 \u202e\u2028",
-    '"}]}\n{"id":1',
-    "=1+1",
-)
-"""Texts that mean something to a format, or that it cannot hold."""
-
-
-def stories() -> list[list[RecordedEvent]]:
-    """Histories with everything that a workflow can go through, a fork, and texts that formats have trouble with."""
-    made = histories(40, decisions=40)
-    made.append(list(forked(history(3, 30), 3, 20)))
-    made.append(list(hostile("wf_hostile")))
-    return made
-
-
-def hostile(workflow_id: str, texts: Sequence[str] = HOSTILE) -> Iterable[RecordedEvent]:
-    """A history in which such texts stand wherever one can."""
-    made: list[e.Event] = [
-        e.WorkflowStarted(goal=texts[0], definition="odd", definition_version="1", input={}, requested_by=texts[0])
-    ]
-    for text in texts:
-        failure = make_failure("put", FailureClass.BUG, text)
-        made += [
-            e.PolicyEvaluated(step=text, policy=text, policy_version="1", verdict="allow", reason=text),
-            e.StepScheduled(
-                step=text,
-                kind="run",
-                attempt=1,
-                message_id=f"{workflow_id}/{text}/run/1",
-                activity=text,
-                queue=text,
-                input={text: text},
-                expires_at=START,
-                key=text,
-            ),
-            e.AttemptFailed(step=text, kind="run", attempt=1, failure=failure, worker=text),
-            e.WaitStarted(step=text, reason="signal", name=text, detail=text),
-            e.DecisionRefused(approval_id=text, decided_by=text, decision=text, reason=text),
-            e.ArtifactRecorded(step=text, attempt=1, name=text, digest=text, size=2**40),
-            e.ChildStarted(step=text, child_workflow=f"{text}.child", definition=text, goal=text, input={}),
-        ]
-    previous = GENESIS
-    for version, event in enumerate(made, start=1):
-        text = texts[version % len(texts)]
-        stamped = stamp(workflow_id, START + timedelta(microseconds=version), text, text, 1)
-        one = record(event, stamped, version, previous, key_of(workflow_id))
-        previous = one.digest
-        yield one
 
 
 def written(form: str, source: WorkflowStore | Iterable[Exported], *, rules: Sequence[str] = ()) -> bytes:

@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 from deploy.cli.schemas import CHECKED_IN
 from domain.recorded import RecordedEvent
 from projections.exporting.cloudevents import SCHEMAS
-from tests.integration.exports.forms import HOSTILE, beside, hostile, stories, written
+from tests.integration.exports.forms import beside, written
+from tests.integration.exports.stories import HOSTILE, hostile, stories
 
 
 def read(content: bytes) -> list[CloudEvent]:

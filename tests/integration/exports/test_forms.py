@@ -18,8 +18,9 @@ from projections.exporting import reading
 from projections.exporting.reading import Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.telling import Teller
-from tests.integration.exports.forms import FORMS, beside, check, hostile, lines_in, spans_in, stories, told, written
+from tests.integration.exports.forms import FORMS, beside, check, lines_in, spans_in, told, written
 from tests.integration.exports.stock import fill, heartbeat
+from tests.integration.exports.stories import hostile, stories
 from tests.integration.exports.test_stores import DAMAGES
 from tests.properties.chance import Drawn
 from tests.properties.driver import Driver

@@ -5,8 +5,9 @@ from collections import Counter
 from typing import Any
 
 from projections.exporting import spool
-from tests.integration.exports.forms import beside, stories, written
+from tests.integration.exports.forms import beside, written
 from tests.integration.exports.stock import paying
+from tests.integration.exports.stories import stories
 from tests.unit.projections.histories import forked, history
 
 Document = dict[str, Any]

@@ -17,10 +17,10 @@ from tests.integration.exports.forms import (
     derived,
     lines_in,
     spans_in,
-    stories,
     written,
 )
 from tests.integration.exports.stock import paying
+from tests.integration.exports.stories import stories
 
 Span = dict[str, Any]
 

@@ -3,8 +3,9 @@
 import xml.etree.ElementTree as ET
 from collections import Counter
 
-from tests.integration.exports.forms import HOSTILE, beside, hostile, stories, written
+from tests.integration.exports.forms import beside, written
 from tests.integration.exports.stock import paying
+from tests.integration.exports.stories import HOSTILE, hostile, stories
 
 TRANSITIONS = {
     "schedule",
