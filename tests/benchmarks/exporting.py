@@ -30,6 +30,7 @@ MEBIBYTES_AT_MOST: Final = 200.0
 TEMPLATES: Final = 24
 FILLED_AT_ONCE: Final = 1_000
 LOOK_SECONDS: Final = 0.02
+FORMS: Final = ("csv", "cloudevents", "ocel", "xes", "otlp")
 
 _HANDRAIL: Final = ("-m", "deploy.cli")
 _ALONE: Final = str(Path(__file__).parents[2] / "deploy" / "verify_export.py")
@@ -40,20 +41,17 @@ def exporting(report: Report, folder: Path, plan: Plan) -> None:
     """Fill a home, export it in each format, and verify what was exported."""
     home = folder / "exported"
     events = _fill(home, plan.exported)
-    for what, arguments in (
-        ("export jsonl", (*_HANDRAIL, "export", "--all", "--home", str(home), "-o", str(folder / "all.jsonl"))),
-        (
-            "export jsonl, redacted",
-            (*_HANDRAIL, "export", "--all", "--redact", "iban", "--home", str(home), "-o", str(folder / "cut.jsonl")),
-        ),
-        (
-            "export csv",
-            (*_HANDRAIL, "export", "--all", "--format", "csv", "--home", str(home), "-o", str(folder / "all.csv")),
-        ),
-        ("verify", (*_HANDRAIL, "verify", str(folder / "all.jsonl"))),
-        ("verify_export.py", (_ALONE, str(folder / "all.jsonl"))),
+    for what, options in (
+        ("export jsonl", ()),
+        ("export jsonl, redacted", ("--redact", "iban")),
+        *((f"export {form}", ("--format", form)) for form in FORMS),
     ):
-        _measure(report, what, arguments, events)
+        file = folder / what.replace(", ", "-").replace(" ", "-")
+        _measure(report, what, (*_HANDRAIL, "export", "--all", *options, "--home", str(home), "-o", str(file)), events)
+        if what != "export jsonl":
+            file.unlink()
+    for what, program in (("verify", (*_HANDRAIL, "verify")), ("verify_export.py", (_ALONE,))):
+        _measure(report, what, (*program, str(folder / "export-jsonl")), events)
 
 
 def _measure(report: Report, what: str, arguments: tuple[str, ...], events: int) -> None:

@@ -101,7 +101,8 @@ def test_exports_are_measured(tmp_path: Path) -> None:
     report = Report()
     exporting(report, tmp_path, replace(run.QUICK, exported=300))
     assert [figure.name.partition(":")[0] for figure in report.figures] == [
-        "export jsonl", "export jsonl, redacted", "export csv", "verify", "verify_export.py"
+        "export jsonl", "export jsonl, redacted", "export csv", "export cloudevents", "export ocel", "export xes",
+        "export otlp", "verify", "verify_export.py",
     ]  # fmt: skip
     assert all(figure.value > 10.0 for figure in report.figures)
     assert all(reading.figures["events"] >= 300 for reading in report.readings)

@@ -19,7 +19,7 @@ from projections.exporting.reading import Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.telling import Teller
 from tests.integration.exports.forms import FORMS, beside, check, lines_in, spans_in, told, written
-from tests.integration.exports.stock import fill, heartbeat
+from tests.integration.exports.stock import fill, heartbeat, paying
 from tests.integration.exports.stories import hostile, stories
 from tests.integration.exports.test_stores import DAMAGES
 from tests.properties.chance import Drawn
@@ -72,6 +72,20 @@ def test_what_is_withheld_or_cut_is_in_none_of_them(form: str, rich: WorkflowSto
         assert word not in content
     if form == "ocel":
         assert b'"person:rita"' not in content
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_of_an_erased_workflow_the_headers_are_told(form: str) -> None:
+    (erased,) = beside([list(paying("wf_003", 3))])
+    for row in erased.rows:
+        row.payload, row.withheld = b"", True
+    teller = Teller(Redaction())
+    content = told(form, [erased], teller)
+    check(form, content)
+    assert (teller.events, teller.withheld) == (5, 5)
+    assert b"NL0003" not in content
+    assert b"check/run" not in content.replace(b"wf/check/run/1", b"the cause in the header")
+    assert (b"withheld" in content) is (form != "otlp")
 
 
 @pytest.mark.parametrize("form", FORMS)
