@@ -16,7 +16,8 @@ from deploy.cli.replay_text import wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
 from domain.definitions import words
-from domain.store.application import WorkflowStore, unknown
+from domain.store.application import WorkflowStore
+from domain.store.tombstones import lacking
 from projections.replaying.whatif import NOT_LOADED, Asked, WhatIf
 from projections.replaying.whatif_changes import CHANGES
 from projections.replaying.whatif_policies import OtherPolicies
@@ -89,7 +90,7 @@ def _answers(asking: WhatIf, store: WorkflowStore, question: Question, begin: da
         return asking.over_all(lambda name: wanted is None or words(name) == wanted, begin)
     for name in question.names:
         if not store.query("SELECT 1 FROM workflow_keys WHERE workflow_id = ?", (name,)):
-            raise unknown(name)
+            raise lacking(store.query, name)
     return asking.over(question.names)
 
 

@@ -53,6 +53,8 @@ class Walk(ABC):
         self.events = 0
         self.sound = True
         """Whether all events so far can be read and fit their digests."""
+        self.withheld = False
+        """Whether it is not sound because a payload is withheld, which is no damage."""
         self.left_out = False
         """Whether the history is not asked for."""
         self.over = False
@@ -74,7 +76,8 @@ class Walk(ABC):
         """The next event."""
         try:
             recorded = self._decode(self.name, version, topic, state)
-        except (EventCorrupt, EventUnknown, PayloadWithheld):
+        except (EventCorrupt, EventUnknown, PayloadWithheld) as error:
+            self.withheld = isinstance(error, PayloadWithheld)
             self._damaged()
             return
         if version == 1:

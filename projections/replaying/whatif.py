@@ -21,6 +21,7 @@ from domain.progress import MISSING
 from domain.recorded import RecordedEvent
 from domain.replay import DecidingAgain, Divergence, same_fact
 from domain.state import State
+from domain.store.tombstones import tombstones_of
 from projections.replaying.reading import Decode
 from projections.replaying.streaming import EVERYWHERE, Range, Stream, View, Walk
 from projections.replaying.verdict import UNDECIDABLE
@@ -30,6 +31,7 @@ from projections.replaying.whatif_policies import OtherPolicies
 
 NOT_LOADED: Final = "definition_missing"
 NOT_READ: Final = "unreadable"
+WITHHELD: Final = "withheld"
 OTHERWISE: Final = "decided_otherwise"
 UNKNOWN: Final = "not_in_record"
 UNFIT: Final = "policies_do_not_fit"
@@ -54,6 +56,7 @@ class WhatIf:
 
     def __init__(self, view: View, decode: Decode, definitions: Definitions, policies: OtherPolicies) -> None:
         """Begin at what the log has now."""
+        self._view = view
         self._stream = Stream(view, decode)
         self._decode = decode
         self._definitions = definitions
@@ -82,7 +85,11 @@ class WhatIf:
                 continue
             unjudged, why, change = walk.unjudged, walk.why, None
             if not unjudged and (not walk.sound or not walk.events):
+                if self._archived_meanwhile(walk.name):
+                    continue
                 unjudged, why = NOT_READ, "its record is damaged, or cannot be read"
+                if walk.withheld:
+                    unjudged, why = WITHHELD, "payloads of it are withheld: what was decided on them is not known"
             if not unjudged:
                 change = walk.change or self._overdue(walk)
             if change is not None and walk.change is not None:
@@ -91,6 +98,11 @@ class WhatIf:
                     unjudged, change = OTHERWISE, None
                     why = f"the code at hand decides event {otherwise} otherwise than it is recorded, policies or not"
             yield Asked(walk.name, *walk.definition, walk.events, change, unjudged, why)
+
+    def _archived_meanwhile(self, name: str) -> bool:
+        """Whether the events of a workflow went while they were read."""
+        with self._view() as cursor:
+            return bool(tombstones_of(cursor.query, [name]))
 
     def _overdue(self, walk: _Asking) -> Change | None:
         """What of an open workflow would have fallen due by the instant of the newest event of the log."""

@@ -12,10 +12,11 @@ import pytest
 from deploy.opened import open_store
 from domain.chain import seal
 from domain.definitions import Definition, Step
+from domain.errors import PayloadWithheld
 from domain.policies import Condition, GatePolicy, Predicate
 from domain.recorded import RecordedEvent, record, stamp
 from domain.store.application import WorkflowStore
-from projections.replaying.whatif import NOT_LOADED, NOT_READ, OTHERWISE, UNFIT, UNKNOWN, Asked, WhatIf
+from projections.replaying.whatif import NOT_LOADED, NOT_READ, OTHERWISE, UNFIT, UNKNOWN, WITHHELD, Asked, WhatIf
 from projections.replaying.whatif_changes import CHANGES
 from projections.replaying.whatif_policies import OtherPolicies
 from tests.unit.domain.recipes import act, define, policy, reserve
@@ -237,6 +238,19 @@ def test_a_definition_that_is_not_loaded_cannot_be_asked(store: WorkflowStore) -
 def test_a_damaged_record_cannot_be_asked(store: WorkflowStore) -> None:
     put(store, changed(HISTORIES["granted"].history, 3, b'"activity":"look"', b'"activity":"lock"'))
     assert why_not(store, board(required=2))[0] == NOT_READ
+
+
+def test_what_is_withheld_is_no_damage(store: WorkflowStore) -> None:
+    put(store, HISTORIES["granted"].history)
+
+    def decode(workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
+        if version == 4:
+            raise PayloadWithheld("erased", workflow_id=workflow_id, version=version)
+        return store.mapper.read(workflow_id, version, topic, state)
+
+    policies = OtherPolicies(board(required=2), KNOWN.known.values(), "file")
+    (asked,) = WhatIf(store.reading, decode, KNOWN, policies).over(["wf_001"])
+    assert (asked.change, asked.unjudged) == (None, WITHHELD)
 
 
 def test_what_is_decided_otherwise_already_is_not_blamed_on_the_policies(store: WorkflowStore) -> None:
