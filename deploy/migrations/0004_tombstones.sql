@@ -10,7 +10,7 @@ CREATE INDEX IF NOT EXISTS tombstones_began ON tombstones (began);
 
 CREATE OR REPLACE FUNCTION stored_events_guard() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN IF EXISTS (SELECT 1 FROM tombstones WHERE workflow_id = NEW.originator_id) THEN RAISE EXCEPTION ''this workflow was archived'' USING ERRCODE = ''unique_violation''; END IF; RETURN NEW; END';
 
-CREATE TRIGGER stored_events_guard BEFORE INSERT ON stored_events FOR EACH ROW EXECUTE FUNCTION stored_events_guard();
+DO 'BEGIN IF NOT EXISTS (SELECT 1 FROM pg_trigger WHERE tgname = ''stored_events_guard'' AND tgrelid = ''stored_events''::regclass) THEN CREATE TRIGGER stored_events_guard BEFORE INSERT ON stored_events FOR EACH ROW EXECUTE FUNCTION stored_events_guard(); END IF; END';
 
 CREATE TABLE IF NOT EXISTS archived_failures (
         fingerprint TEXT PRIMARY KEY, activity TEXT NOT NULL, kind TEXT NOT NULL, message TEXT NOT NULL,

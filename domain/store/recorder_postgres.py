@@ -60,8 +60,11 @@ GUARD: Final[tuple[str, ...]] = (
     f"""CREATE OR REPLACE FUNCTION {EVENTS}_guard() RETURNS TRIGGER LANGUAGE plpgsql AS 'BEGIN
         IF EXISTS (SELECT 1 FROM tombstones WHERE workflow_id = NEW.originator_id) THEN
         RAISE EXCEPTION ''{ARCHIVED_WORDS}'' USING ERRCODE = ''unique_violation''; END IF; RETURN NEW; END'""",
-    f"DROP TRIGGER IF EXISTS {EVENTS}_guard ON {EVENTS}",
-    f"CREATE TRIGGER {EVENTS}_guard BEFORE INSERT ON {EVENTS} FOR EACH ROW EXECUTE FUNCTION {EVENTS}_guard()",
+    # Not dropped and made anew: that would wait for everybody who reads.
+    f"""DO 'BEGIN IF NOT EXISTS (
+        SELECT 1 FROM pg_trigger WHERE tgname = ''{EVENTS}_guard'' AND tgrelid = ''{EVENTS}''::regclass)
+        THEN CREATE TRIGGER {EVENTS}_guard BEFORE INSERT ON {EVENTS} FOR EACH ROW EXECUTE FUNCTION {EVENTS}_guard();
+        END IF; END'""",
 )
 """In the database, not here: a process of an older version, or one that was asleep, decides on what it saw before."""
 
