@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from consumers.intake import Message, Missing
 from domain.errors import DefinitionMissing
 from domain.messages.faults import kept_headers
 from domain.ports import Aside, Cursor, Transactions
+from domain.store.covers import texts_of
 from domain.transport import Delivery
 
 MESSAGES_HELD_SCHEMA: Final[tuple[str, ...]] = (
@@ -133,7 +134,7 @@ class HeldMessages:
         with self._store.transaction() as cursor:
             said: dict[str, str | DefinitionMissing] = {}
             ((held, held_bytes),) = cursor.query("SELECT count(*), coalesce(sum(body_bytes), 0) FROM messages_held")
-            now = cursor.now()
+            now, hide = cursor.now(), texts_of(self._store).hide
             for number, (receipt, (one, why)) in enumerate(wanted.items()):
                 size = len(one.body.encode())
                 if held >= MOST_HELD or held_bytes + size > MOST_HELD_BYTES:
@@ -150,8 +151,8 @@ class HeldMessages:
                         one.sender,
                         f"{why.definition} {why.version}",
                         one.digest,
-                        one.properties,
-                        one.body,
+                        hide(one.properties),
+                        hide(one.body),
                         size,
                         now + number * _MICROSECOND,  # so that they come back in their order
                     ),
@@ -179,7 +180,12 @@ class HeldMessages:
             "? - held_at",
             parameters,
         )
-        return sorted((HeldMessage(*row) for row in rows), key=lambda one: one.held_at)
+        show = texts_of(self._store).show
+        taken = [
+            replace(one, properties=show(one.properties), body=show(one.body))
+            for one in (HeldMessage(*row) for row in rows)
+        ]
+        return sorted(taken, key=lambda one: one.held_at)
 
     def _forget(self, rows: Sequence[tuple[str]]) -> None:
         with self._store.transaction() as cursor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import count
 from typing import Any, Final
@@ -20,6 +20,7 @@ from domain.ids import receipt_id
 from domain.messages.names import GOAL_START
 from domain.messages.reading import message_id_fault
 from domain.ports import Aside, Transactions
+from domain.store.covers import texts_of
 from domain.topology import GOAL_KEY, GOALS_EXCHANGE, GOALS_QUEUE
 from domain.transport import Delivery, Outgoing
 
@@ -106,7 +107,7 @@ class HeldGoals:
                     goal.sender,
                     goal.message_id,
                     goal.digest,
-                    goal.body,
+                    texts_of(self._store).hide(goal.body),
                     size,
                     now,
                     now + AGAIN_AFTER_SECONDS,
@@ -132,7 +133,9 @@ class HeldGoals:
             "RETURNING receipt, sender, message_id, digest, body, times - 1, ? - held_at",
             parameters,
         )
-        return sorted((HeldGoal(*row) for row in rows), key=lambda goal: -goal.age_seconds)
+        show = texts_of(self._store).show
+        taken = [replace(goal, body=show(goal.body)) for goal in (HeldGoal(*row) for row in rows)]
+        return sorted(taken, key=lambda goal: -goal.age_seconds)
 
     def put_back(self, goals: Iterable[HeldGoal], *, seconds: float) -> None:
         """Have goals that were taken, and could not be sent, taken again in so many seconds."""
@@ -150,8 +153,10 @@ class HeldGoals:
 
     def forget_dead(self, messages: Sequence[tuple[str, str]]) -> None:
         """Hold no more what was called dead: receipts and bodies, so that another body's goal under the id stays."""
+        hide = texts_of(self._store).hide
+        rows = [(receipt, body) for receipt, clear in messages for body in {clear, hide(clear)}]
         with self._store.transaction() as cursor:
-            cursor.executemany("DELETE FROM goals_held WHERE receipt = ? AND body = ?", messages)
+            cursor.executemany("DELETE FROM goals_held WHERE receipt = ? AND body = ?", rows)
 
 
 def forgetting(held: HeldGoals, aside: Aside) -> Callable[[Sequence[Delivery]], Awaitable[None]]:

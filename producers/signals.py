@@ -22,6 +22,7 @@ from domain.ids import check_name
 from domain.payloads import check_payload
 from domain.ports import Along, Aside, Clock, Cursor, Decided, Decider, Request, Transactions
 from domain.store.aside import inline
+from domain.store.covers import texts_of
 from domain.triggers import DeliverSignal
 
 SIGNALS_SCHEMA: Final[tuple[str, ...]] = (
@@ -179,7 +180,8 @@ class Signals:
             (wait.name, wait.correlation, self._clock().timestamp()),
         )
         for message_id, payload, sender in rows:
-            signal = Signal(message_id, wait.name or "", wait.correlation or "", json.loads(payload), sender)
+            shown = texts_of(self._store).show(payload)
+            signal = Signal(message_id, wait.name or "", wait.correlation or "", json.loads(shown), sender)
             await self._deliver(signal, [workflow_id])
 
     async def deliver_kept(self, only: Collection[str] | None) -> list[str]:
@@ -197,7 +199,8 @@ class Signals:
         oldest: dict[tuple[str, str, str], Signal] = {}
         for *parts, payload, sender, workflow_id in rows:
             if only is None or workflow_id in only:
-                signal = Signal(parts[0], parts[1], parts[2], json.loads(payload), sender)
+                shown = texts_of(self._store).show(payload)
+                signal = Signal(parts[0], parts[1], parts[2], json.loads(shown), sender)
                 oldest.setdefault((workflow_id, signal.name, signal.correlation), signal)
         took: list[str] = []
         for (workflow_id, _, _), signal in oldest.items():
@@ -225,7 +228,7 @@ class Signals:
                     signal.message_id,
                     signal.name,
                     signal.correlation,
-                    json.dumps(signal.payload),
+                    texts_of(self._store).hide(json.dumps(signal.payload)),
                     signal.sender,
                     now,
                     now + KEPT_FOR.total_seconds(),

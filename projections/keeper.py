@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 
 from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
+from domain.store.covers import texts_of
 from domain.store.positions import MovePosition, position_of
 from projections.rows import SETTLED, StepRow, WorkflowRow
 from projections.schema import JUDGED_BY, MENDED
@@ -36,7 +37,6 @@ from projections.sql import (
     load_steps,
     load_workflows,
     text_of,
-    texts_of,
 )
 from projections.stuck import Judgement, first_look, rounded, still
 from projections.tables import LIVE, Tables

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from domain.errors import FenceMissed, InputInvalid, StoreUnavailable
 from domain.ports import Cursor, Notification
-from domain.store.covers import Texts
+from domain.store.covers import Texts, texts_of
 from domain.store.positions import MovePosition, position_of
 from projections.comparing import (
     COUNTED,
@@ -39,7 +39,7 @@ from projections.keeper import Database, Entry, Keeper
 from projections.mending import hold_position, tell_projector
 from projections.projector import WRITE_EVENTS, Log
 from projections.schema import ARCHIVED, POSITION
-from projections.sql import KEYS_PER_QUERY, load_parked, text_of, texts_of
+from projections.sql import KEYS_PER_QUERY, load_parked, text_of
 from projections.tables import SHADOW
 from projections.thresholds import Thresholds
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 from domain.errors import InputInvalid, PayloadWithheld, StoreError, StoreUnavailable
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
-from domain.store.covers import Texts
+from domain.store.covers import Texts, texts_of
 from projections.keeper import ERROR_CHARACTERS, Database
 from projections.mending import hold_position, tell_projector
 from projections.rows import AttemptNote, WorkflowRow
-from projections.sql import ViewsAlong, load_parked, load_workflows, texts_of
+from projections.sql import ViewsAlong, load_parked, load_workflows
 from projections.stuck import first_look, rounded, still
 from projections.thresholds import Thresholds
 from projections.views import ViewBroken, fold

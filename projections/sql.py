@@ -236,12 +236,6 @@ def _shown(text: Text) -> Text:
     return text.replace("\0", "␀") if text else text
 
 
-def texts_of(database: object) -> Texts:
-    """How a database keeps texts: as they are, where it does not say."""
-    texts: Texts = getattr(database, "texts", CLEAR)
-    return texts
-
-
 def hidden_tags(tags: Mapping[str, str], texts: Texts) -> str:
     """Tags as the column holds them: JSON; hidden, they are one text under a name that no tag has."""
     if not tags:

@@ -110,6 +110,12 @@ class Clear:
 CLEAR: Final = Clear()
 
 
+def texts_of(store: object) -> Texts:
+    """How a store, or a part of one, keeps texts: as they are, where it does not say."""
+    texts: Texts = getattr(store, "texts", CLEAR)
+    return texts
+
+
 class Wrapped(NamedTuple):
     """A key as a row holds it. `clear_upto` is the version up to which the workflow's payloads are in clear."""
 

@@ -180,6 +180,16 @@ class CoversContract(Staged):
         with pytest.raises(EventCorrupt, match="its payload is clear and must be covered"):
             covered().checked("wf_1")
 
+    def test_a_history_in_clear_is_not_believed_where_its_key_says_so(self, stage: Stage, covered: Covered) -> None:
+        self.finished(stage)
+        for event in stage.checked("wf_1"):
+            clear = b"\n".join((event.header, f"{event.previous} {event.payload_digest}".encode(), event.payload))
+            where = f"originator_version = {event.originator_version}"
+            stage.store.run(Damage(f"UPDATE stored_events SET state = ? WHERE {where}", clear))
+        stage.store.run(Damage("UPDATE workflow_keys SET clear_upto = 100"))
+        with pytest.raises(EventCorrupt, match="the key of workflow wf_1 does not open"):
+            covered().checked("wf_1")
+
     def test_a_mark_that_was_taken_away_is_found(self, stage: Stage, stages: Stages, covered: Covered) -> None:
         self.finished(stage)
         stage.store.run(Damage(f"DELETE FROM store_facts WHERE name = '{ENCRYPTED}'"))

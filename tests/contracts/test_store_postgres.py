@@ -7,6 +7,7 @@ import pytest
 from domain.store.application import WorkflowStore
 from domain.store.opening import open_postgres_store
 from tests.contracts.covers_contract import CoversContract
+from tests.contracts.erasing_contract import ErasingContract
 from tests.contracts.memory_contract import MemoryContract
 from tests.contracts.staged import Staged
 from tests.contracts.store_contract import StoreContract
@@ -37,3 +38,8 @@ class TestPostgresTombstones(OnPostgres, TombstoneContract):
 
 class TestPostgresCovers(OnPostgres, CoversContract):
     pass
+
+
+class TestPostgresErasing(OnPostgres, ErasingContract):
+    def tables(self, store: WorkflowStore) -> list[str]:
+        return [name for (name,) in store.query("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")]
