@@ -23,6 +23,7 @@ from deploy.opened import OpenHome
 from deploy.relaying import RelaySurroundings
 from deploy.replays import Replays
 from deploy.scope import Scope
+from deploy.sealing import sealing_of
 from deploy.secrets import SecretStore
 from deploy.settings import Settings
 from deploy.thresholds import thresholds_of, unknown_names
@@ -113,8 +114,11 @@ class Holder:
         )
         self.timer = Timer(store=store, decider=decider, clock=clock, scope=lambda: scope.ids)
         judged = self._judged(definitions)
+        sealing = sealing_of(settings.seal, store, clock)
         self._projector = (
-            ViewsRole(store, busy=lambda: self.busy, judged=judged, metrics=opened.views) if views else None
+            ViewsRole(store, busy=lambda: self.busy, judged=judged, metrics=opened.views, sealing=sealing)
+            if views
+            else None
         )
         self._replays = Replays(
             store, definitions, definitions, clock=clock, checks_per_second=settings.replay_checks_per_second

@@ -7,11 +7,12 @@ directory, or the one that `HANDRAIL_SETTINGS` names. Units stand last in each n
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -56,6 +57,37 @@ class StuckSettings(StuckAfter):
     """The views, behind the log."""
     definitions: dict[str, StuckAfter] = Field(default_factory=dict)
     activities: dict[str, StuckAfter] = Field(default_factory=dict)
+
+
+class SealSettings(BaseModel):
+    """Seals that the process writes that leads the projector."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    every: timedelta | None = Field(default=None, ge=timedelta(minutes=1), le=timedelta(days=366))
+    """How often: `1d`, `12h`, `30m`, or an ISO 8601 duration; none are written without it."""
+    folder: Path | None = None
+    """Where to; it must be there."""
+    key: Path | None = None
+    """The private key (Ed25519, PEM) that signs them; without it they are not signed."""
+    keep: int = Field(default=30, ge=1, le=100_000)
+    """How many are kept: older ones are taken away."""
+
+    @field_validator("every", mode="before")
+    @classmethod
+    def _with_unit(cls, given: object) -> object:
+        """A number with its unit behind it."""
+        match = re.fullmatch("([0-9]{1,6})([dhm])", given.strip().lower()) if isinstance(given, str) else None
+        return given if match is None else timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+    @model_validator(mode="after")
+    def _whole(self) -> SealSettings:
+        if self.every is not None and self.folder is None:
+            raise ValueError("seals that are written every so often need a folder: set `folder` in [seal]")
+        return self
+
+
+_UNITS: Final = {"d": "days", "h": "hours", "m": "minutes"}
 
 
 class Settings(BaseSettings):
@@ -123,6 +155,8 @@ class Settings(BaseSettings):
     """How long a delivery may stay unacknowledged; RabbitMQ's own limit is 30 minutes."""
     stuck: StuckSettings = StuckSettings()
     """When workflows are called stuck: `[stuck]` in the file, or as JSON."""
+    seal: SealSettings = SealSettings()
+    """When the heads of all workflows are sealed: `[seal]` in the file, or as JSON."""
     replay_checks_per_second: float = Field(default=2.0, ge=0.0, le=1_000.0)
     """How many closed and blocked workflows are decided again, to see whether that still agrees; 0: none."""
     heartbeat_seconds: float = Field(default=60.0, ge=0.0, le=86_400.0)

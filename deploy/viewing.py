@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 
+from deploy.sealing import Sealing
 from deploy.stuck_facts import QueuesNow, StoreFacts
 from domain.ports import Aside, Clock, Waiting, unheard
 from domain.store.application import WorkflowStore
@@ -48,6 +49,14 @@ async def with_beside(work: Awaitable[None], beside: Iterable[Awaitable[None]]) 
         await asyncio.gather(first, *others, return_exceptions=True)
 
 
+def _timestamps(sealing: Sealing) -> tuple[float, float] | None:
+    """When the last seal was written (0: never) and when the next is due; None where that is not known yet."""
+    now = sealing.now
+    if now is None:
+        return None
+    return now.last.timestamp() if now.last is not None else 0.0, sealing.due.timestamp()
+
+
 class ViewsRole:
     """Keeps the views, judges what is stuck, and counts what passes by, for as long as it runs."""
 
@@ -58,17 +67,20 @@ class ViewsRole:
         busy: Callable[[], bool],
         judged: Judged | None = None,
         metrics: ViewsMetrics | None = None,
+        sealing: Sealing | None = None,
         aside: Aside = inline,
     ) -> None:
         """`busy` tells whether the engine is; `aside` is where rows are read, folded and written.
 
-        Without `judged` nothing is judged: the views then say only when to look. Without `metrics` nothing is counted.
+        Without `judged` nothing is judged: the views then say only when to look. Without `metrics` nothing is counted,
+        without `sealing` no seals are written.
         """
         self._store = store
         self._busy = busy
         self._judged = judged
         self._aside = aside
         self._metrics = metrics
+        self._sealing = sealing
 
     async def run(self, waiting: Waiting = unheard) -> None:
         """Follow the log until cancelled; `waiting` hears when the store is waited for."""
@@ -98,8 +110,12 @@ class ViewsRole:
         judging = self._judging(keeper, projector)
         if judging is not None:
             yield judging.run()
-        metrics = self._metrics
+        sealing, metrics = self._sealing, self._metrics
+        if sealing is not None:
+            yield sealing.run()
         if metrics is not None:
+            if sealing is not None:
+                metrics.sealed = lambda: _timestamps(sealing)
             metrics.at_hand = keeper.at_hand
             if judging is not None:
                 metrics.judged_at = lambda: judging.judged_at

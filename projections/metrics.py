@@ -79,6 +79,8 @@ class ViewsMetrics:
         """What the projector shows; nothing where none is led here."""
         self.judged_at: Callable[[], datetime | None] = _never
         self.queues: Queues = _unknown
+        self.sealed: Callable[[], tuple[float, float] | None] = _unsealed
+        """When the last seal was written (0: never) and the next is due, in seconds since 1970; None: none are."""
         self._definitions = sorted({name for name in definitions if not is_hidden(name)})[:MOST_DEFINITIONS]
         self._known = dict.fromkeys(self._definitions)
         self._passed = 0
@@ -166,7 +168,7 @@ class ViewsMetrics:
     def leave(self) -> None:
         """The projector is not led here any more: what it showed another one may know better."""
         self.now = None
-        self.at_hand, self.judged_at = _nothing, _never
+        self.at_hand, self.judged_at, self.sealed = _nothing, _never, _unsealed
 
     # --- counting ---------------------------------------------------------------------------------------------------
 
@@ -238,6 +240,7 @@ class ViewsMetrics:
         """The gauges, as they are shown now; without samples where no projector is led."""
         yield from self._of_workflows()
         yield from self._of_broker()
+        yield from self._of_seals()
 
     def _of_workflows(self) -> Iterator[Metric]:
         workflows = GaugeMetricFamily(
@@ -327,6 +330,15 @@ class ViewsMetrics:
                 consumers.add_metric([queue], facts.consumers)
         yield from (facts_at, messages, consumers)
 
+    def _of_seals(self) -> Iterator[Metric]:
+        last = GaugeMetricFamily("handrail_seal_last_timestamp_seconds", "When the last seal was written; 0: never.")
+        due = GaugeMetricFamily("handrail_seal_due_timestamp_seconds", "When the next seal is due.")
+        sealed = self.sealed()
+        if sealed is not None:
+            last.add_metric([], sealed[0])
+            due.add_metric([], sealed[1])
+        yield from (last, due)
+
 
 class _Shown(Collector):
     """The gauges in the registry."""
@@ -353,6 +365,11 @@ def _nothing(_: str) -> WorkflowRow | None:
 
 def _never() -> datetime | None:
     """Nobody judges here."""
+    return None
+
+
+def _unsealed() -> tuple[float, float] | None:
+    """No seals are written here."""
     return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -14,12 +15,16 @@ from deploy.cli.place import folder_of, is_shared, modules_of
 from deploy.cli.screen import Screen
 from deploy.doctor import broker, place, store
 from deploy.doctor.findings import Check, Finding, Level, examine
+from deploy.doctor.seals import seals
 from deploy.loading import LoadedDefinitions, load
 from deploy.management import Management
+from deploy.opened import DATABASE_FILE, open_store
+from deploy.sealing import SEALED_ROW, Sealed, read_sealed, schedule_of
 from deploy.settings import Settings, load_settings
 from deploy.thresholds import unknown_names
 from domain.broker_address import BrokerAddress
 from domain.errors import BrokerError, HandrailError
+from domain.store.connection_postgres import StoreServer
 from domain.topology import DEFAULT_ACTIVITY_QUEUE, topology_of
 
 MANAGEMENT_SECONDS: Final = 5.0
@@ -51,9 +56,14 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
         checks["store: migrations"] = lambda: store.migrated(url)
         checks["store: held messages"] = lambda: store.held(url)
         checks["store: announcements"] = lambda: store.told(url)
+        sealed = lambda: _sealed_in_server(url)  # noqa: E731 - one of two
     else:
         folder = folder_of(home)
         checks["home"] = lambda: place.home(folder)
+        sealed = lambda: _sealed_in_home(folder)  # noqa: E731 - the other
+    schedule = schedule_of(settings.seal)
+    if schedule is not None:
+        checks["seals"] = lambda: seals(schedule, sealed)
     address = broker_address(settings)
     if address is None:
         if is_shared(home):
@@ -64,6 +74,18 @@ def checks_of(settings: Settings, home: str | None, modules: Sequence[str]) -> d
         checks["modules"] = lambda: [trouble]
     checks["rights: answering"] = lambda: broker.answering(settings.answering, wanted.foreign)
     return {**checks, **_broker_checks(settings, address, wanted)}
+
+
+def _sealed_in_server(url: str) -> Sealed | None:
+    with contextlib.closing(StoreServer(url)) as server:
+        return read_sealed(server.ask(SEALED_ROW).rows)
+
+
+def _sealed_in_home(folder: Path) -> Sealed | None:
+    if not (folder / DATABASE_FILE).is_file():
+        return None
+    with contextlib.closing(open_store(folder, LoadedDefinitions(), read_only=True)) as opened:
+        return read_sealed(opened.query(SEALED_ROW))
 
 
 def _thresholds(settings: Settings, modules: Sequence[str]) -> Iterator[Finding]:

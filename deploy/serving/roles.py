@@ -21,6 +21,7 @@ from deploy.forking import check_fork
 from deploy.http.sending_on import SendingOn
 from deploy.loading import check_output
 from deploy.replays import Replays
+from deploy.sealing import sealing_of
 from deploy.serving.accepted import while_accepted
 from deploy.serving.heartbeat import Heartbeat
 from deploy.serving.outbound import foreign_queues
@@ -193,7 +194,10 @@ def projector(parts: Parts) -> Role:
         _log.warning("%s", words)
     thresholds = thresholds_of(parts.settings.stuck, parts.definitions)
     judged = Judged(parts.clock, thresholds, watch.now)
-    views = ViewsRole(parts.store, busy=lambda: False, judged=judged, metrics=metrics, aside=parts.aside)
+    sealing = sealing_of(parts.settings.seal, parts.store, parts.clock, parts.aside)
+    views = ViewsRole(
+        parts.store, busy=lambda: False, judged=judged, metrics=metrics, sealing=sealing, aside=parts.aside
+    )
 
     async def run() -> None:
         replays = Replays(
