@@ -134,12 +134,12 @@ def _gone(events: Sequence[RecordedEvent], cut: Cut) -> Iterator[Gone]:
             undone.pop(event.step.partition(":")[0], None)
     for step, version in undone.items():
         if step in cut.state.settled:
-            begun = next(one.originator_version for one in events if _begins(one.event, step))
-            yield Gone(step, version, nearest(events, begun)[0])
+            settled = [one.originator_version for one in events[: cut.version] if _settles(one.event, step)]
+            yield Gone(step, version, nearest(events, settled[-1])[0] if settled else 0)
 
 
-def _begins(event: e.Event, step: str) -> bool:
-    return isinstance(event, e.StepScheduled | e.ChildStarted) and event.step == step
+def _settles(event: e.Event, step: str) -> bool:
+    return isinstance(event, e.StepSucceeded | e.ChildEnded) and event.step == step
 
 
 # --- what was run -----------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import os
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from handrail import (
     ApprovalPolicy,
@@ -23,12 +23,19 @@ from handrail import (
     TimeWait,
     Transient,
     activity,
+    ref,
 )
 
 QUICK = RetryPolicy(max_attempts=3, initial_delay=timedelta(milliseconds=20))
 
 
 class Word(BaseModel):
+    word: str = "hello"
+
+
+class Spoken(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     word: str = "hello"
 
 
@@ -114,6 +121,8 @@ def recipe(name: str, *steps: Step, **options: Any) -> Definition:
 
 TWO_OF_THREE = ApprovalPolicy(name="council", approvers=("ann", "bob", "cyd"), required=2, four_eyes=True)
 
+SPOKEN = {"word": ref("input.word")}
+
 DEFINITIONS = [
     recipe("greet", Step("say", say), artifact=conclude),
     recipe("stutter", Step("call", stutter)),
@@ -130,4 +139,5 @@ DEFINITIONS = [
     recipe("parent", Step("child", child=ChildSpec(definition="asking")), Step("say", say)),
     recipe("budget", Step("call", stutter), attempts_budget=2),
     recipe("pipe", Step("wait", wait_for_word), Step("say", say)),
+    recipe("spoken", Step("say", say, SPOKEN), Step("again", say, SPOKEN), input_model=Spoken),
 ]

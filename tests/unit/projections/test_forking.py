@@ -70,7 +70,7 @@ def test_what_has_been_undone_since_is_missed_with_the_cut_that_has_it_done_agai
     source.status_is(Status.COMPENSATED)
     found = told(source, 7)
     undone = next(one.originator_version for one in source.history if one.name == "CompensationScheduled")
-    assert found.gone == (Gone("reserve", undone, 3),)
+    assert found.gone == (Gone("reserve", undone, 5),)
     assert [(one.step, one.undone) for one in found.repeated] == [("tell", False)]
     earlier = told(source, 5)
     assert earlier.gone == ()
