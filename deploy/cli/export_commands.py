@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.cli.options import LOOK, AsJson, Home, help_text
+from deploy.cli.options import LOOK, AsJson, Home, Modules, help_text
 
 
 def register(app: typer.Typer) -> None:
@@ -18,8 +18,9 @@ def register(app: typer.Typer) -> None:
         help=help_text(
             "Write histories, open ones included, to a file: as JSON Lines with a manifest, which `handrail verify` "
             "and deploy/verify_export.py hold against their digests; as CSV for spreadsheets, CloudEvents for other "
-            "programs, OCEL 2.0 or XES for process mining, OTLP for what shows traces; one as a Mermaid diagram. The "
-            "file is written whole or not at all, and the same range gives the same bytes.",
+            "programs, OCEL 2.0 or XES for process mining, OTLP for what shows traces; one as a Mermaid diagram, or "
+            "as the page of `handrail report`. The file is written whole or not at all, and the same range gives "
+            "the same bytes.",
             "handrail export --all -o everything.jsonl",
             "handrail export wf_001 wf_002 -o two.jsonl",
             "handrail export --definition vendor_onboarding --since 30d --format csv -o month.csv",
@@ -28,6 +29,7 @@ def register(app: typer.Typer) -> None:
             "handrail export --since 7d --format cloudevents -o week.jsonl",
             "handrail export --definition vendor_onboarding --format ocel -o onboarding.jsonocel",
             "handrail export wf_001 --format mermaid -o wf_001.mmd",
+            "handrail export wf_001 --format html -o wf_001.html",
         )
         + "\n\nExit codes: 0 written, 1 written, but the store itself does not fit its digests (the file says where), "
         "2 refused.",
@@ -80,7 +82,8 @@ def export(
         int | None, typer.Option("--upto", metavar="N", help="As the log was at this position; by default the newest.")
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", metavar="FORMAT", help="jsonl, csv, cloudevents, ocel, xes, otlp or mermaid.")
+        str,
+        typer.Option("--format", metavar="FORMAT", help="jsonl, csv, cloudevents, ocel, xes, otlp, mermaid or html."),
     ] = "jsonl",
     redact: Annotated[
         list[str] | None,
@@ -96,13 +99,17 @@ def export(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
     home: Home = None,
+    module: Modules = None,
     as_json: AsJson = False,
 ) -> int:
     """Write an export."""
     from deploy.cli.exporting import Asked, check_format, run_export
     from deploy.cli.session import Session
+    from domain.errors import InputInvalid
 
     check_format(form)
+    if module is not None and form != "html":
+        raise InputInvalid("--module names definitions, which --format html decides the workflow again with: no other")
     asked = Asked(
         workflow_ids=tuple(workflow_ids or ()),
         definition=definition,
@@ -115,7 +122,7 @@ def export(
         output=output,
         force=force,
     )
-    return run_export(Session(home, None, as_json=as_json), asked)
+    return run_export(Session(home, module, as_json=as_json), asked)
 
 
 def seal(

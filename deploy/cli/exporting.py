@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
+from deploy.cli.report_page import Made, make
 from deploy.cli.screen import Screen
 from deploy.cli.session import Session
 from deploy.signing import signing_key
@@ -31,7 +32,7 @@ from projections.exporting.xes import Xes
 if TYPE_CHECKING:
     from domain.store.application import WorkflowStore
 
-FORMATS: Final = ("jsonl", "csv", "cloudevents", "ocel", "xes", "otlp", "mermaid")
+FORMATS: Final = ("jsonl", "csv", "cloudevents", "ocel", "xes", "otlp", "mermaid", "html")
 SEAL: Final = "seal"
 """What `handrail seal` writes: no format of exports."""
 PROGRESS_SECONDS: Final = 2.0
@@ -126,6 +127,8 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
             written = _write_jsonl(store, selection, made, write)
         elif asked.form == "mermaid":
             written = _write_mermaid(store, selection, write)
+        elif asked.form == "html":
+            written = _write_html(make(session, store, selection.workflow_ids[0], redaction), write)
         else:
             written = _write_told(store, selection, Teller(redaction), asked.form, write)
         if asked.everything and asked.form != SEAL:
@@ -168,6 +171,13 @@ def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) ->
     return Written(1, len(events), position)
 
 
+def _write_html(made: Made, write: _Write) -> Written:
+    report = made.facts.report
+    write(made.page(), lambda: (1, report.version))
+    damage = None if report.broken is None else Damage(report.workflow, report.broken.version, report.broken.words)
+    return Written(1, report.version, made.position, cut=made.cut, withheld=made.withheld, damage=damage)
+
+
 def _selection(asked: Asked, now: datetime) -> Selection:
     """What is to be exported; raises InputInvalid where the options do not go together."""
     filters = asked.definition is not None or asked.since is not None
@@ -205,12 +215,14 @@ def _check_form(asked: Asked) -> None:
     """Raise InputInvalid where the format cannot do what is asked for."""
     if asked.sign is not None and asked.form not in {"jsonl", SEAL}:
         raise InputInvalid("--sign signs a manifest, which only --format jsonl has")
-    if asked.form != "mermaid":
+    if asked.form not in {"mermaid", "html"}:
         return
     if len(asked.workflow_ids) != 1:
-        raise InputInvalid("--format mermaid draws one workflow: name it, as in `handrail export wf_001`")
-    if asked.redact or asked.upto is not None:
-        raise InputInvalid("--format mermaid draws what happened in words: --redact and --upto are for the others")
+        raise InputInvalid(f"--format {asked.form} shows one workflow: name it, as in `handrail export wf_001`")
+    if asked.upto is not None:
+        raise InputInvalid(f"--format {asked.form} shows a workflow as it is: --upto is for the others")
+    if asked.redact and asked.form == "mermaid":
+        raise InputInvalid("--format mermaid draws what happened in words: --redact is for the others")
 
 
 class _Progress:
