@@ -24,6 +24,7 @@ from domain.triggers import (
     DeliverSignal,
     EndChild,
     ExtendBudget,
+    ForkHere,
     ForkWorkflow,
     Given,
     LapseAttempt,
@@ -49,7 +50,9 @@ from tests.properties.effects import Effects
 from tests.unit.domain.scenario import BEGINNING, ID, Loaded
 
 ROUNDS_TO_THE_END: Final = 400
-AFTER_THE_END: Final = (e.LateOutcomeRecorded, e.InterventionRequested, e.InterventionApplied, e.DecisionRefused)
+AFTER_THE_END: Final = (
+    e.LateOutcomeRecorded, e.InterventionRequested, e.InterventionApplied, e.DecisionRefused, e.ForkTaken
+)  # fmt: skip
 """All that a workflow may record once it is over: none of it acts."""
 
 
@@ -87,9 +90,10 @@ class Driver:
         self.paused = self.stopping = False
         self.decide(first or self.goal())
 
-    def forked(self) -> Driver:
-        """A fork of this workflow at some version of it."""
-        version = 1 + self.chance.below(len(self.history))
+    def forked(self, version: int | None = None) -> Driver:
+        """A fork of this workflow at a version of it, at some if none is named."""
+        if version is None:
+            version = 1 + self.chance.below(len(self.history))
         first = ForkWorkflow(
             source=ID,
             source_version=version,
@@ -240,6 +244,7 @@ class Driver:
             (1, self.time_passes),
             (1, self.the_workflow_is_paused_or_resumed),
             (1, self.the_workflow_is_cancelled),
+            (1, self.a_fork_is_taken),
             (1, self.the_definition_comes_or_goes),
             (1, self.restart),
             (1, self.a_backup_is_taken),
@@ -399,6 +404,17 @@ class Driver:
     def the_workflow_is_paused_or_resumed(self) -> None:
         act = ResumeWorkflow if self.state.paused else PauseWorkflow
         self.decide(act(by="oscar", reason="so"))
+
+    def a_fork_is_taken(self) -> None:
+        if one_in(self.chance, 4):
+            state = self.state
+            before = (state.status, state.waits, dict(state.live))
+            act = ForkHere(
+                by="oscar", reason="so", version=state.version, digest=state.head, fork=f"wf_{state.version}"
+            )
+            self.decide(act)
+            if state.ended is not None:
+                assert (state.status, state.waits, dict(state.live)) == before, "a fork changes what is over"
 
     def the_workflow_is_cancelled(self) -> None:
         if one_in(self.chance, 4):
