@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
+from deploy.cli.replay_jobs import Check, checked_by, jobs_for
 from deploy.cli.replay_states import read_instant
 from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
-from domain.definitions import words
 from domain.store.tombstones import how_many
 from projections.replaying.checking import DAMAGED, Checked, CheckingAll
 from projections.replaying.sentences import code_words
@@ -63,17 +63,21 @@ def print_check(
     *,
     definition: str | None,
     since: str | None,
+    jobs: int | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> ExitCode:
-    """Check every history, those of a definition and those that moved since then where that is asked for."""
-    wanted = words(definition) if definition is not None else None
+    """Check every history, those of a definition and those that moved since then where that is asked for.
+
+    In so many processes; None: in as many as it is worth.
+    """
     begin = None if since is None else read_since(since, datetime.now(UTC))
     definitions = loaded(session)
     total, began = _Sum(), clock()
     told = began
     with session.store() as store, seldom_collected():
         checking = CheckingAll(store.reading, store.mapper.read, definitions)
-        for checked in checking.run(lambda name: wanted is None or words(name) == wanted, begin):
+        check = Check(session.home_option, tuple(session.modules), definition, begin, checking.position)
+        for checked in checked_by(jobs_for(jobs, checking.position), check, checking):
             total.add(checked)
             if checked.differs:
                 _tell(session, checked)

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
             "handrail replay wf_001 --diff 7 12",
             "handrail replay wf_001 --walk",
             "handrail replay --all --module my.workflows",
+            "handrail replay --all --jobs 8",
             "handrail replay --all --definition vendor_onboarding --since 7d --json",
         )
         + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
@@ -72,6 +73,10 @@ def replay(
             "--since", metavar="TIME", help="With --all: only those that moved since then: 7d, or an instant."
         ),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="N", help="With --all: in so many processes; by default by what there is."),
+    ] = None,
     home: Home = None,
     module: Modules = None,
     as_json: AsJson = False,
@@ -86,13 +91,13 @@ def replay(
         raise InputInvalid("--walk is for reading along: --json goes with every other form")
     if everything is (workflow_id is not None):
         raise InputInvalid("name a workflow, or give --all: `handrail list` shows which workflows there are")
-    if not everything and (definition is not None or since is not None):
-        raise InputInvalid("--definition and --since go with --all")
+    if not everything and any(one is not None for one in (definition, since, jobs)):
+        raise InputInvalid("--definition, --since and --jobs go with --all")
     session = Session(home, module, as_json=as_json)
     if workflow_id is None:
         from deploy.cli.replay_all import print_check
 
-        return print_check(session, definition=definition, since=since)
+        return print_check(session, definition=definition, since=since, jobs=jobs)
     if at is not None or diff is not None or walk:
         from deploy.cli import replay_states
 

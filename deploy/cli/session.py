@@ -35,17 +35,17 @@ class Session:
         self.modules = modules_of(modules or [])
         self.place = Place(home, tuple(modules or ()), program_name())
         self.screen = Screen(as_json=as_json)
-        self._home_option = home
+        self.home_option = home
         self._drive: Drive | None = None
 
     def must_exist(self) -> None:
         """Refuse a home where nothing is."""
         if not self.shared:
-            existing_home(self._home_option)
+            existing_home(self.home_option)
 
     def needs_home(self) -> None:
         """Refuse a shared store: this command runs what it starts itself."""
-        home_of(self._home_option)
+        home_of(self.home_option)
 
     def run(self, work: Coroutine[Any, Any, ExitCode]) -> int:
         """Run to the exit code. Ctrl-C while the workflow rests leaves it waiting, at any other time interrupts it."""
@@ -89,7 +89,7 @@ class Session:
         if self.shared:
             from deploy.cli.stores import open_any_store
 
-            with open_any_store(self._home_option) as shared:
+            with open_any_store(self.home_option) as shared:
                 yield shared
             return
         from deploy.loading import LoadedDefinitions

@@ -1,15 +1,22 @@
 """`handrail replay --all`: the check for CI, on a real home."""
 
 import json
+import os
 import sqlite3
 from itertools import count
+from pathlib import Path
 
 import pytest
 
+from deploy.cli import replay_jobs
 from deploy.cli.replay_all import print_check
+from deploy.cli.replay_jobs import Check, checked_by, jobs_for
 from deploy.cli.session import Session
+from domain.errors import StoreError
+from projections.replaying.checking import CheckingAll
 from tests.integration.command_line import CommandLine
 from tests.integration.watched import everything, watched
+from tests.unit.domain.scenario import Loaded
 
 
 @pytest.fixture
@@ -73,6 +80,58 @@ def test_progress_is_told_beside_the_lines(
     assert printed.err.splitlines() == ["2 workflows with 25 events decided again; 3 events a second"]
 
 
+def damage(ran: CommandLine, workflow_id: str) -> None:
+    with sqlite3.connect(ran.home / "handrail.db") as store:
+        where = f"WHERE originator_id = '{workflow_id}' AND originator_version = 3"
+        store.execute(f"UPDATE stored_events SET topic = 'Pondered' {where}")
+
+
+def test_several_processes_say_what_one_says(
+    ran: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damage(ran, "wf_001")
+    damage(ran, "wf_003")
+    monkeypatch.setenv("HANDRAIL_MODULES", ran.modules)
+    monkeypatch.delenv("HANDRAIL_STORE", raising=False)
+    monkeypatch.setattr(replay_jobs, "WORKFLOWS_A_RANGE", 1)
+    session = Session(str(ran.home), None, as_json=True)
+    codes = [print_check(session, definition=None, since=None, jobs=jobs) for jobs in (1, 2)]
+    lines = capsys.readouterr().out.splitlines()
+    assert codes == [1, 1]
+    assert lines[:3] == lines[3:]
+    assert [json.loads(line)["kind"] for line in lines[:3]] == ["differs", "differs", "summary"]
+    assert ran("replay", "--all", "--jobs", "2").lines == ran("replay", "--all").lines
+
+
+def test_a_process_that_cannot_go_on_ends_the_check(ran: CommandLine, tmp_path: Path) -> None:
+    session = Session(str(ran.home), [ran.modules], as_json=True)
+    with session.store() as store:
+        checking = CheckingAll(store.reading, store.mapper.read, Loaded())
+        elsewhere = Check(str(tmp_path / "absent"), (), None, None, checking.position)
+        with pytest.raises(StoreError, match="absent"):
+            list(checked_by(2, elsewhere, checking))
+
+
+def test_a_process_that_is_lost_ends_the_check(
+    ran: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "leaving.py").write_text("import os\nos._exit(1)\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.syspath_prepend(tmp_path)
+    session = Session(str(ran.home), [ran.modules], as_json=True)
+    with session.store() as store:
+        checking = CheckingAll(store.reading, store.mapper.read, Loaded())
+        leaving = Check(str(ran.home), ("leaving",), None, None, checking.position)
+        with pytest.raises(StoreError, match="--jobs 1"):
+            list(checked_by(2, leaving, checking))
+
+
+def test_a_short_log_is_not_worth_further_processes() -> None:
+    assert jobs_for(None, 99_999) == 1
+    assert 1 <= jobs_for(None, 100_000) <= 4
+    assert jobs_for(7, 1) == 7
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -81,6 +140,8 @@ def test_progress_is_told_beside_the_lines(
         (("wf_001", "--since", "7d"), "go with --all"),
         (("--all", "--walk"), "give one of them"),
         (("--all", "--since", "soon"), "is no instant"),
+        (("wf_001", "--jobs", "2"), "go with --all"),
+        (("--all", "--jobs", "0"), "give a number from 1 to 64"),
     ],
 )
 def test_what_does_not_fit_is_refused(ran: CommandLine, arguments: tuple[str, ...], words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,13 @@ def test_what_comes_later_is_not_looked_at(store: WorkflowStore) -> None:
     )
     put(store, later)
     assert [(one.workflow, one.events, one.word) for one in check.run(lambda _: True)] == [("wf_001", 5, "agrees")]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 6, 7])
+def test_ranges_together_hold_all_workflows_once(store: WorkflowStore, size: int) -> None:
+    put(store, *(plain(number) for number in range(6)))
+    check = CheckingAll(store.reading, store.mapper.read, KNOWN)
+    ranges = list(check.ranges(size))
+    by_range = [[one.workflow for one in check.run(lambda _: True, among=among)] for among in ranges]
+    assert list(chain.from_iterable(by_range)) == [f"wf_{number:03d}" for number in range(6)]
+    assert max(map(len, by_range)) == min(size, 6)
