@@ -1,5 +1,6 @@
 """Processes on a home: one connected graph over all of them, and children tied to their parents."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,15 @@ from deploy.opened import open_store
 from deploy.runtime import Runtime
 from domain.state import Status
 from tests.integration.command_line import CommandLine
+from tests.integration.exports.forms import attributes_of, spans_in
 from tests.integration.traces.conftest import RECIPES
 from tests.servers.collector import Collected, Collector, Node, components
 
 BLOCKED = 3
+
+
+def is_told_of_the_past(name: str) -> bool:
+    return name.startswith(("execute_tool", "invoke_workflow"))
 
 
 def dangling(spans: list[Collected]) -> set[Node]:
@@ -35,6 +41,21 @@ def test_a_workflow_is_one_graph_over_the_processes_that_went_on_with_it(collect
     assert len({one.instance for one in spans}) >= 2
     assert [len(group) for group in components(spans)] == [len(spans)]
     assert dangling(spans) == set()
+
+    # What is exported afterwards has the ids of the beginning and of the attempts, and says the same of them.
+    exported = handrail("export", "wf_001", "--format", "otlp", "-o", "trace.jsonl")
+    assert exported.code == 0, exported
+    (past,) = (json.loads(line) for line in (tmp_path / "trace.jsonl").read_text().splitlines())
+    told = {(one["traceId"], one["spanId"]): one for one in spans_in(past)}
+    live = {one.node: one for one in spans if is_told_of_the_past(one.name)}
+    assert len(live) == len([one for one in told.values() if is_told_of_the_past(one["name"])]) == 6
+    for node, one in live.items():
+        assert told[node]["name"] == one.name
+        if one.name.startswith("execute_tool"):
+            assert (int(told[node]["startTimeUnixNano"]), int(told[node]["endTimeUnixNano"])) == (one.began, one.ended)
+            same = {name: value for name, value in attributes_of(told[node]).items() if name in one.attributes}
+            assert same == {name: str(one.attributes[name]) for name in same}
+            assert {"handrail.outcome", "handrail.attempt", "gen_ai.tool.name"} <= same.keys()
 
 
 async def test_a_child_is_tied_to_its_parent_both_ways(
