@@ -10,7 +10,8 @@ from domain.errors import InputInvalid
 from domain.forking import cut_at, is_end
 from domain.replay import fold
 from domain.state import TERMINAL, StepStatus
-from tests.properties.chance import Drawn
+from domain.triggers import CancelWorkflow
+from tests.properties.chance import Drawn, one_in
 from tests.properties.driver import Driver
 
 happenings = st.integers(1, 40)
@@ -73,6 +74,10 @@ def test_a_fork_at_the_end_of_each_decision_replays_and_undoes_nothing_of_its_so
             event("undone")
             continue
         fork = driver.forked(version)
+        for _ in range(count // 3):
+            fork.step()
+        if one_in(fork.chance, 2):
+            fork.decide(CancelWorkflow(by="oscar", reason="so"))
         fork.finish()
         event(fork.state.status.value)
         fork.check_history()

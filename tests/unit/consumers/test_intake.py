@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from domain.events import DecisionRefused, WorkflowPaused, WorkflowStarted
+from domain.events import DecisionRefused, ForkTaken, WorkflowPaused, WorkflowStarted
+from domain.forking import fork_id
 from domain.ids import receipt_id, workflow_id_from_message
 from domain.messages.names import Fault, control_type
 from domain.transport import Delivery
@@ -298,3 +299,27 @@ async def test_a_signal_again_is_a_repeat_and_with_another_payload_a_conflict(pr
 async def test_a_signal_whose_sender_nobody_knows_is_taken(process: Process) -> None:
     await process.send(delivery(SIGNAL, user_id="", app_id="a\nb"))
     assert process.store.query("SELECT sender FROM signals") == [("unnamed service",)]
+
+
+# --- forks ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_fork_is_taken_once_under_an_id_that_follows_from_sender_and_message(process: Process) -> None:
+    workflow_id = await process.goal(goal="plain", input={"amount": 5})
+    for _ in range(2):
+        await process.send(act("fork", workflow_id, version=3, input={"amount": 7}))
+    (taken,) = [one for one in process.store.read(workflow_id) if isinstance(one.event, ForkTaken)]
+    assert isinstance(taken.event, ForkTaken)
+    assert taken.event.fork == fork_id(workflow_id, 3, taken.event.input, receipt_id("control", "desk", "c-1"))
+    assert (taken.event.version, taken.event.digest) == (3, process.store.read(workflow_id)[2].digest)
+    assert taken.event.input is not None
+    assert taken.event.input["amount"] == 7
+    assert (process.acknowledged, process.dead) == (["m-1", "c-1", "c-1"], [])
+
+
+async def test_a_fork_in_the_middle_of_a_decision_is_buried(process: Process) -> None:
+    workflow_id = await process.goal(goal="plain")
+    await process.send(act("fork", workflow_id, version=2, input=None))
+    assert process.dead == [("handrail.control", Fault.INPUT_INVALID, "c-1")]
+    assert "lies in the middle of a decision" in process.reasons[0]
+    assert "ForkTaken" not in process.names(workflow_id)
