@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deploy.cli.whatif import FORMAT
 from deploy.opened import open_store
 from domain.chain import seal
 from domain.definitions import Definition, Step
@@ -18,7 +20,7 @@ from domain.recorded import RecordedEvent, record, stamp
 from domain.store.application import WorkflowStore
 from projections.replaying.whatif import NOT_LOADED, NOT_READ, OTHERWISE, UNFIT, UNKNOWN, WITHHELD, Asked, WhatIf
 from projections.replaying.whatif_changes import CHANGES
-from projections.replaying.whatif_policies import OtherPolicies
+from projections.replaying.whatif_policies import OtherPolicies, PolicyDocument
 from tests.unit.domain.recipes import act, define, policy, reserve
 from tests.unit.domain.scenario import TRANSIENT, Loaded, Scenario
 from tests.unit.projections.replaying.faults import changed
@@ -314,5 +316,9 @@ def test_a_predicate_that_fails_fails_the_step(store: WorkflowStore) -> None:
     assert told(store, document, Loaded({("failing", "1"): failing})) == ("gate_fails", 3, "look")
 
 
-def test_every_kind_of_change_has_its_words() -> None:
-    assert all(words and words == words.strip(". ") for words in CHANGES.values())
+def test_every_kind_of_change_and_every_cause_is_explained() -> None:
+    page = (Path(__file__).resolve().parents[4] / "deploy" / "docs" / "whatif.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([^`]+)`", page))
+    assert {*CHANGES, NOT_LOADED, NOT_READ, OTHERWISE, UNFIT, UNKNOWN, WITHHELD, FORMAT} <= named
+    tables = {re.sub(r"\W.*", "", name) for name in named}
+    assert set(PolicyDocument.model_fields) <= tables
