@@ -200,7 +200,8 @@ class Removing:
             return
         self.removed.workflows += len(gone)
         self.removed.events += sum(one.filed.last for one in gone)
-        self.removed.kept[CHANGED] += len(batch) - len(gone)
+        if len(gone) < len(batch):
+            self.removed.kept[CHANGED] += len(batch) - len(gone)
 
     def _remove_all(self, cursor: Cursor, batch: Sequence[_Going], root: str) -> list[_Going]:
         position = hold_position(cursor)

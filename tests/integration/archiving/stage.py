@@ -23,19 +23,19 @@ from projections.rebuilding import Rebuild, Report
 from tests.integration.exports.stock import fill
 from tests.unit.projections.histories import FIXED, PLANNED, Script
 
+BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 LATER = datetime(2040, 1, 1, tzinfo=UTC)
 """Long after everything that happens here."""
 BY = By("ann", "old", "/archive/may.jsonl")
 
 
 def histories(workflows: int, seed: int, *, decisions: int = 60) -> list[list[RecordedEvent]]:
-    """So many histories that go whatever way chance takes them, most of them to an end."""
+    """So many histories that go whatever way chance takes them to an end; each tenth, and so the last, is open."""
     made: list[list[RecordedEvent]] = []
     for number in range(1, workflows + 1):
-        script = Script(
-            random.Random(seed * 1_000 + number), (FIXED, PLANNED)[number % 2], Workflow(f"wf_{number:03d}")
-        )
-        made.append(list(script.events(decisions)))
+        chance, workflow = random.Random(seed * 1_000 + number), Workflow(f"wf_{number:03d}")
+        script = Script(chance, (FIXED, PLANNED)[number % 2], workflow, BEGINNING)
+        made.append(list(script.events(decisions if number % 10 else 2)))
     return made
 
 
