@@ -174,7 +174,10 @@ def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) ->
 def _write_html(made: Made, write: _Write) -> Written:
     report = made.facts.report
     write(made.page(), lambda: (1, report.version))
-    damage = None if report.broken is None else Damage(report.workflow, report.broken.version, report.broken.words)
+    broken = report.broken
+    damage = None
+    if broken is not None:
+        damage = Damage(report.workflow, broken.version, f"is where its record breaks: {broken.words}")
     return Written(1, report.version, made.position, cut=made.cut, withheld=made.withheld, damage=damage)
 
 
@@ -266,8 +269,12 @@ def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
             screen.note(f"{cut} cut out, {withheld} withheld")
     if written.damage is not None:
         one = written.damage
+        named = f"`handrail verify {asked.output}` names all such places"
+        if asked.form == "html":
+            named = "the page says what is known of it"
+        elif asked.form not in {"jsonl", SEAL}:
+            named = "export it as jsonl, of which `handrail verify` names all such places"
         screen.note(
-            f"the store is damaged: workflow {one.workflow_id}, event {one.version} {one.words}; "
-            f"`handrail verify {asked.output}` names all such places",
+            f"the store is damaged: workflow {one.workflow_id}, event {one.version} {one.words}; {named}",
             "red",
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 from projections.replaying.durations import PARTS, RUNNING, Span
 from projections.replaying.words import duration, instant, named, plain
@@ -56,6 +56,14 @@ class _Bar:
     stretches: int = 1
 
 
+class Mark(NamedTuple):
+    """The event that is marked, when it was, and of which step."""
+
+    version: int
+    at: datetime
+    step: str
+
+
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """What was drawn: the picture, the parts that it has, and what a reader must know about it."""
@@ -67,13 +75,13 @@ class Timeline:
 
 
 def timeline(
-    spans: Sequence[Span], begin: datetime, end: datetime, cause: tuple[int, datetime] | None, *, waits: bool = False
+    spans: Sequence[Span], begin: datetime, end: datetime, cause: Mark | None, *, waits: bool = False
 ) -> Timeline:
     """The timeline of a workflow from its first event to its last.
 
-    `cause` is the event of the first cause, where that is in this workflow; `waits`: it is no fault, but a wait.
+    `cause` is the first cause, where that is in this workflow; `waits`: it is no fault, but a wait.
     """
-    lanes, left_out = _lanes(spans)
+    lanes, left_out = _lanes(spans, cause.step if cause is not None else "")
     instants = {begin, end, *(at for lane in lanes.values() for span in lane for at in (span.begin, span.end))}
     scale = Scale((min(max(at, begin), end) for at in instants), _LEFT, _RIGHT)
     height = _TOP + _LANE * max(1, len(lanes)) + 8
@@ -85,8 +93,8 @@ def timeline(
         *_breaks(scale, height),
         *_axis(scale, height),
     ]
-    for number, (step, lane) in enumerate(lanes.items()):
-        drawn.append(_lane(step, lane, scale, _TOP + _LANE * number))
+    for number, (name, lane) in enumerate(lanes.items()):
+        drawn.append(_lane(name, lane, scale, _TOP + _LANE * number))
     if cause is not None:
         drawn += _cause(cause, scale, height)
     picture = tag(
@@ -112,16 +120,25 @@ def swatch(part: str) -> Markup:
     )  # fmt: skip
 
 
-def _lanes(spans: Sequence[Span]) -> tuple[dict[str, list[Span]], int]:
-    """The stretches of each step, in the order in which they began; of very many steps those that took longest."""
+def _lanes(spans: Sequence[Span], cause: str) -> tuple[dict[str, list[Span]], int]:
+    """The stretches of each step, in the order in which they began, under the steps' names.
+
+    Of very many steps those that took longest have a lane, the first cause's among them; all others share the last.
+    """
     lanes: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda one: (one.begin, one.end)):
         lanes.setdefault(span.step, []).append(span)
-    if len(lanes) <= MOST_LANES:
-        return lanes, 0
-    took = {step: sum(span.seconds for span in lane) for step, lane in lanes.items()}
-    kept = set(sorted(took, key=lambda step: -took[step])[:MOST_LANES])
-    return {step: lane for step, lane in lanes.items() if step in kept}, len(lanes) - MOST_LANES
+    others: list[Span] = []
+    if len(lanes) > MOST_LANES:
+        took = {step: sum(span.seconds for span in lane) for step, lane in lanes.items()}
+        kept = set(sorted(took, key=lambda step: (step != cause, -took[step]))[:MOST_LANES])
+        others = [span for span in chain(*lanes.values()) if span.step not in kept]
+        left_out = len(lanes) - len(kept)
+        lanes = {step: lane for step, lane in lanes.items() if step in kept}
+    shown = {plain(named(step), 200): lane for step, lane in lanes.items()}
+    if not others:
+        return shown, 0
+    return {**shown, f"{left_out} other steps": sorted(others, key=lambda one: (one.begin, one.end))}, left_out
 
 
 def _described(lanes: Mapping[str, Sequence[Span]], scale: Scale) -> str:
@@ -149,9 +166,8 @@ def _defs(parts: Sequence[str]) -> Markup:
     )
 
 
-def _lane(step: str, spans: Sequence[Span], scale: Scale, top: float) -> Markup:
-    name = plain(named(step), 200)
-    short = plain(named(step), _LABEL_CHARACTERS)
+def _lane(name: str, spans: Sequence[Span], scale: Scale, top: float) -> Markup:
+    short = plain(name, _LABEL_CHARACTERS)
     middle = top + _LANE / 2
     label = tag("text", tag("title", name), short, x=f"{_LEFT - 10:g}", y=f"{middle + 4:.1f}", class_="lane")
     line = tag("path", d=f"M{_LEFT:g} {top + _LANE:.1f}H{_RIGHT:g}", class_="rule")
@@ -253,13 +269,12 @@ def _breaks(scale: Scale, height: float) -> Iterator[Markup]:
         )
 
 
-def _cause(cause: tuple[int, datetime], scale: Scale, height: float) -> Iterator[Markup]:
-    version, at = cause
-    x = scale.x(at)
+def _cause(cause: Mark, scale: Scale, height: float) -> Iterator[Markup]:
+    x = scale.x(cause.at)
     yield tag("path", d=f"M{x:.1f} {_CAUSE_ROW:g}V{height - 8:.1f}", class_="cause")
     yield tag("path", d=f"M{x:.1f} {_CAUSE_ROW + 3:g}l-5 -9h10z", class_="cause-head")
     anchor, shift = ("start", 8) if x < WIDTH / 2 else ("end", -8)
-    words = f"first cause, event {version}"
+    words = f"first cause, event {cause.version}"
     yield tag("text", words, x=f"{x + shift:.1f}", y=f"{_CAUSE_ROW:g}", text_anchor=anchor, class_="cause-label")
 
 

@@ -49,7 +49,7 @@ def shown(value: object) -> str:
     That goes for what controls a terminal or the direction of writing, and for what XML does not allow.
     """
     text = str(value)
-    if not text.isprintable():
+    if not text.isprintable() and not text.replace(_LINE_END, "").isprintable():
         text = "".join(mark if mark.isprintable() or mark == _LINE_END else _code(mark) for mark in text)
     return escape(text)
 

@@ -25,13 +25,25 @@ from projections.replaying.verdict import Word
 from projections.replaying.words import duration, instant, named, plain
 from projections.reporting.facts import Facts
 from projections.reporting.graph import MOST_STEPS, StepTold, graph
-from projections.reporting.lanes import MOST_LANES, Timeline, legend, timeline
+from projections.reporting.lanes import MOST_LANES, Mark, Timeline, legend, timeline
 from projections.reporting.markup import Markup, joined, tag
-from projections.reporting.pieces import Column, Shown, facts, isolated, moment, scrolling, section, spaced, table
+from projections.reporting.pieces import (
+    Column,
+    Shown,
+    facts,
+    folded_if_long,
+    isolated,
+    moment,
+    scrolling,
+    section,
+    spaced,
+    table,
+)
 
 LINKS_SHOWN: Final = 60
 OTHERS_SHOWN: Final = 20
 STEPS_LISTED: Final = 500
+STEPS_TIMED: Final = 40
 WAITS_SHOWN: Final = 12
 LATE_SHOWN: Final = 20
 VALUE_CHARACTERS: Final = 1_000
@@ -188,7 +200,7 @@ def when(told: Facts) -> Markup:
         if drawn.breaks:
             caption.append("Grey columns with jagged edges are waits cut short: the rest is to scale.")
         if drawn.lanes_left_out:
-            caption.append(f"{drawn.lanes_left_out} further steps have no lane: the {MOST_LANES} longest have one.")
+            caption.append(f"The {MOST_LANES} steps that took longest have lanes of their own.")
         caption.append("A thin bar may be shorter than it looks.")
         parts.append(
             tag(
@@ -206,7 +218,7 @@ def _drawn(report: Report, begin: datetime) -> Timeline:
     end = max(end, report.ended_at or begin)
     first = report.first_cause
     mine = first is not None and first.workflow == report.workflow
-    mark = (first.version, first.at) if first is not None and mine else None
+    mark = Mark(first.version, first.at, first.step) if first is not None and mine else None
     return timeline(report.spans, begin, end, mark, waits=first is not None and not first.fault)
 
 
@@ -249,11 +261,11 @@ def _by_step(steps: dict[str, dict[str, float]]) -> Iterator[Markup]:
     order = sorted(steps.items(), key=lambda one: -sum(one[1].values()))
     rows = [
         (isolated(named(step)), *(duration(of_step[part]) if part in of_step else "–" for part in used))
-        for step, of_step in order[:STEPS_LISTED]
+        for step, of_step in order[:STEPS_TIMED]
     ]
     yield table("Where the time went, by step", columns, rows)
-    if len(order) > STEPS_LISTED:
-        yield tag("p", f"{len(order) - STEPS_LISTED} further steps took less.", class_="note")
+    if len(order) > STEPS_TIMED:
+        yield tag("p", f"{len(order) - STEPS_TIMED} further steps took less.", class_="note")
 
 
 _SHORT: Final = {
@@ -296,7 +308,8 @@ def steps(told: Facts) -> Markup:
     more = []
     if len(told.steps) > STEPS_LISTED:
         more = [tag("p", f"The first {STEPS_LISTED} of {len(told.steps)} steps; the events have all.", class_="note")]
-    return section("steps", "Steps", picture, table("Steps", columns, rows), *more)
+    listed = folded_if_long(table("Steps", columns, rows), len(rows), f"Table of {len(rows)} steps")
+    return section("steps", "Steps", picture, listed, *more)
 
 
 def _row(one: StepTold, tries: int) -> tuple[object, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from projections.replaying.words import instant
 from projections.reporting.markup import Markup, joined, tag
+
+ROWS_OPEN: Final = 60
 
 
 class Column(NamedTuple):
@@ -54,6 +56,11 @@ def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[objec
     ]
     made = tag("table", tag("thead", head), tag("tbody", *body), aria_label=caption)
     return scrolling(made, caption)
+
+
+def folded_if_long(made: Markup, rows: int, words: str) -> Markup:
+    """The table, folded where it is so long that what follows it would be far away."""
+    return made if rows <= ROWS_OPEN else tag("details", tag("summary", words), made, class_="group")
 
 
 def scrolling(content: Markup, label: str) -> Markup:

@@ -14,13 +14,13 @@ from projections.replaying.timeline import DecisionTold, Transition
 from projections.replaying.words import duration, named
 from projections.reporting.facts import Facts, Round, Vote
 from projections.reporting.markup import Markup, joined, tag
-from projections.reporting.pieces import Column, Shown, facts, isolated, moment, section, spaced, table
+from projections.reporting.pieces import Column, Shown, facts, folded_if_long, isolated, moment, section, spaced, table
 
 ATTEMPTS_SHOWN: Final = 300
 APPROVALS_SHOWN: Final = 200
 ACTS_SHOWN: Final = 500
 VOTES_SHOWN: Final = 50
-EVENTS_SHOWN: Final = 10_000
+EVENTS_SHOWN: Final = 12_000
 """Of more events the first and the last are on the page."""
 EVENTS_A_GROUP: Final = 250
 PAYLOAD_CHARACTERS: Final = 4_000
@@ -52,7 +52,8 @@ def attempts(told: Facts, shown: Shown) -> Markup:
     )  # fmt: skip
     content = [tag("p", words, class_="note")]
     if kept:
-        content.append(table("Attempts", columns, (_attempt(one, shown) for one in kept)))
+        made = table("Attempts", columns, (_attempt(one, shown) for one in kept))
+        content.append(folded_if_long(made, len(kept), f"Table of {len(kept)} attempts"))
     return section("attempts", "Attempts", *content)
 
 

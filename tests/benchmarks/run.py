@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks import exporting, judging, large, readings, replaying, stack
+from tests.benchmarks import exporting, judging, large, readings, replaying, reporting, stack
 from tests.benchmarks.figures import Report
 from tests.benchmarks.programs import ProgramFailed
 from tests.benchmarks.readings import Plan
@@ -60,6 +60,7 @@ PARTS: Final[dict[str, Part]] = {
     "judging": judging.judging,
     "export": exporting.exporting,
     "replay": replaying.replaying,
+    "report": reporting.reporting,
 }
 
 

@@ -1,9 +1,11 @@
 """`handrail export` and `handrail verify`, with the real program and the stand-alone verifier."""
 
+import contextlib
 import csv
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +24,7 @@ from projections.exporting.table import COLUMNS
 from tests.integration.command_line import LIMIT_SECONDS, ROOT, CommandLine, Ended
 from tests.integration.exports.forms import FORMS, check
 from tests.integration.exports.stock import histories
+from tests.integration.exports.test_stores import DAMAGES
 from tests.integration.watched import contents, rows_of, watched
 from tests.servers.postgres import Database
 
@@ -168,6 +171,17 @@ def test_the_forms_for_other_programs_are_written_whole_and_counted(form: str, k
     assert (kept.folder / "again").read_bytes() == content
 
 
+@pytest.mark.parametrize("form", ["csv", *FORMS])
+def test_of_a_damaged_store_it_is_said_in_any_form(form: str, kept: CommandLine) -> None:
+    with contextlib.closing(sqlite3.connect(kept.home / "handrail.db")) as connection, connection:
+        connection.execute(DAMAGES["payload"][0])
+    written = kept("export", "--all", "--format", form, "-o", "file")
+    assert written.code == 1
+    assert "the store is damaged: workflow wf_003, event 1 cannot be read, or was changed" in written.errors
+    assert "export it as jsonl" in written.errors
+    assert (kept.folder / "file").stat().st_size > 0
+
+
 def test_mermaid_draws_one(kept: CommandLine) -> None:
     assert kept("export", "wf_003", "--format", "mermaid", "-o", "wf.mmd").code == 0
     assert (kept.folder / "wf.mmd").read_text().startswith("sequenceDiagram\n    participant people")
@@ -180,7 +194,7 @@ def test_mermaid_draws_one(kept: CommandLine) -> None:
         (("wf_001", "--all"), "not both"),
         (("wf_099",), "there is no workflow 'wf_099'"),
         (("--all", "--format", "xml"), "choose one of jsonl, csv, cloudevents"),
-        (("--all", "--format", "mermaid"), "draws one workflow"),
+        (("--all", "--format", "mermaid"), "shows one workflow"),
         (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact and --upto are for the others"),
         (("--since", "yesterday"), "is no time"),
         (("--since", "2026-01-01"), "has no time zone"),
