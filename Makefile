@@ -103,6 +103,10 @@ dashboards: $(TEST_STAMP) ## Write Grafana's dashboards anew (ARGS="FOLDER --run
 pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a real run, into build/pictures (or ARGS=FOLDER)
 	@$(PYTHON) -m tests.integration.dashboards.pictures $(ARGS)
 
+.PHONY: round-trip
+round-trip: $(TEST_STAMP) ## 10,000 histories exported, imported and replayed there: each comes to the same state (ARGS="--workflows 500")
+	@$(PYTHON) -m tests.integration.exports.round_trip $(ARGS)
+
 .PHONY: tampering
 tampering: $(TEST_STAMP) ## 10,000 changes of an export, and of a store, by chance: each is found where it is (ARGS="--changes 500")
 	@$(PYTHON) -m tests.integration.exports.run $(ARGS)

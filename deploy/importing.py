@@ -187,6 +187,7 @@ def _place(found: Finding) -> str:
 
 def _put_events(store: WorkflowStore, entering: Entering, source: _Source, tell: Tell) -> None:
     rows = entering.rows(source.lines())
+    tell("importing", 0)
     while batch := _batch(rows):
         with store.transaction() as cursor:
             begun = [(one.workflow_id,) for one in batch if isinstance(one, WorkflowBegun)]

@@ -30,6 +30,8 @@ def run_verify(screen: Screen, file: Path, key: Path | None, session: Session | 
         held = HeldAgainst()
         with session.store() as store:
             held.hold(store.query, store.mapper.clear, heads_in(_lines(file)))
+            if verdict.everything:
+                held.hold_others(store.query, store.mapper.clear)
     code = _exit_code(verdict, held)
     if screen.as_json:
         screen.document(_document(verdict, held, code))
@@ -75,6 +77,7 @@ def _document(verdict: Verdict, held: HeldAgainst | None, code: ExitCode) -> dic
             "workflows": held.workflows,
             "events": held.events,
             "archived": held.archived,
+            "later": {"workflows": held.others, "events": held.other_events},
             "findings": [asdict(one) for one in held.findings],
             "more": held.more,
         }
@@ -90,7 +93,8 @@ def _tell(screen: Screen, verdict: Verdict, held: HeldAgainst | None) -> None:
         _tell_findings(screen, held.findings, held.more)
         word = "WRONG" if held.findings else "sound"
         archived = f", {held.archived} of them archived" if held.archived else ""
-        screen.text(f"{word}: the store, {held.workflows} workflows{archived}, {held.events} events")
+        later = f", and {held.others} that began later, with {held.other_events} events" if held.others else ""
+        screen.text(f"{word}: the store, {held.workflows} workflows{archived}, {held.events} events{later}")
 
 
 def _tell_findings(screen: Screen, findings: tuple[Finding, ...] | list[Finding], more: int) -> None:

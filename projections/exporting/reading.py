@@ -108,11 +108,20 @@ class Exported:
 class Histories:
     """What a selection selects; `position` is that of the newest event that counts."""
 
-    def __init__(self, query: Query, clear: Clear, selection: Selection, *, lenient: bool = False) -> None:
+    def __init__(
+        self,
+        query: Query,
+        clear: Clear,
+        selection: Selection,
+        *,
+        lenient: bool = False,
+        but: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         """Raises InputInvalid for a position that the log does not have, or for too many ids.
 
-        `lenient` passes over workflows that were named and are not there.
+        `lenient` passes over workflows that were named and are not there; `but` says which are not to be read.
         """
+        self._but = but
         self._lenient = lenient
         self._query = query
         self._clear = clear
@@ -129,7 +138,7 @@ class Histories:
     def __iter__(self) -> Iterator[Exported]:
         """The workflows; raises WorkflowUnknown where one that was named is not there."""
         for page in self._pages():
-            yield from self._page(page)
+            yield from self._page([name for name in page if not self._but(name)])
 
     def heads(self) -> Iterator[Exported]:
         """The same without their events: of each, only the last is read.

@@ -102,6 +102,8 @@ class Verdict:
     root: str
     latest: str = ""
     """When the last of the events was recorded."""
+    everything: bool = False
+    """Whether all workflows of a store were asked for."""
 
     @property
     def sound(self) -> bool:
@@ -398,6 +400,7 @@ class Verification:
         self._findings.append(Finding(at, plain(workflow), version, check, plain(words)))
 
     def _verdict(self) -> Verdict:
+        selection = (self._manifest or {}).get("selection")
         return Verdict(
             self._workflows,
             self._events,
@@ -407,6 +410,7 @@ class Verification:
             str((self._manifest or {}).get("signer", "")),
             self._tree.root(),
             self._latest,
+            isinstance(selection, dict) and selection.get("all") is True,
         )
 
 

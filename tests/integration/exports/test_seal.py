@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from domain.store.application import WorkflowStore
+from projections.exporting.against import HeldAgainst, heads_in
+from projections.exporting.verifying import Check
 from tests.integration.command_line import CommandLine
 from tests.integration.exports.stock import exported, fill, histories, paying
 from tests.integration.exports.store_tampering import held, sealed, store_tampered_with
@@ -37,6 +39,32 @@ def test_300_changes_of_a_seal_are_found_where_they_are(stocked: WorkflowStore) 
 
 def test_560_changes_of_the_store_are_found_where_they_are(stocked: WorkflowStore, home: Path) -> None:
     assert store_tampered_with(stocked, home, range(560)) == []
+
+
+def test_workflows_that_began_later_are_held_against_their_own_chains(stocked: WorkflowStore) -> None:
+    content = sealed(stocked)
+    later = [list(paying(f"wf_{number}", number)) for number in (100, 101, 102)]
+    fill(stocked, later)
+    against = HeldAgainst()
+    against.hold(stocked.query, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
+    against.hold_others(stocked.query, stocked.mapper.clear)
+    assert (against.workflows, against.others, against.other_events) == (12, 3, sum(map(len, later)))
+    assert against.findings == []
+    with stocked.transaction() as cursor:
+        cursor.execute("DELETE FROM stored_events WHERE originator_id = 'wf_100' AND originator_version = 2")
+        cursor.execute(
+            "UPDATE stored_events SET state = state || ' ' WHERE originator_id = 'wf_101' AND originator_version = 1"
+        )
+        cursor.execute("DELETE FROM stored_events WHERE originator_id = 'wf_102'")
+    against = HeldAgainst()
+    against.hold(stocked.query, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
+    assert against.findings == []
+    against.hold_others(stocked.query, stocked.mapper.clear)
+    assert {(one.workflow, one.version, one.check) for one in against.findings} == {
+        ("wf_100", 2, Check.VERSION),
+        ("wf_101", 1, Check.PAYLOAD),
+        ("wf_102", 1, Check.VERSION),
+    }
 
 
 @pytest.mark.parametrize("place", ["home", "shared"])
