@@ -43,6 +43,7 @@ def workflow_forked(state: State, event: e.WorkflowForked, at: datetime) -> None
     state.epoch, state.doubted = event.epoch or 1, False
     state.started_at = at
     state.attempts = state.budget_extra = 0
+    state.artifacts, state.artifact_done = {}, False
     state.parent_workflow = state.parent_step = None
     state.live, state.waits, state.ballots, state.undecided, state.dues = {}, {}, {}, {}, {}
     state.effects, state.lapsed, state.pivot_passed = {}, {}, False

@@ -189,6 +189,18 @@ def test_a_grant_of_a_step_that_is_planned_again_is_not_the_fork_s() -> None:
     assert fork(source.ok("pay")).state.controls == ["watch"]
 
 
+def test_files_are_the_source_s_and_the_artifact_is_written_again() -> None:
+    written = (e.Artifact(name="n", digest="d", size=1),)
+    source = (
+        given(define(act("look"), artifact=act("write")))
+        .ok("look", artifacts=written)
+        .ok("_artifact", artifacts=written)
+    )
+    source.status_is(Status.COMPLETED)
+    forked = fork(source).then(e.WorkflowForked, e.StepScheduled)
+    assert (forked.event(e.StepScheduled).kind, forked.state.artifacts) == ("artifact", {})
+
+
 # --- what is recorded in the source ---------------------------------------------------------------------------------
 
 
