@@ -88,10 +88,12 @@ def print_check(
                     f"{_counts(total)} decided again; {total.events / (now - began):,.0f} events a second"
                 )
         total.archived = how_many(store.query, definition)
+        # What was erased here is known to be so, and stays so: no check would ever pass again.
+        unknown = total.missing or (total.withheld if store.imported is not None else 0)
     _sum_up(session, total, checking.position)
     if total.differing:
         return ExitCode.ENDED
-    return ExitCode.WAITING if total.missing or total.withheld else ExitCode.COMPLETED
+    return ExitCode.WAITING if unknown else ExitCode.COMPLETED
 
 
 @contextlib.contextmanager

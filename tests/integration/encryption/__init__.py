@@ -1,0 +1,1 @@
+"""Encrypted payloads, and what erasing leaves, on real homes."""
