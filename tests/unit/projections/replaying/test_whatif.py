@@ -82,6 +82,7 @@ def asked_for() -> Scenario:
 HISTORIES: dict[str, Scenario] = {
     "granted": asked_for().later(hours=1).approves("sign"),
     "refused": asked_for().approves("sign", "eve").approves("sign", "bob"),
+    "refused to whom it is for": asked_for().approves("sign", "rita").approves("sign"),
     "rejected": asked_for().rejects("sign"),
     "two for": asked_for().approves("sign", "ann"),
     "expired": asked_for().later(hours=4).wakes(),
@@ -116,6 +117,8 @@ def look(**parts: Any) -> dict[str, Any]:
         ("granted under conditions", board(proposed_controls=["twice"]), None),
         ("refused", board(approvers=["eve", "bob"]), ("vote_counts", 6, "sign")),
         ("refused", board(approvers=["bob", "zoe"]), None),
+        ("refused to whom it is for", board(approvers=["rita", "ann"], four_eyes=True), None),
+        ("refused to whom it is for", board(approvers=["rita", "ann"]), ("vote_counts", 6, "sign")),
         ("rejected", board(rejections=2), ("rejection_needs_more", 7, "sign")),
         ("expired", board(deadline="5h"), ("approval_stays_open", 6, "sign")),
         ("expired", board(deadline=7_200), ("approval_expires", 6, "sign")),
@@ -208,6 +211,11 @@ def test_what_waits_would_have_expired_by_the_instant_of_the_newest_event(store:
     escalated = ask(store, board(escalate_after="1h", escalate_to=["zoe"]))[0].change
     assert escalated is not None
     assert escalated.kind == "approval_escalates"
+
+
+def test_what_should_have_expired_anyway_is_no_change(store: WorkflowStore) -> None:
+    put(store, asked_for().history, Scenario(RETRIED, "wf_002").later(hours=5).started().history)
+    assert [one.change for one in ask(store, board(deadline="3h"))] == [None]
 
 
 def test_only_what_the_policies_concern_is_asked(store: WorkflowStore) -> None:
