@@ -107,6 +107,10 @@ pictures: $(TEST_STAMP) $(SERVERS_STAMP) ## Draw what the dashboards show of a r
 round-trip: $(TEST_STAMP) ## 10,000 histories exported, imported and replayed there: each comes to the same state (ARGS="--workflows 500")
 	@$(PYTHON) -m tests.integration.exports.round_trip $(ARGS)
 
+.PHONY: report-look
+report-look: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## Pages of reports with pictures at four widths, light, dark and printed, into build/report (or ARGS=FOLDER)
+	@$(PYTHON) -m tests.integration.reports.looking $(ARGS)
+
 .PHONY: tampering
 tampering: $(TEST_STAMP) ## 10,000 changes of an export, and of a store, by chance: each is found where it is (ARGS="--changes 500")
 	@$(PYTHON) -m tests.integration.exports.run $(ARGS)

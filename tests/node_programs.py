@@ -17,8 +17,19 @@ def node() -> str:
     found = shutil.which("node")
     if found is None:
         pytest.fail("Node 20 or newer is not installed: on Debian, apt-get install nodejs npm; then `make test` again")
-    if not (MODULES / "amqplib").is_dir() or not (MODULES / "@asyncapi" / "parser").is_dir():
+    if not all((MODULES / name).is_dir() for name in ("amqplib", "@asyncapi/parser", "playwright-core")):
         pytest.fail("the packages in tests/node/package.json are not installed: `make test` does it, with npm")
+    return found
+
+
+def chromium() -> str:
+    """The browser; fails the test where there is none."""
+    given = os.environ.get("HANDRAIL_TEST_CHROMIUM")
+    found = given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.fail(
+            "Chromium is not installed: on Debian, apt-get install chromium; or name one in HANDRAIL_TEST_CHROMIUM"
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests start and is missing: RabbitMQ, PostgreSQL's server, Node.js with npm, Prometheus and its
-# Alertmanager. With apt-get, as root; anywhere else it says what to install. Services are not started: the tests have
-# servers of their own.
+# Alertmanager, Chromium. With apt-get, as root; anywhere else it says what to install. Services are not started: the
+# tests have servers of their own.
 set -eu
 
 policy=${POLICY_FILE:-/usr/sbin/policy-rc.d}
@@ -20,6 +20,7 @@ missing() {
     [ -n "${HANDRAIL_TEST_PROMETHEUS_BIN:-}" ] || { there prometheus && there promtool; } || printf ' prometheus'
     [ -n "${HANDRAIL_TEST_PROMETHEUS_BIN:-}" ] || { any_there prometheus-alertmanager alertmanager && there amtool; } ||
         printf ' prometheus-alertmanager'
+    [ -n "${HANDRAIL_TEST_CHROMIUM:-}" ] || any_there chromium chromium-browser google-chrome || printf ' chromium'
 }
 
 wanted=$(missing)

@@ -18,14 +18,14 @@ echo "$@" >>"$STAGE/asked"
 [ "$1" = install ] || exit 0
 "$POLICY_FILE" && echo allowed >>"$STAGE/policy" || echo "answers $?" >>"$STAGE/policy"
 [ -z "${FAILS:-}" ] || exit 100
-for name in node npm epmd prometheus promtool prometheus-alertmanager amtool; do
+for name in node npm epmd prometheus promtool prometheus-alertmanager amtool chromium; do
     cp "$STAGE/bin/id" "$STAGE/bin/$name"
 done
 """
 
 
 class Stage:
-    """A machine on which Node, Erlang and Prometheus are missing."""
+    """A machine on which Node, Erlang, Prometheus and Chromium are missing."""
 
     def __init__(self, folder: Path, user: int) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ def test_services_may_not_start_meanwhile_and_the_policy_is_put_back(stage: Stag
     ended = stage.run()
     assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
     asked = stage.said("asked").replace(" postgresql", "")
-    assert "rabbitmq-server nodejs npm prometheus prometheus-alertmanager\n" in asked
+    assert "rabbitmq-server nodejs npm prometheus prometheus-alertmanager chromium\n" in asked
     assert stage.said("policy") == "answers 101\n"
     assert (stage.policy.read_text(encoding="utf-8") if stage.policy.exists() else None) == before
     assert stage.run().returncode == 0
@@ -104,4 +104,4 @@ def test_a_plain_user_is_told_what_to_install(tmp_path: Path) -> None:
     ended = stage.run()
     assert (ended.returncode, ended.stdout, stage.said("asked")) == (2, "", "")
     assert "apt-get install" in ended.stderr
-    assert "nodejs npm prometheus prometheus-alertmanager" in ended.stderr
+    assert "nodejs npm prometheus prometheus-alertmanager chromium" in ended.stderr
