@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-from domain.errors import EventCorrupt, EventUnknown
+from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
+from domain.store.covers import CLEAR, Texts
 from domain.store.positions import position_of
 from projections.lag import Lag, lag_of
 from projections.schema import JUDGED_AT, POSITION, TABLES
@@ -42,8 +43,10 @@ class ViewsStatus:
     due_at: datetime | None
 
 
-def status_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEvent]) -> ViewsStatus:
-    """How the views are now."""
+def status_of(
+    cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedEvent], texts: Texts = CLEAR
+) -> ViewsStatus:
+    """How the views are now; `texts` shows what is kept hidden."""
     ((newest,),) = cursor.query("SELECT coalesce(max(id), 0) FROM stored_events")
     parked = cursor.query(
         "SELECT workflow_id, position, error FROM parked_views ORDER BY position, workflow_id LIMIT ?", (PARKED_SHOWN,)
@@ -53,7 +56,7 @@ def status_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedE
     position = position_of(cursor, POSITION)
     try:
         lag = lag_of(cursor, decode)
-    except (EventCorrupt, EventUnknown):
+    except (EventCorrupt, EventUnknown, PayloadWithheld):
         # The projector will park its workflow; how old the event is cannot be told.
         lag = Lag(newest - position)
     return ViewsStatus(
@@ -61,7 +64,7 @@ def status_of(cursor: Cursor, decode: Callable[[str, int, str, bytes], RecordedE
         newest=newest,
         lag=lag,
         rows={name: cursor.query(f"SELECT count(*) FROM {name}")[0][0] for name in TABLES},  # noqa: S608 - ours
-        parked=tuple(Parked(*row) for row in parked),
+        parked=tuple(Parked(name, place, texts.show(error)) for name, place, error in parked),
         judged_at=datetime.fromtimestamp(judged, UTC) if judged else None,
         due_at=datetime.fromisoformat(due) if due is not None else None,
     )

@@ -27,7 +27,7 @@ def print_status(session: Session) -> ExitCode:
     from projections.status import status_of
 
     with session.store() as store, store.reading() as cursor:
-        found = status_of(cursor, store.mapper.read)
+        found = status_of(cursor, store.mapper.read, store.texts)
     now = datetime.now(UTC)
     if session.screen.as_json:
         session.screen.document(_as_dict(found, now))

@@ -11,7 +11,7 @@ from typing import Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.session import Session
-from domain.errors import EventCorrupt, EventUnknown, StoreUnavailable
+from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreUnavailable
 from domain.store.application import WorkflowStore
 from projections.causes import Cause
 from projections.thresholds import LAG
@@ -138,7 +138,7 @@ def _behind(session: Session, store: WorkflowStore, notes: list[str]) -> Iterato
             notes.append(UNHEARD)
         try:
             lag = lag_of(cursor, store.mapper.read)
-        except (EventCorrupt, EventUnknown) as error:
+        except (EventCorrupt, EventUnknown, PayloadWithheld) as error:
             notes.append(f"since when the views are behind cannot be said: {error}")
             lag = Lag(0)
     if lag.since is not None and now - lag.since > (load_settings().stuck.lag or LAG):

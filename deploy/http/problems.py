@@ -16,6 +16,7 @@ from domain.errors import (
     HandrailError,
     InputInvalid,
     MessageUnfit,
+    PayloadWithheld,
     Refused,
     StoreUnavailable,
     WorkflowArchived,
@@ -86,15 +87,19 @@ def problem_of(error: Exception) -> Problem:
     return Problem(500, "internal", "something went wrong here, and is in the log; asking again may help")
 
 
-def _archived() -> Problem:
-    """Not where: whoever may look at workflows need not know what files there are."""
-    return Problem(410, "archived", "this workflow is over, and was archived: its history is in a file")
+def _gone(error: HandrailError) -> Problem | None:
+    """Of what was there. Not where to, nor why: whoever may look at workflows need not know."""
+    if isinstance(error, WorkflowArchived):
+        return Problem(410, "archived", "this workflow is over, and was archived: its history is in a file")
+    if isinstance(error, PayloadWithheld):
+        return Problem(410, "erased", "what this workflow was about was erased: its events' headers are left")
+    return None
 
 
 def _problem_of_refusal(error: HandrailError) -> Problem:
-    if isinstance(error, WorkflowUnknown):
-        archived = isinstance(error, WorkflowArchived)
-        return _archived() if archived else Problem(404, "no-such-workflow", "there is no workflow with this id")
+    gone = _gone(error)
+    if gone is not None or isinstance(error, WorkflowUnknown):
+        return gone or Problem(404, "no-such-workflow", "there is no workflow with this id")
     if isinstance(error, WorkflowConflict):
         return Problem(409, "conflict", str(error))
     if isinstance(error, MessageUnfit):

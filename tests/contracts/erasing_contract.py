@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deploy.erasing import Erasing
+from deploy.http.problems import problem_of
 from deploy.keyring import RingFile, new_ring
 from deploy.opened import SCHEMA as ROOMS
 from deploy.rewrapping import enable, rewrap
@@ -28,6 +29,7 @@ from projections.log import LogReader
 from projections.projector import catch_up
 from projections.queries import list_workflows
 from projections.rebuilding import Rebuild
+from projections.status import status_of
 from tests.contracts import stage as stages_of
 from tests.contracts.covers_contract import PAUSED, WORD, Damage
 from tests.contracts.stage import Stage, goal
@@ -307,3 +309,31 @@ class ErasingContract(Staged):
         stage.store.run(Damage(f"UPDATE stored_events SET state = ? WHERE {where}", state))
         with pytest.raises(EventCorrupt, match="its payload is clear and must be covered"):
             opening().checked("wf_2")
+
+    # --- who asks besides
+
+    def test_a_parked_view_says_why_to_who_has_the_ring(self, stage: Stage) -> None:
+        where = "originator_id = 'wf_2' AND originator_version = 2"
+        stage.store.run(Damage(f"UPDATE stored_events SET state = ? WHERE {where}", b"gone"))
+        keeper = Keeper(stage.store)
+        keeper.rebuild()
+        catch_up(keeper, LogReader(stage.store.recorder, stage.store.mapper.read))
+        with stage.store.reading() as cursor:
+            (parked,) = status_of(cursor, stage.store.mapper.read, stage.store.texts).parked
+        assert "event 2" in parked.error
+        assert "event 2" not in self.rows_of(stage.store)["parked_views"]
+
+    def test_a_view_that_is_behind_an_erased_event_tells_how_far(self, stage: Stage, tmp_path: Path) -> None:
+        self.erasing(stage, tmp_path).erase("wf_1")
+        keeper = Keeper(stage.store)
+        keeper.rebuild()
+        with stage.store.reading() as cursor:
+            assert status_of(cursor, stage.store.mapper.read).lag.events == stage.store.newest()
+
+    def test_over_http_an_erased_workflow_is_gone(self, stage: Stage, tmp_path: Path) -> None:
+        self.erasing(stage, tmp_path).erase("wf_2")
+        with pytest.raises(PayloadWithheld) as raised:
+            stage.store.load("wf_2")
+        problem = problem_of(raised.value)
+        assert (problem.status, problem.name) == (410, "erased")
+        assert "asked for" not in problem.detail, "why is nobody's business there"
