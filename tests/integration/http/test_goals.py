@@ -84,3 +84,26 @@ async def test_an_act_without_a_reason_is_refused(endpoint: Endpoint) -> None:
     answer = await endpoint.post(f"/workflows/{workflow_id}/pause", {}, "olga", "operator")
     assert problem(answer, 422, "body-unfit")["faults"][0]["field"] == "reason"
     World.current.open(workflow_id)
+
+
+async def test_an_operator_forks_once_for_a_key_and_is_told_where_it_cannot_be(endpoint: Endpoint) -> None:
+    begun = await endpoint.post("/goals", {"goal": "chain", "input": {"i": 3}}, "rita", "requester")
+    source = begun.json()["workflow_id"]
+    await endpoint.runtime.wait(source, timeout=10)
+    path, act = f"/workflows/{source}", {"version": 3, "reason": "once more", "input": {"i": 4}}
+    for outcome in (False, True):
+        answer = await endpoint.post(f"{path}/fork", act, "olga", "operator", key="fork-1")
+        assert (answer.status_code, answer.json()["outcome"], answer.json()["repeated"]) == (200, "done", outcome)
+    ((fork, version),) = (await endpoint.get(path)).json()["forks"].items()
+    assert version == 3
+    async with asyncio.timeout(20):
+        async for recorded in endpoint.runtime.follow(fork):
+            if recorded.name == "WorkflowCompleted":
+                break
+    shown = (await endpoint.get(f"/workflows/{fork}")).json()
+    assert (shown["forked_from"], shown["forked_at"], shown["input"]["i"]) == (source, 3, 4)
+    unfit = await endpoint.post(f"{path}/fork", {**act, "version": 2}, "olga", "operator")
+    if unfit.status_code != 202:  # over a broker it is in the dead queue then
+        assert "in the middle of a decision" in problem(unfit, 422, "unfit")["detail"]
+    assert len((await endpoint.get(path)).json()["forks"]) == 1
+    assert (await endpoint.post(f"{path}/fork", act, "rita", "requester")).status_code == 403
