@@ -108,7 +108,7 @@ round-trip: $(TEST_STAMP) ## 10,000 histories exported, imported and replayed th
 	@$(PYTHON) -m tests.integration.exports.round_trip $(ARGS)
 
 .PHONY: report-look
-report-look: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## Pages of reports with pictures at four widths, light, dark and printed, into build/report (or ARGS=FOLDER)
+report-look: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## Pages of reports, and pictures of them, into build/report (or ARGS=FOLDER)
 	@$(PYTHON) -m tests.integration.reports.looking $(ARGS)
 
 .PHONY: tampering

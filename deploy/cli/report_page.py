@@ -46,8 +46,10 @@ class Made:
         return JsonLines(selection, self.redaction).lines(Histories(store.query, store.mapper.clear, selection))
 
     def diagram(self) -> Iterator[bytes]:
-        """The Mermaid diagram; nothing where not one event can be read."""
-        if self.events:
+        """The Mermaid diagram."""
+        if not self.events:
+            yield b"sequenceDiagram\n    participant handrail\n    Note over handrail: no event can be read\n"
+        else:
             hidden = hidden_in(self.facts.payloads) if self.facts.rules else frozenset[int]()
             yield from (f"{line}\n".encode() for line in diagram_lines(self.events, teller(hidden)))
 

@@ -63,9 +63,9 @@ def _sum_up(screen: Screen, target: Path, names: Sequence[str], made: Made) -> N
             }
         )
         return
-    words = (
-        "nothing went wrong that lasted" if first is None else f"{place(first, report.workflow)}: {KINDS[first.kind]}"
-    )
+    words = "not known: payloads are withheld" if report.withheld else "nothing went wrong that lasted"
+    if first is not None:
+        words = f"{place(first, report.workflow)}: {KINDS[first.kind]}"
     screen.text(str(target / names[0]))
     screen.note(f"{report.workflow} {report.status}; first cause: {words}")
     listed = ", ".join(f"{name} ({size:,} bytes)" for name, size in sizes.items())

@@ -60,7 +60,7 @@ _TONES: Final = {
 def tone_of(report: Report) -> str:
     """How the answer is coloured: `bad` where something is wrong, `busy` where it only waits, else `good`."""
     if report.first_cause is None:
-        return "good"
+        return "busy" if report.withheld else "good"
     return "bad" if report.first_cause.fault else "busy"
 
 
@@ -73,7 +73,7 @@ def head(told: Facts) -> Markup:
     rows: list[tuple[str, object]] = [
         ("Definition", definition),
         ("Requested by", isolated(report.requested_by or "not readable")),
-        ("Time", span_words(report)),
+        ("Time", span_words(report) if report.started_at is not None else _span_of_headers(report)),
     ]
     if report.reason:
         rows.append(("Ended because", isolated(report.reason)))
@@ -89,13 +89,33 @@ def head(told: Facts) -> Markup:
     ]
     if told.rules:
         rows.append(("Left out by rule", isolated(", ".join(told.rules))))
+    notice = []
+    if report.withheld:
+        words = (
+            f"From event {report.withheld[0]} on, payloads are withheld or erased: of these events the page has what "
+            "their headers say, and all that it tells of steps, attempts, approvals and time is what came before. "
+        )
+        why = next(
+            one.why
+            for decision in report.decisions
+            for one in decision.transitions
+            if one.version == report.withheld[0]
+        )
+        notice = [tag("p", tag("strong", words), isolated(why), class_="answer busy notice")]
     return tag(
         "header",
         tag("p", "Incident report", class_="kind"),
         tag("h1", isolated(report.workflow), " ", badge),
         tag("p", isolated(report.goal or "the goal cannot be read"), class_="goal"),
+        *notice,
         facts(rows),
     )
+
+
+def _span_of_headers(report: Report) -> str:
+    """From when to when it went, where no event can be read whole."""
+    known = [decision.at for decision in report.decisions if decision.at is not None]
+    return f"{instant(min(known))} to {instant(max(known))} UTC, as headers say" if known else "not known"
 
 
 def _store(report: Report) -> Markup:
@@ -113,9 +133,13 @@ def answer(told: Facts, shown: Shown) -> Markup:
     report = told.report
     first = report.first_cause
     if first is None:
+        withheld = report.withheld[0] if report.withheld else None
         troubled = any(one.bad for decision in report.decisions for one in decision.transitions)
         words = "Nothing went wrong that lasted." if troubled else "Nothing went wrong."
-        box = tag("div", tag("p", words, class_="words"), class_="answer good")
+        if withheld is not None:
+            words = f"Not known: payloads are withheld from event {withheld} on."
+        tone = tone_of(report)
+        box = tag("div", tag("p", words, class_="words"), class_=f"answer {tone}")
     else:
         box = tag("div", *_first(report, first, shown), class_=f"answer {tone_of(report)}")
     extra: list[Markup] = []
@@ -320,7 +344,7 @@ def _row(one: StepTold, tries: int) -> tuple[object, ...]:
 def parting(told: Facts, shown: Shown) -> Markup | None:
     """Where the code and the record part; None where they do not."""
     verdict = told.report.verdict
-    if verdict.version is None:
+    if verdict.version is None or verdict.version in told.report.withheld:
         return None
     content = [tag("p", shown.link(verdict.version), f", recorded by engine {verdict.engine}: ",
                    isolated(code_words(verdict, told.report.version)))]  # fmt: skip

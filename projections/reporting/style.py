@@ -67,6 +67,7 @@ dl.facts ul { padding-left: 1.1rem; margin: 0; }
 .answer.good { color: var(--text); border-left-color: var(--good); background: var(--good-ground); }
 .answer.busy { color: var(--text); border-left-color: var(--busy); background: var(--busy-ground); }
 .answer.bad { color: var(--text); }
+.answer.notice { padding: 0.6rem 1rem; }
 .answer p { margin-bottom: 0.5rem; }
 .answer .words { font-weight: 600; font-size: 1.08rem; }
 ol.chain { list-style: none; padding: 0; margin-left: 0.5rem; }

@@ -11,12 +11,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from domain.recorded import from_state
+from domain.errors import PayloadWithheld
+from domain.recorded import RecordedEvent, from_state, to_state
 from projections.replaying.durations import PARTS
 from projections.replaying.reading import Elsewhere, history_of
 from projections.replaying.report import build
 from projections.reporting import lanes, overview, records
-from projections.reporting.facts import Facts, facts_of
+from projections.reporting.facts import Facts, Payload, facts_of
 from tests.replay.files import FOLDER, read
 from tests.replay.recipes import DEFINITIONS
 from tests.unit.projections.replaying.faults import FAULTS
@@ -240,6 +241,35 @@ def test_tables_are_bounded_and_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "3 other steps" in section(page, "timeline"), "and the cause's step has its lane"
     lanes_drawn = [one for one in tree(page).iter(f"{SVG}text") if one.get("class") == "lane"]
     assert ["".join(one.itertext()) for one in lanes_drawn] == ["paypay", "3 other steps3 other steps"]
+
+
+@pytest.mark.parametrize("first", [1, 18])
+def test_withheld_and_erased_payloads_show_as_such(first: int) -> None:
+    story = incident("a secret")
+
+    def decode(workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
+        if version >= first:
+            raise PayloadWithheld("erased on 2030-02-01 by ann", workflow_id=workflow_id, version=version)
+        return from_state(workflow_id, version, topic, state)
+
+    rows = [(one.originator_version, one.name, to_state(one)) for one in story.history]
+    history = history_of("wf_001", rows, decode, position=99)
+    report = build(history, story.definitions, lambda _: None)
+    whole = facts_of_scenario(story).payloads
+    payloads = {version: one if version < first else Payload(None, "erased") for version, one in whole.items()}
+    page = page_of(facts_of(report, history, payloads))
+    is_sound(page)
+    header = _text(next(tree(page).iter(f"{XHTML}header")))
+    assert f"From event {first} on, payloads are withheld or erased" in header
+    assert "erased on 2030-02-01 by ann" in header
+    assert "2030-01-01 12:00:00" in header
+    assert "damaged" not in page
+    answered = section(page, "cause")
+    assert answered.startswith(
+        "First cause event 16: " if first > 1 else "First cause Not known: payloads are withheld"
+    )
+    assert section(page, "events").count("withheld") + section(page, "events").count("erased") >= 28 - first
+    assert ("a secret" in page) is (first > 1)
 
 
 def test_a_workflow_of_which_nothing_can_be_read_has_a_page() -> None:
