@@ -98,7 +98,10 @@ def home(folder: Path) -> Iterator[Finding]:
         yield Finding("home", Level.NOTE, f"{database} is too large to be read through here; nothing wrong was found")
     else:
         yield Finding("home", Level.OK, f"{database}: {facts.bytes:,} bytes, store version {facts.version}, sound")
-    if facts.journal != "wal":
+    if facts.imported is not None:
+        words = f"{database} was imported from {facts.imported.file}, and is never changed"
+        yield Finding("home", Level.OK, words)
+    elif facts.journal != "wal":
         yield Finding(
             "home", Level.WARN, f"{database} is in journal mode {facts.journal}: run a workflow, which sets wal"
         )

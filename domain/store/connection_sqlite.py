@@ -25,7 +25,7 @@ from eventsourcing.sqlite import SQLiteCursor, SQLiteDatastore
 
 from domain.errors import HandrailError, StoreError, StoreNewer, StoreUnavailable
 from domain.faultpoints import reached
-from domain.store.imported import IMPORTED_FACT, imported_of
+from domain.store.imported import IMPORTED_FACT, Imported, imported_of
 from domain.store.schema import SCHEMA_VERSION
 from domain.store.trouble import LOCK_TIMEOUT_SECONDS, trouble
 
@@ -187,7 +187,9 @@ class StoreFile(SQLiteDatastore):
             connection.row_factory = sqlite3.Row  # the library's own queries read columns by name
             check_header(connection, self.path)
             if not self.read_only:
-                _refuse_imported(connection, self.path)
+                imported = imported_in(connection)
+                if imported is not None:
+                    raise imported.refusal(self.path)
                 _use_log_file(connection, self._lock_timeout_seconds)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KIBIBYTES}")
@@ -213,14 +215,12 @@ def _nobody_can_write(path: str) -> bool:
     return not os.access(Path(path).parent, os.W_OK) and not Path(f"{path}-wal").exists()
 
 
-def _refuse_imported(connection: sqlite3.Connection, path: str) -> None:
-    """Raise ImportedReadOnly for a file that was imported, before anything in it is touched."""
+def imported_in(connection: sqlite3.Connection) -> Imported | None:
+    """What the store was imported from; None where it was not. Nothing in the file is touched."""
     tables = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'store_facts'"
     if tuple(connection.execute(tables).fetchone()) == (0,):
-        return
-    imported = imported_of([tuple(row) for row in connection.execute(IMPORTED_FACT)])
-    if imported is not None:
-        raise imported.refusal(path)
+        return None
+    return imported_of([tuple(row) for row in connection.execute(IMPORTED_FACT)])
 
 
 def _use_log_file(connection: sqlite3.Connection, patience_seconds: float) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from domain.store.connection_sqlite import check_header
+from domain.store.connection_sqlite import check_header, imported_in
+from domain.store.imported import Imported
 from domain.store.trouble import trouble
 
 READ_SECONDS: Final = 10.0
@@ -26,6 +27,8 @@ class FileFacts:
     bytes: int
     damage: tuple[str, ...]
     complete: bool
+    imported: Imported | None = None
+    """What it was imported from, where it was."""
 
 
 def inspect_file(path: Path, *, seconds: float = READ_SECONDS) -> FileFacts:
@@ -38,6 +41,7 @@ def inspect_file(path: Path, *, seconds: float = READ_SECONDS) -> FileFacts:
         check_header(connection, str(path))
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (journal,) = connection.execute("PRAGMA journal_mode").fetchone()
+        imported = imported_in(connection)
         until = time.monotonic() + seconds
         connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
         try:
@@ -54,4 +58,4 @@ def inspect_file(path: Path, *, seconds: float = READ_SECONDS) -> FileFacts:
     finally:
         connection.close()
     damage = tuple(line for line in said if line != "ok")
-    return FileFacts(int(version), str(journal), path.stat().st_size, damage, complete)
+    return FileFacts(int(version), str(journal), path.stat().st_size, damage, complete, imported)

@@ -10,7 +10,8 @@ import pytest
 from deploy.importing import import_export
 from deploy.loading import LoadedDefinitions
 from deploy.opened import DATABASE_FILE, open_store
-from domain.errors import ImportedReadOnly, InputInvalid
+from domain.builtin import HEARTBEAT
+from domain.errors import EventCorrupt, ImportedReadOnly, InputInvalid
 from domain.store.application import WorkflowStore
 from projections.exporting.reading import Selection
 from projections.exporting.verifying import Check
@@ -19,7 +20,7 @@ from projections.replaying.report import build
 from projections.replaying.verdict import Word
 from tests.integration.command_line import CommandLine
 from tests.integration.exports.round_trip import states
-from tests.integration.exports.stock import PAYING, exported, fill, histories, paying
+from tests.integration.exports.stock import PAYING, exported, fill, heartbeat, histories, paying
 from tests.integration.exports.store_tampering import held
 from tests.integration.exports.tampering import CHECK, RULES, SIGNER
 
@@ -59,8 +60,10 @@ def test_exported_again_it_is_the_file_that_it_came_of(kind: str, place: Path, r
 
 
 def test_heartbeats_that_were_exported_are_all_of_an_import(stocked: WorkflowStore, place: Path) -> None:
-    content = exported(stocked, Selection(definition="paying"))
+    fill(stocked, [heartbeat("wf_200")])
+    content = exported(stocked, Selection(definition=HEARTBEAT))
     store = imported(content, place)
+    assert b'"workflow":"wf_200"' in content
     assert exported(store) == content
     store.close()
 
@@ -176,6 +179,8 @@ def test_a_live_store_may_not_withhold(stocked: WorkflowStore) -> None:
             f"UPDATE stored_events SET state = ? {EVENT}", (b"\n".join((header, digests + b" withheld", b"")),)
         )
     assert [(one.workflow, one.version, one.check) for one in held(stocked, content)] == [("wf_003", 4, Check.DAMAGED)]
+    with pytest.raises(EventCorrupt, match="workflow wf_003 event 4"):
+        stocked.read("wf_003")
 
 
 # --- what is withheld -----------------------------------------------------------------------------------------------
