@@ -21,6 +21,7 @@ from typing import BinaryIO, Final
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import DATABASE_FILE, open_store
+from deploy.settings import load_settings
 from domain.errors import InputInvalid, StoreUnavailable
 from domain.store.application import WorkflowStore
 from domain.store.backup_sqlite import at_rest
@@ -117,7 +118,9 @@ def _import(
         tempfile.mkdtemp(prefix=f".{home.name[:FOLDER_CHARACTERS]}.", suffix=".unfinished", dir=home.parent)
     )
     try:
-        store = open_store(unfinished, LoadedDefinitions())
+        # What comes out of a file in clear is kept in clear, whatever ring this process has.
+        in_clear = load_settings().model_copy(update={"encryption_keys": None})
+        store = open_store(unfinished, LoadedDefinitions(), settings=in_clear)
         try:
             store.mapper.imported = True
             entering = Entering()

@@ -7,6 +7,7 @@ from typing import Protocol
 from domain.errors import StoreUnavailable
 from domain.ports import Along
 from domain.store.covers import Covers, Mark, Texts, is_marked, open_marked
+from domain.store.imported import Imported
 from domain.store.mapper import EventMapper
 from domain.store.recorder import StoreRecorder
 
@@ -17,6 +18,7 @@ class CoveredStore(Protocol):
     recorder: StoreRecorder
     mapper: EventMapper
     texts: Texts
+    imported: Imported | None
 
     def run(self, *along: Along, point: str = "commit") -> None:
         """Run statements in a transaction of their own."""
@@ -29,6 +31,8 @@ def cover_store(store: CoveredStore, covers: Covers | None, *, enabling: bool) -
     Raises StoreUnavailable where ring and store do not fit.
     """
     recorder = store.recorder
+    if store.imported is not None:
+        return  # it holds what an export held, and that is in clear
     if covers is not None:
         covers.query = recorder.query
     with recorder.reading() as cursor:

@@ -87,6 +87,10 @@ def counts(query: Query) -> tuple[dict[str, int], int, int, int]:
         (),
     )
     ((erased,),) = query("SELECT count(*) FROM erasures", ())
-    ((without,),) = query("SELECT count(*) FROM workflow_keys WHERE wrapped IS NULL", ())
+    ((without,),) = query(
+        "SELECT count(*) FROM workflow_keys LEFT JOIN erasures ON erasures.workflow_id = workflow_keys.workflow_id "
+        "WHERE workflow_keys.wrapped IS NULL AND erasures.workflow_id IS NULL",
+        (),
+    )
     in_clear = sum(int(row[2]) for row in rows)
-    return {row[0]: int(row[1]) for row in rows}, int(erased), in_clear, int(without) - int(erased)
+    return {row[0]: int(row[1]) for row in rows}, int(erased), in_clear, int(without)

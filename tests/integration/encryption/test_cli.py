@@ -145,3 +145,25 @@ def test_a_backup_is_read_with_the_ring_alone(handrail: Encrypted, tmp_path: Pat
     copy.rename(tmp_path / "other" / "handrail.db")
     assert handrail("list", "--home", "other", HANDRAIL_ENCRYPTION_KEYS="").code == 4
     assert WORD in handrail.done("show", "wf_001", "--home", "other").out
+
+
+def test_an_export_is_imported_in_clear_whatever_ring_there_is(handrail: Encrypted) -> None:
+    onboarded(handrail)
+    handrail.done("export", "--all", "-o", "whole.jsonl")
+    handrail.done("import", "whole.jsonl", "--read-only", "--home", "imported")
+    for ring in ("", str(handrail.ring)):
+        told = handrail("show", "wf_001", "--home", "imported", HANDRAIL_ENCRYPTION_KEYS=ring)
+        assert (told.code, WORD in told.out) == (0, True), told.errors
+
+
+def test_an_erased_workflow_is_archived_and_imported_as_it_is(handrail: Encrypted) -> None:
+    onboarded(handrail)
+    handrail.done("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--yes")
+    handrail("run", "--goal", "vendor onboarding review")  # the newest event of the log is never archived
+    handrail.done("archive", "--older-than", "1s", "-o", "old.jsonl", "--by", "ann", "--reason", "old", "--yes")
+    assert WORD.encode() not in (handrail.folder / "old.jsonl").read_bytes()
+    handrail.done("verify", "old.jsonl")
+    handrail.done("import", "old.jsonl", "--read-only", "--home", "imported")
+    assert "withheld" in handrail.done("show", "wf_001", "--home", "imported").out
+    counted = handrail.done("keys", "status", "--json").document
+    assert (counted["erased"], counted["in_clear"], counted["under"]) == (1, 0, {"k1": 1})
