@@ -165,9 +165,9 @@ class Histories:
             yield from self._heads(page)
 
     def _heads(self, page: list[str]) -> Iterator[Exported]:
-        sizes = self._sizes(page) if page else {}
-        names = page if self._selection.since is None else self._since(page, sizes)
-        last = {row.workflow_id: row for row in self._last(names, sizes)}
+        newest = self._newest(page) if page else {}
+        names = page if self._selection.since is None else self._since(page, newest)
+        last = {row.workflow_id: row for row in self._last(names, newest)}
         for name in names:
             version, digest = (last[name].version, last[name].digest) if name in last else (0, "")
             yield Exported(name, version, digest, b"", ())
@@ -247,7 +247,7 @@ class Histories:
             return
         sizes = self._sizes(names)
         if self._selection.since is not None:
-            names = self._since(names, sizes)
+            names = self._since(names, _versions(sizes))
         keys: dict[str, str] = dict(
             self._query(f"SELECT workflow_id, key FROM workflow_keys WHERE workflow_id IN ({_MARKS})", _filled(names))  # noqa: S608 - marks
         )
@@ -263,6 +263,15 @@ class Histories:
             held += size
         yield from self._batch(batch, sizes, keys)
 
+    def _newest(self, names: Sequence[str]) -> dict[str, int]:
+        """Of each workflow the last version: what an index knows, however many events it has."""
+        rows = self._query(
+            "SELECT originator_id, max(originator_version) FROM stored_events "  # noqa: S608 - marks
+            f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
+            (*_filled(names), self.position),
+        )
+        return {name: int(last) for name, last in rows}
+
     def _sizes(self, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
         """Of each workflow the last version, the number of its events, and their bytes."""
         rows = self._query(
@@ -272,18 +281,18 @@ class Histories:
         )
         return {name: (int(last), int(count), int(size)) for name, last, count, size in rows}
 
-    def _since(self, names: list[str], sizes: Mapping[str, tuple[int, int, int]]) -> list[str]:
+    def _since(self, names: list[str], newest: Mapping[str, int]) -> list[str]:
         """Those whose last event was recorded at the instant or later, or whose last event does not say when."""
         kept: set[str] = set()
-        for row in self._last(names, sizes):
+        for row in self._last(names, newest):
             at = row.fields.get("at")
             if not isinstance(at, str) or self._selection.since is None or instant(at) >= self._selection.since:
                 kept.add(row.workflow_id)
         return [name for name in names if name in kept]
 
-    def _last(self, names: Sequence[str], sizes: Mapping[str, tuple[int, int, int]]) -> Iterator[Row]:
+    def _last(self, names: Sequence[str], newest: Mapping[str, int]) -> Iterator[Row]:
         """The last event of each."""
-        wanted = [(name, sizes[name][0]) for name in names if name in sizes]
+        wanted = [(name, newest[name]) for name in names if name in newest]
         wanted += [("", 0)] * (WORKFLOWS_A_PAGE - len(wanted))
         values = ", ".join(["(?, CAST(? AS BIGINT))"] * WORKFLOWS_A_PAGE)
         rows = self._query(
@@ -301,7 +310,7 @@ class Histories:
             return
         if len(names) == 1 and names[0] in sizes and sizes[names[0]][1:] > (EVENTS_A_READ, 0):
             name = names[0]
-            head = next((row.digest for row in self._last(names, sizes)), "")
+            head = next((row.digest for row in self._last(names, _versions(sizes))), "")
             yield Exported(name, sizes[name][0], head, bytes.fromhex(keys.get(name, "")), self._long(name, sizes[name]))
             return
         found: dict[str, list[Row]] = {name: [] for name in names}
@@ -354,6 +363,10 @@ _COLUMNS: Final = "originator_id, originator_version, topic, state"
 _MARKS: Final = ", ".join("?" * WORKFLOWS_A_PAGE)
 _PARTS: Final = 3
 _DIGESTS: Final = re.compile(rb"[0-9a-f]{64} [0-9a-f]{64}")
+
+
+def _versions(sizes: Mapping[str, tuple[int, int, int]]) -> dict[str, int]:
+    return {name: last for name, (last, _, _) in sizes.items()}
 
 
 def _pages(names: Sequence[str]) -> Iterator[list[str]]:
