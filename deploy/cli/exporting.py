@@ -158,7 +158,14 @@ def _write_told(store: WorkflowStore, selection: Selection, teller: Teller, form
     histories = Histories(store.query, store.mapper.clear, selection)
     made = PastTraces(teller, salt_to_read(store)) if form == "otlp" else _FORMS[form](teller)
     write(made.lines(histories), lambda: (teller.workflows, teller.events))
-    return Written(teller.workflows, teller.events, histories.position, cut=teller.cut, withheld=teller.withheld)
+    return Written(
+        teller.workflows,
+        teller.events,
+        histories.position,
+        cut=teller.cut,
+        withheld=teller.withheld,
+        damage=teller.first_damage,
+    )
 
 
 def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) -> Written:

@@ -173,14 +173,14 @@ class _Past:
             for field in ("parent_workflow", "source"):
                 if (other := told.text(field)) and told.name in {"WorkflowStarted", "WorkflowForked"}:
                     links.append(self._link(other))
+            yield from self._told(told)
             if told.name in _ENDS and not status:
                 ended, status = self._now, _ENDS[told.name]
                 failure = _error_of(told) or status
-            yield from self._told(told)
+                yield from self._end_all({names.OUTCOME: "ended"})
         if not number:
             return
-        for one in (*self._attempts.values(), *self._waits.values(), *self._work.values()):
-            yield self._span(one, self._now, {names.OPEN: True})
+        yield from self._end_all({names.OPEN: True})
         name = clean(definition[0])
         attributes: Attributes = {
             names.GEN_AI_CONVERSATION_ID: clean(self._id),
@@ -325,6 +325,13 @@ class _Past:
         if one is not None:
             error = (_error_of(told) or outcome) if outcome == "failed" else ""
             yield self._span(one, self._now, {names.OUTCOME: outcome}, error=error)
+
+    def _end_all(self, more: Attributes) -> Iterator[Span]:
+        """Tell of all that is open, for the last time."""
+        for begun in (self._attempts, self._waits, self._work):
+            yield from (self._span(one, self._now, more) for one in begun.values())
+        for begun in (self._attempts, self._waits, self._work):
+            begun.clear()
 
     # --- spans --------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic_core import from_json
 
-from projections.exporting.jsonl import sound
+from projections.exporting.jsonl import Damage, sound
 from projections.exporting.reading import Exported, Row
 from projections.exporting.redaction import Redaction, Shown
 
@@ -73,13 +73,17 @@ class Teller:
         self.events = 0
         self.cut = 0
         self.withheld = 0
+        self.first_damage: Damage | None = None
 
     def events_of(self, exported: Exported) -> Iterator[Told]:
         """The events of one workflow, in order."""
         self.workflows += 1
         for row in exported.rows:
             self.events += 1
-            yield self._told(row, exported.key)
+            told = self._told(row, exported.key)
+            if told.how == "damaged" and self.first_damage is None:
+                self.first_damage = Damage(row.workflow_id, row.version, "cannot be read, or was changed")
+            yield told
 
     def _told(self, row: Row, key: bytes) -> Told:
         at = in_utc(row.fields.get("at"))

@@ -32,6 +32,20 @@ def stories(workflows: int = 40) -> list[list[RecordedEvent]]:
     return made
 
 
+def child_of(parent: str) -> list[RecordedEvent]:
+    """The beginning of a workflow that another one awaits."""
+    begun = e.WorkflowStarted(
+        goal="a child",
+        definition="other",
+        definition_version="1",
+        input={},
+        requested_by="rita",
+        parent_workflow=parent,
+        parent_step="child",
+    )
+    return [record(begun, stamp(f"{parent}.child", START, f"{parent}/9", "runtime", 1), 1, GENESIS)]
+
+
 def hostile(workflow_id: str, texts: Sequence[str] = HOSTILE) -> Iterable[RecordedEvent]:
     """A history in which such texts stand wherever one can."""
     made: list[e.Event] = [

@@ -195,7 +195,7 @@ def test_mermaid_draws_one(kept: CommandLine) -> None:
         (("wf_099",), "there is no workflow 'wf_099'"),
         (("--all", "--format", "xml"), "choose one of jsonl, csv, cloudevents"),
         (("--all", "--format", "mermaid"), "shows one workflow"),
-        (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact and --upto are for the others"),
+        (("wf_001", "--format", "mermaid", "--redact", "x"), "--redact is for the others"),
         (("--since", "yesterday"), "is no time"),
         (("--since", "2026-01-01"), "has no time zone"),
         (("--all", "--upto", "99999"), "the log has positions up to"),

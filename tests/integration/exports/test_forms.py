@@ -133,6 +133,7 @@ def test_what_a_damaged_store_holds_is_told_as_far_as_it_can_be(
         content = told(form, stocked, teller)
         check(form, content)
         assert teller.events == events
+        assert (teller.first_damage is not None) is (damage in MARKED_DAMAGED)
         # A trace tells no payloads and no actors.
         assert content != before[form] or form == "otlp"
     shown = {one["shown"] for one in lines_in(written("cloudevents", stocked))}

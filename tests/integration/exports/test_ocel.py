@@ -7,7 +7,7 @@ from typing import Any
 from projections.exporting import spool
 from tests.integration.exports.forms import beside, written
 from tests.integration.exports.stock import paying
-from tests.integration.exports.stories import stories
+from tests.integration.exports.stories import child_of, stories
 from tests.unit.projections.histories import forked, history
 
 Document = dict[str, Any]
@@ -90,8 +90,26 @@ def test_workflows_that_are_not_in_the_export_are_named_once() -> None:
     for document in (whole, alone):
         fork = next(one for one in document["objects"] if one["id"] == "workflow:wf_fork")
         assert related(fork) == {("forked from", "workflow:wf_001")}
+        begun = next(one for one in document["events"] if one["id"] == "wf_fork/1")
+        assert ("source", "workflow:wf_001") in related(begun)
     assert "definition" in objects_of(whole, "workflow")["workflow:wf_001"]
     assert objects_of(alone, "workflow")["workflow:wf_001"] == {}
+
+
+def test_a_child_is_a_workflow_that_its_parents_step_awaits() -> None:
+    some = (history(seed, 60) for seed in range(60))
+    started = next(made for made in some if "ChildStarted" in {one.name for one in made})
+    document = read(written("ocel", beside([started, child_of("wf_001")])))
+    child = "workflow:wf_001.child"
+    begun = next(one for one in document["events"] if one["id"] == "wf_001.child/1")
+    assert ("parent", "workflow:wf_001") in related(begun)
+    assert related(next(one for one in document["objects"] if one["id"] == child)) == {("child of", "workflow:wf_001")}
+    told = [one for one in document["events"] if one["type"] in {"ChildStarted", "ChildEnded"}]
+    assert told
+    assert all(("child", child) in related(one) for one in told)
+    step = next(one for one in document["objects"] if one["id"] == "step:wf_001/child")
+    assert related(step) == {("step of", "workflow:wf_001"), ("awaits", child)}
+    assert objects_of(document, "workflow")[child]["definition"] == "other"
 
 
 def test_memory_holds_few_names_and_the_file_each_one_once(monkeypatch: object) -> None:

@@ -20,9 +20,14 @@ from tests.integration.exports.forms import (
     written,
 )
 from tests.integration.exports.stock import paying
-from tests.integration.exports.stories import stories
+from tests.integration.exports.stories import child_of, stories
+from tests.unit.projections.histories import history
 
 Span = dict[str, Any]
+
+
+def is_open(span: Span) -> bool:
+    return "handrail.open" in attributes_of(span)
 
 
 def spans_of(made: list[list[RecordedEvent]], **given: Any) -> list[Span]:
@@ -74,7 +79,10 @@ def test_attempts_failures_and_waits_for_people_are_told_and_what_is_open_is_sai
     assert waits >= {"approval", "intervention", "outcome_unknown", "child", "resume", "signal", "time", "definition"}
     outcomes = {attributes_of(span).get("handrail.outcome") for span in spans} - {None}
     assert outcomes >= {"ok", "failed", "lapsed", "timed_out", "dead_lettered", "needs_approval", "revoked"}
-    assert outcomes >= {"granted", "rejected", "expired", "applied", "settled", "satisfied", "skipped"}
+    assert outcomes >= {"granted", "rejected", "expired", "applied", "settled", "satisfied", "skipped", "ended"}
+    for trace in {span["traceId"] for span in spans if "parentSpanId" not in span and not is_open(span)}:
+        begun_after_its_end = {"wait intervention", "wait outcome_unknown"}
+        assert {one["name"] for one in spans if one["traceId"] == trace and is_open(one)} <= begun_after_its_end
     failed = [span for span in spans if span["status"] == {"code": 2}]
     assert all("error.type" in attributes_of(span) for span in failed)
     assert {"bug", "permanent", "transient", "rejected"} <= {attributes_of(span)["error.type"] for span in failed}
@@ -82,6 +90,20 @@ def test_attempts_failures_and_waits_for_people_are_told_and_what_is_open_is_sai
     assert [span["spanId"] for span in roots] == [derived(events[0].originator_id)[1] for events in made]
     over = [any(isinstance(one.event, TERMINAL_EVENTS) for one in events) for events in made]
     assert [attributes_of(span).get("handrail.open", False) for span in roots] == [not ended for ended in over]
+
+
+def test_what_a_step_waited_for_is_over_with_the_step() -> None:
+    over = []
+    for seed in range(120):
+        spans = spans_of([history(seed, 60)])
+        steps = {span["spanId"]: span for span in spans if attributes_of(span).get("handrail.outcome") == "skipped"}
+        over += [
+            (steps[span["parentSpanId"]], span)
+            for span in spans
+            if span.get("parentSpanId") in steps and attributes_of(span).get("handrail.outcome") == "ended"
+        ]
+    assert {attributes_of(wait)["handrail.wait"] for _, wait in over} >= {"approval", "time"}
+    assert all(wait["endTimeUnixNano"] == step["endTimeUnixNano"] for step, wait in over)
 
 
 def test_every_parent_is_there_and_other_workflows_are_linked() -> None:
@@ -92,6 +114,11 @@ def test_every_parent_is_there_and_other_workflows_are_linked() -> None:
     fork = next(span for span in spans if span["spanId"] == derived("wf_fork")[1])
     trace, begun = derived("wf_001")
     assert fork["links"] == [{"traceId": trace, "spanId": begun}]
+    (child,) = spans_of([child_of("wf_001")])
+    assert child["links"] == fork["links"]
+    waits = [span for span in spans if span["name"] == "wait child" and span["traceId"] == derived("wf_002")[0]]
+    trace, begun = derived("wf_002.child")
+    assert [one["links"] for one in waits] == [[{"traceId": trace, "spanId": begun}]]
 
 
 def test_no_person_no_reason_and_no_payload_is_told() -> None:
