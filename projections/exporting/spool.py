@@ -5,17 +5,20 @@ The disk's share is a database of SQLite's without a name, which goes with whoev
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
+
+from domain.errors import StoreUnavailable
 
 REMEMBERED: Final = 10_000
 """So many ids are known without asking the disk."""
 
 
 class Spool:
-    """Lines by id, and the ids that lines refer to."""
+    """Lines by id, and the ids that lines refer to. Raises StoreUnavailable where the disk has no room for them."""
 
     def __init__(self) -> None:
         """Nothing is in it."""
@@ -38,7 +41,8 @@ class Spool:
 
     def add(self, lines: Iterable[tuple[str, bytes]]) -> None:
         """Keep lines, each with its id; of an id the first counts."""
-        self._connection.executemany("INSERT OR IGNORE INTO lines (id, line) VALUES (?, ?)", lines)
+        with _disk():
+            self._connection.executemany("INSERT OR IGNORE INTO lines (id, line) VALUES (?, ?)", lines)
 
     def add_once(self, name: str, line: bytes) -> None:
         """Keep a line of which the same may come again and again."""
@@ -51,13 +55,29 @@ class Spool:
 
     def refer(self, name: str) -> None:
         """Note that a line refers to this id."""
-        self._connection.execute("INSERT OR IGNORE INTO referred (id) VALUES (?)", (name,))
+        with _disk():
+            self._connection.execute("INSERT OR IGNORE INTO referred (id) VALUES (?)", (name,))
 
     def lines(self) -> Iterator[bytes]:
         """The lines, in the order in which they came."""
-        return (line for (line,) in self._connection.execute("SELECT line FROM lines ORDER BY number"))
+        return self._read("SELECT line FROM lines ORDER BY number")
 
     def missing(self) -> Iterator[str]:
         """The ids that were referred to and have no line, in order."""
-        statement = "SELECT id FROM referred WHERE id NOT IN (SELECT id FROM lines) ORDER BY id"
-        return (name for (name,) in self._connection.execute(statement))
+        return self._read("SELECT id FROM referred WHERE id NOT IN (SELECT id FROM lines) ORDER BY id")
+
+    def _read(self, statement: str) -> Iterator[Any]:
+        with _disk():
+            for (found,) in self._connection.execute(statement):
+                yield found
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[None]:
+    """Say it in words where the disk says no."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreUnavailable(
+            f"what is known of objects cannot be kept in a temporary file ({error}); set TMPDIR to a folder with room"
+        ) from error
