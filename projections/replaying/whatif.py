@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Final
 
 from domain import events as e
+from domain.definitions import Definition
 from domain.ports import Definitions
 from domain.progress import MISSING
 from domain.recorded import RecordedEvent
@@ -140,6 +141,35 @@ class _AtHand(Walk):
         return divergence is None
 
 
+class _Notes:
+    """What is found on the way; apart from the walk, so that nothing holds itself and is gone as soon as it is told."""
+
+    def __init__(self) -> None:
+        self.base: Definition | None = None
+        self.turned: dict[str, Turned] = {}
+        """Steps that the gate sends another way in this decision."""
+        self.terms: dict[str, e.ApprovalRequested] = {}
+        """Recorded requests that would have had other terms, by their steps."""
+
+    def facts(self, decision: Sequence[RecordedEvent]) -> OtherFacts:
+        """The facts of a decision under the other policies."""
+        return OtherFacts(decision, self.base, self.turned.__setitem__)
+
+    def same(self, recorded: RecordedEvent, decided: RecordedEvent) -> bool:
+        """Whether both take the workflow the same way. The terms of an approval may differ: votes will tell."""
+        if same_fact(recorded, decided):
+            return True
+        was, would = recorded.event, decided.event
+        if isinstance(was, e.ApprovalRequested) and isinstance(would, e.ApprovalRequested):
+            if was.digest != would.digest:
+                return False
+            self.terms[was.step] = was
+            return True
+        if isinstance(was, e.DecisionRefused) and isinstance(would, e.DecisionRefused):
+            return (was.approval_id, was.decided_by) == (would.approval_id, would.decided_by)
+        return False
+
+
 class _Asking(Walk):
     """One history under the other policies, to the first event that would be another one."""
 
@@ -159,17 +189,17 @@ class _Asking(Walk):
         self._definitions = definitions
         self._policies = policies
         self._wanted = wanted
-        self._turned: dict[str, Turned] = {}
-        self._terms: dict[str, e.ApprovalRequested] = {}
+        self._notes = _Notes()
         self._concerned = True
-        self._again = DecidingAgain(name, policies, facts=self._facts, same=self._same)
+        self._again = DecidingAgain(name, policies, facts=self._notes.facts, same=self._notes.same)
 
     def begins(self) -> bool:
         """Whether it is asked: a definition that is not loaded, or that the policies do not fit, cannot be."""
         name, version = self.definition
         if self._wanted is not None and not self._wanted(name):
             return False
-        if self._definitions.find(name, version) is None and self._policies.may_concern(name):
+        self._notes.base = self._definitions.find(name, version)
+        if self._notes.base is None and self._policies.may_concern(name):
             self.unjudged, self.why = NOT_LOADED, f"definition {name!r} version {version!r} is not loaded"
         elif self._policies.why_not(name, version):
             self.unjudged, self.why = UNFIT, self._policies.why_not(name, version)
@@ -181,7 +211,7 @@ class _Asking(Walk):
         """Decide under the other policies; whether nothing has parted yet."""
         if self.unjudged or not self._concerned:
             return not self.unjudged
-        self._turned.clear()
+        self._notes.turned.clear()
         try:
             divergence = self._again.decide(decision)
         except Unjudged as unjudged:
@@ -197,28 +227,11 @@ class _Asking(Walk):
     def overdue(self, instant: datetime) -> Change | None:
         """What would have fallen due by an instant where nothing was recorded of it."""
         state: State = self._again.state
-        if state.ended is not None or state.paused or MISSING in state.waits or not self._terms:
+        if state.ended is not None or state.paused or MISSING in state.waits:
             return None
-        return overdue(state, self._terms, instant)
-
-    def _facts(self, decision: Sequence[RecordedEvent]) -> OtherFacts:
-        return OtherFacts(decision, self._definitions.find(*self.definition), self._turned.__setitem__)
-
-    def _same(self, recorded: RecordedEvent, decided: RecordedEvent) -> bool:
-        """Whether both take the workflow the same way. The terms of an approval may differ: votes will tell."""
-        if same_fact(recorded, decided):
-            return True
-        was, would = recorded.event, decided.event
-        if isinstance(was, e.ApprovalRequested) and isinstance(would, e.ApprovalRequested):
-            if was.digest != would.digest:
-                return False
-            self._terms[was.step] = was
-            return True
-        if isinstance(was, e.DecisionRefused) and isinstance(would, e.DecisionRefused):
-            return (was.approval_id, was.decided_by) == (would.approval_id, would.decided_by)
-        return False
+        return overdue(state, self._notes.terms, instant)
 
     def _change(self, divergence: Divergence, decision: Sequence[RecordedEvent]) -> Change:
         place = min(divergence.version, decision[-1].originator_version)
         at = next(one.timestamp for one in decision if one.originator_version == place)
-        return change_of(divergence, at, self._turned, self._again.state)
+        return change_of(divergence, at, self._notes.turned, self._again.state)
