@@ -13,6 +13,7 @@ FROZEN: Final = {
     2: "bcfbdf6874c7e12482de0ea75f5b3625a93b1914bcb825613dc69035ec725350",
     3: "18c6a602cbb4af4361f54036f91d6bdc0dd55ba9c057aaaa4f01633ba3b0b4e0",
     4: "b0a07a6903b80a9ebf4d2dca588d1984c05a665d08e4e87e3673568687c84993",
+    5: "084088b0116e1abf059fa7e3bd36bf2364f187b9d5d8b81c0ec374dca526a229",
 }
 """What each migration runs, as a digest. Add a line for a new one; never change a line: add a migration."""
 
