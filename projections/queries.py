@@ -58,6 +58,25 @@ def list_workflows(
         last = (rows[-1][LISTED.index("started_at")], rows[-1][0])
 
 
+def withheld_workflows(query: Query) -> Iterator[dict[str, Any]]:
+    """Those of an import that have no row among the workflows, since too much of them is withheld."""
+    rows = query(
+        "SELECT workflow_id FROM parked_views WHERE workflow_id NOT IN (SELECT workflow_id FROM workflows) "
+        "ORDER BY workflow_id",
+        (),
+    )
+    for (name,) in rows:
+        unknown: dict[str, Any] = {
+            **dict.fromkeys(LISTED),
+            "goal": "",
+            "tags": {},
+            "waits": [],
+            "step_count": 0,
+            "settled_count": 0,
+        }
+        yield {**unknown, "workflow_id": name, "status": "withheld"}
+
+
 def open_workflows(query: Query) -> Iterator[tuple[str, str]]:
     """Ids and statuses of the workflows that have not ended, in the order of their ids."""
     last = ""

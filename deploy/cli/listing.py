@@ -29,13 +29,17 @@ def check_status(given: str | None) -> str | None:
 def print_list(session: Session, *, status: str | None, tags: Mapping[str, str]) -> ExitCode:
     """Print the workflows, those in a status and with these tags where they are given."""
     from domain.store.tombstones import how_many
-    from projections.queries import list_workflows
+    from projections.queries import list_workflows, withheld_workflows
 
     behind = bring_up_to_date(session)
     with session.store() as store:
         rows = list_workflows(store.query, status=status, tags=tags, texts=store.texts)
         if behind:
             session.screen.note(behind, "yellow")
+        if store.imported is not None and store.imported.withheld:
+            session.screen.note("payloads are withheld: of workflows with such there is no more here than headers say")
+            if status is None and not tags:
+                rows = chain(rows, withheld_workflows(store.query))
         for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
             session.screen.text(line)
         if archived := how_many(store.query):

@@ -39,6 +39,11 @@ class Imported:
         """The rules by which values were left out of the export."""
         return tuple(json.loads(self.manifest).get("redacted", ()))
 
+    @property
+    def withheld(self) -> int:
+        """How many payloads were left out of the export."""
+        return int(json.loads(self.manifest).get("withheld", 0))
+
     def run(self, cursor: Cursor) -> None:
         """Mark the store, along with whatever else a transaction writes."""
         fact = {name: getattr(self, name) for name in self.__dataclass_fields__}

@@ -293,5 +293,7 @@ def test_the_command_line_says_what_is_withheld(stocked: WorkflowStore, handrail
     replayed = handrail("replay", "wf_003", "--home", "there")
     assert (replayed.code, "not whole: " in replayed.out) == (3, True), replayed
     assert handrail("replay", "--all", "--home", "there").code == 3
+    listed = handrail("list", "--home", "there", "--json").document
+    assert {one["workflow_id"] for one in listed} == {f"wf_{number:03d}" for number in range(1, 13)}
     refused = handrail("compare", "wf_003", "wf_006", "--home", "there")
     assert (refused.code, "the payload of its first event is withheld" in refused.errors) == (2, True)

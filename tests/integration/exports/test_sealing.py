@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from deploy.doctor.findings import Level
 from deploy.doctor.seals import seals
 from deploy.sealing import SEALED_ROW, Schedule, Sealing, read_sealed
+from deploy.viewing import ViewsRole
 from domain.errors import FenceMissed
 from domain.store.application import WorkflowStore
 from domain.store.aside import inline
 from projections.exporting.verifying import Verification
+from projections.metrics import ViewsMetrics
 from tests.integration.exports.stock import fill, histories
 from tests.integration.exports.store_tampering import held
 
@@ -192,3 +195,22 @@ async def test_others_have_their_turn_between_two_pages_and_nothing_is_asked_whi
         await sealing.go_on()
     beside.cancel()
     assert pages == asked
+
+
+async def test_whoever_leads_the_projector_seals_and_tells_prometheus(
+    stocked: WorkflowStore, clock: Clock, folder: Path
+) -> None:
+    registry = CollectorRegistry()
+    metrics = ViewsMetrics(registry, [])
+    sealing = Sealing(stocked, Schedule(DAY, folder), clock)
+    role = ViewsRole(stocked, busy=lambda: False, metrics=metrics, sealing=sealing)
+    assert registry.get_sample_value("handrail_seal_due_timestamp_seconds") is None
+    leading = asyncio.ensure_future(role.run())
+    async with asyncio.timeout(30):
+        while registry.get_sample_value("handrail_seal_last_timestamp_seconds") != NOON.timestamp():  # noqa: ASYNC110 - with a limit
+            await asyncio.sleep(0)
+    assert registry.get_sample_value("handrail_seal_due_timestamp_seconds") == (NOON + DAY).timestamp()
+    assert names(folder) == ["handrail-seal-20300101T120000Z.seal"]
+    leading.cancel()
+    await asyncio.wait({leading})
+    assert registry.get_sample_value("handrail_seal_due_timestamp_seconds") is None, "another one may know better"

@@ -1,5 +1,6 @@
 """Settings: option before environment before file before default."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,30 @@ def test_what_does_not_fit_is_named_in_one_line(folder: Path, text: str, words: 
 def test_what_is_no_json_in_the_environment_is_not_said_of_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HANDRAIL_VOUCHING", "{nonsense")
     with pytest.raises(InputInvalid, match=r"the environment, or .*vouching"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [("1d", timedelta(days=1)), ("12H", timedelta(hours=12)), ("PT90M", timedelta(minutes=90))]
+)
+def test_how_often_the_store_is_sealed_is_said_with_a_unit(folder: Path, given: str, expected: timedelta) -> None:
+    (folder / "handrail.toml").write_text(f'[seal]\nevery = "{given}"\nfolder = "seals"\n')
+    seal = load_settings().seal
+    assert (seal.every, seal.folder, seal.key, seal.keep) == (expected, Path("seals"), None, 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('every = "1d"', "set `folder`"),
+        ('every = "10s"\nfolder = "seals"', "setting seal.every"),
+        ('every = "often"\nfolder = "seals"', "setting seal.every"),
+        ('every = "1d"\nfolder = "seals"\nkeep = 0', "setting seal.keep"),
+    ],
+)
+def test_a_schedule_of_seals_that_does_not_fit_is_refused(folder: Path, text: str, words: str) -> None:
+    (folder / "handrail.toml").write_text(f"[seal]\n{text}\n")
+    with pytest.raises(InputInvalid, match=words):
         load_settings()
 
 
