@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from deploy.cli.replaying import Reader, loaded
 from deploy.cli.session import Session
-from domain.recorded import RecordedEvent
 from domain.store.application import WorkflowStore
 from projections.exporting.diagram import diagram_lines
 from projections.exporting.jsonl import JsonLines
@@ -15,7 +14,7 @@ from projections.exporting.reading import Histories, Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.telling import Teller
 from projections.replaying.reading import History
-from projections.replaying.report import build, foldable
+from projections.replaying.report import build
 from projections.reporting.covering import check_rules, hidden_in, teller
 from projections.reporting.facts import Facts, Payload, facts_of, payload_of
 from projections.reporting.page import page
@@ -26,7 +25,6 @@ class Made:
     """A report about to be written; `cut` and `withheld` count what its rules, or an import, left out of it."""
 
     facts: Facts
-    events: tuple[RecordedEvent, ...]
     redaction: Redaction
     cut: int
     withheld: int
@@ -47,11 +45,11 @@ class Made:
 
     def diagram(self) -> Iterator[bytes]:
         """The Mermaid diagram."""
-        if not self.events:
+        if not self.facts.events:
             yield b"sequenceDiagram\n    participant handrail\n    Note over handrail: no event can be read\n"
         else:
             hidden = hidden_in(self.facts.payloads) if self.facts.rules else frozenset[int]()
-            yield from (f"{line}\n".encode() for line in diagram_lines(self.events, teller(hidden)))
+            yield from (f"{line}\n".encode() for line in diagram_lines(self.facts.events, teller(hidden)))
 
 
 def make(session: Session, store: WorkflowStore, workflow_id: str, redaction: Redaction) -> Made:
@@ -65,7 +63,7 @@ def make(session: Session, store: WorkflowStore, workflow_id: str, redaction: Re
     told = Teller(redaction)
     payloads = _payloads(store, history, told)
     facts = facts_of(report, history, payloads, redaction.rules)
-    return Made(facts, tuple(foldable(history.sound)[0]), redaction, told.cut, told.withheld)
+    return Made(facts, redaction, told.cut, told.withheld)
 
 
 def _payloads(store: WorkflowStore, history: History, told: Teller) -> dict[int, Payload]:

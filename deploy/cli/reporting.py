@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.replay_all import seldom_collected
 from deploy.cli.report_page import Made, make
 from deploy.cli.screen import Screen
 from deploy.cli.session import Session
+from deploy.collecting import fewer_collections
 from deploy.whole_files import Folder, whole_folder
 from domain.ids import check_name
 from projections.exporting.redaction import Redaction
@@ -27,7 +27,7 @@ def run_report(
     redaction = Redaction(rules)
     target = output if output is not None else Path(f"{workflow_id}-report")
     names = tuple(f"{workflow_id}.{ending}" for ending in ENDINGS)
-    with session.store() as store, seldom_collected():
+    with session.store() as store, fewer_collections():
         made = make(session, store, workflow_id, redaction)
         with whole_folder(target, names, replace=force) as folder:
             for name, pieces in zip(names, (made.page(), made.lines(store), made.diagram()), strict=True):

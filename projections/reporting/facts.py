@@ -69,13 +69,17 @@ class Payload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All that a page says. `payloads` has by version what is shown of them, after the `rules` of a redaction."""
+    """All that a page says. `payloads` has by version what is shown of them, after the `rules` of a redaction.
+
+    `events` are those that can be folded.
+    """
 
     report: Report
     steps: tuple[StepTold, ...]
     approvals: tuple[Round, ...]
     payloads: Mapping[int, Payload]
     rules: tuple[str, ...] = ()
+    events: tuple[RecordedEvent, ...] = ()
 
 
 MOST_NAMES: Final = 20
@@ -93,8 +97,8 @@ def payload_of(told: Told) -> Payload:
 
 def facts_of(report: Report, history: History, payloads: Mapping[int, Payload], rules: Sequence[str] = ()) -> Facts:
     """What a page of this report says; `history` is what the report was made of."""
-    events = foldable(history.sound)[0]
-    return Facts(report, tuple(steps_of(fold(events))), tuple(approvals_of(events)), payloads, tuple(rules))
+    events = tuple(foldable(history.sound)[0])
+    return Facts(report, tuple(steps_of(fold(events))), tuple(approvals_of(events)), payloads, tuple(rules), events)
 
 
 def steps_of(state: State) -> list[StepTold]:
