@@ -96,6 +96,7 @@ class WorkflowForked(Event):
     epoch: int | None = None
     input: dict[str, Any] | None = None
     deadline_at: datetime | None = None
+    redactable: tuple[str, ...] = ()
 
 
 # --- plan -----------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from domain.replay import fold
 from domain.state import STATE, State, StepStatus
 from domain.triggers import ForkWorkflow
 
+_THE_SOURCE_S: Final = ("live", "waits", "ballots", "undecided", "dues", "effects", "lapsed", "artifacts", "forks")
+"""What of a state is no fork's: not even to be copied."""
 MOST_STATE_BYTES: Final = 64 * 1024 * 1024
 """Most bytes of a folded state that a fork begins with, as JSON: it is one event."""
 
@@ -86,17 +88,20 @@ def fork_of(state: State, event: e.ForkTaken) -> ForkWorkflow:
             f"fork {event.fork} cannot begin: event {event.version} of workflow {state.workflow_id} is not the one "
             "that it was taken from"
         )
-    folded = STATE.dump_json(state)
-    if len(folded) > MOST_STATE_BYTES:
+    size = len(STATE.dump_json(state))
+    if size > MOST_STATE_BYTES:
         raise InputInvalid(
-            f"the state of workflow {state.workflow_id} at event {event.version} has {len(folded):,} bytes, and a fork "
-            f"begins with at most {MOST_STATE_BYTES:,}: fork it earlier"
+            f"the state of workflow {state.workflow_id} at event {event.version} has {size:,} bytes, and a fork begins "
+            f"with at most {MOST_STATE_BYTES:,}: fork it earlier"
         )
+    folded = STATE.dump_python(state, mode="json")
+    for name in _THE_SOURCE_S:
+        folded[name] = {}
     return ForkWorkflow(
         source=state.workflow_id,
         source_version=event.version,
         source_digest=event.digest,
-        state=STATE.dump_python(state, mode="json"),
+        state=folded,
         requested_by=event.by,
         reason=event.reason,
         input=event.input,

@@ -72,7 +72,7 @@ def trigger_of(recorded: RecordedEvent) -> Trigger:
     if isinstance(event, e.WorkflowStarted):
         return StartWorkflow(**event.model_dump(exclude={"trigger"}))
     if isinstance(event, e.WorkflowForked):
-        return ForkWorkflow(**event.model_dump(exclude={"trigger"}))
+        return ForkWorkflow(**event.model_dump(exclude={"trigger", "redactable"}))
     if isinstance(event, e.StepSucceeded):
         return RecordOutcome(
             step=event.step,

@@ -6,6 +6,7 @@ time its steps have settled, until it says that it is done.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -30,8 +31,11 @@ def start(decision: Decision) -> Events:
     """Accept a goal, or a fork: the first event of a workflow."""
     trigger = decision.trigger
     if isinstance(trigger, ForkWorkflow):
-        deadline_at = _deadline(decision, trigger)
-        yield e.WorkflowForked(**trigger.model_dump(exclude={"type", "deadline_at"}), deadline_at=deadline_at)
+        yield e.WorkflowForked(
+            **trigger.model_dump(exclude={"type", "deadline_at"}),
+            deadline_at=_deadline(decision, trigger),
+            redactable=tuple(_marked(decision.definition, trigger)),
+        )
         return
     if not isinstance(trigger, StartWorkflow):
         raise TypeError(type(trigger).__name__)
@@ -48,6 +52,18 @@ def start(decision: Decision) -> Events:
         epoch=trigger.epoch,
         doubted=trigger.doubted,
     )
+
+
+def _marked(definition: Definition | None, trigger: ForkWorkflow) -> Iterator[str]:
+    """Where the source's outputs stand in the state that a fork begins with, as far as their models mark them."""
+    if definition is None:
+        return
+    for name, settled in (trigger.state.get("settled") or {}).items():
+        declared = definition.activities.get(settled.get("activity") or "")
+        for pointer in declared.redactable_output if declared is not None else ():
+            yield f"/state/settled/{name}/output{pointer}"
+            if settled.get("number") == trigger.state.get("output_number"):
+                yield f"/state/output{pointer}"
 
 
 def _deadline(decision: Decision, trigger: StartWorkflow | ForkWorkflow) -> datetime | None:

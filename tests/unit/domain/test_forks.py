@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel
 
 from domain import events as e
-from domain.definitions import Definition, Step
+from domain.definitions import Definition, Redactable, Step, activity
 from domain.errors import InputInvalid
 from domain.forking import cut_at, fork_id, fork_of
 from domain.nodes.intervention import MOST_FORKS
@@ -199,6 +200,24 @@ def test_files_are_the_source_s_and_the_artifact_is_written_again() -> None:
     source.status_is(Status.COMPLETED)
     forked = fork(source).then(e.WorkflowForked, e.StepScheduled)
     assert (forked.event(e.StepScheduled).kind, forked.state.artifacts) == ("artifact", {})
+
+
+class Secretive(BaseModel):
+    """An output of which a part is marked."""
+
+    iban: Annotated[str, Redactable()]
+    seat: str = "3a"
+
+
+def test_what_a_model_marks_is_marked_in_the_fork_s_beginning_too() -> None:
+    async def ask(given: dict[str, Any]) -> Secretive:
+        return Secretive(iban=str(given))
+
+    look = activity(name="look", effect="pure")(ask)
+    source = given(define(look, act("tell"))).ok("look", {"iban": "DE02", "seat": "3a"})
+    begun = fork(source).event(e.WorkflowForked)
+    assert begun.redactable == ("/state/settled/look/output/iban", "/state/output/iban")
+    assert fork(source).state.settled["look"].output == {"iban": "DE02", "seat": "3a"}
 
 
 # --- what is recorded in the source ---------------------------------------------------------------------------------
