@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from deploy.loading import LoadedDefinitions
@@ -140,11 +140,12 @@ def test_what_a_damaged_store_holds_is_told_as_far_as_it_can_be(
     assert shown == ({"whole", "damaged"} if damage in MARKED_DAMAGED else {"whole"})
 
 
+UNHURRIED = (HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example)
 MARKED_DAMAGED = {"payload", "bytes", "line ends", "text", "moved on", "moved"}
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), min_size=1, max_size=3, unique=True))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=UNHURRIED)
 def test_any_text_gives_valid_documents(texts: list[str]) -> None:
     made = beside([list(hostile("wf_001", texts))])
     for form in FORMS:
@@ -152,7 +153,7 @@ def test_any_text_gives_valid_documents(texts: list[str]) -> None:
 
 
 @given(st.data(), st.integers(1, 40))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=UNHURRIED)
 def test_whatever_a_workflow_goes_through_gives_valid_documents(data: st.DataObject, count: int) -> None:
     driver = Driver(Drawn(data), thorough=False)
     for _ in range(count):
