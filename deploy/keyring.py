@@ -2,8 +2,9 @@
 
     {"format": "handrail.keys.v1", "current": "k2", "keys": {"k1": "…", "k2": "…"}}
 
-Keys are 32 bytes in Base64. The file is readable by its owner alone, and refused otherwise. A process that meets a key
-that it does not know reads the file again, once for each time it was changed: so keys may be added while it runs.
+Keys are 32 bytes in Base64. The file is readable by its owner alone, and refused otherwise. A process reads it again,
+once for each time it was changed, before it wraps a new key and where it meets one that it does not know: so keys may
+be added while it runs, and none is used that has left the ring.
 
 Payloads are encrypted with AES-256 in GCM, with a nonce of 96 random bits each; texts that must come out equal with
 AES-SIV. The package `cryptography` is an extra, `handrail[encryption]`, and imported only where a ring is named.
@@ -15,6 +16,7 @@ import base64
 import hashlib
 import hmac
 import json
+import logging
 import os
 import re
 import stat
@@ -26,6 +28,8 @@ from deploy.settings import Settings
 from deploy.whole_files import whole_file
 from domain.errors import InputInvalid
 from domain.store.covers import KEY_BYTES, Cipher, Covers
+
+_log: Final = logging.getLogger("handrail.deploy")
 
 FORMAT: Final = "handrail.keys.v1"
 RING_BYTES: Final = 64 * 1024
@@ -91,18 +95,14 @@ class RingFile:
 
     @property
     def current(self) -> str:
-        """Id of the key that wraps new ones."""
+        """Id of the key that wraps new ones, as the file says now: nothing is put under a key that is leaving."""
+        self._look()
         return self._current
-
-    @property
-    def key_ids(self) -> list[str]:
-        """The ids of all keys."""
-        return sorted(self._keys)
 
     def wrapping(self, key_id: str) -> Cipher | None:
         """What wraps with a key of the ring; a file that was changed is read again for one that is not known."""
-        if key_id not in self._keys and self._changed():
-            self.read()
+        if key_id not in self._keys:
+            self._look()
         key = self._keys.get(key_id)
         return None if key is None else Gcm(key)
 
@@ -142,12 +142,19 @@ class RingFile:
         self.read()
         return key_id
 
-    def _changed(self) -> bool:
+    def _look(self) -> None:
+        """Read a file that was changed since; where that does not do, go on with the keys that are known."""
         try:
             found = self.path.stat()
         except OSError:
-            return False
-        return (found.st_mtime_ns, found.st_ino) != self._read_of
+            return
+        if (now := (found.st_mtime_ns, found.st_ino)) == self._read_of:
+            return
+        try:
+            self.read()
+        except InputInvalid as error:
+            self._read_of = now
+            _log.warning("the keys known before stay in use: %s", error)
 
 
 def new_ring(path: Path) -> str:
