@@ -89,13 +89,13 @@ def _sealed_in_home(folder: Path) -> Sealed | None:
 
 
 def _thresholds(settings: Settings, modules: Sequence[str]) -> Iterator[Finding]:
-    """Names that thresholds are set for and that nothing has; nothing where no module is loaded to know them by."""
-    if not (settings.stuck.definitions or settings.stuck.activities):
+    """Names that thresholds are set for and that nothing has; nothing where no module is named to know them by."""
+    names = modules_of(modules)
+    if not names:
         return
     with contextlib.suppress(HandrailError):  # the finding on modules says it
-        loaded = load(modules_of(modules))
-        if any(True for _ in loaded):
-            yield from (Finding("settings", Level.WARN, words) for words in unknown_names(settings.stuck, loaded))
+        for words in unknown_names(settings.stuck, load(names)):
+            yield Finding("settings", Level.WARN, words)
 
 
 def _broker_checks(settings: Settings, address: Address, wanted: broker.Wanted) -> dict[str, Check]:

@@ -25,9 +25,12 @@ def register(app: typer.Typer) -> None:
         "stuck",
         rich_help_panel=LOOK,
         help=help_text(
-            "List the workflows that do not go on, the longest first: why, since when, and what would help.",
+            "List the workflows that do not go on, the longest first: why, since when, and what would help. A home is "
+            "judged by what the definitions of its modules say of their activities; a shared store was judged by those "
+            "who serve it. With --watch, a store that goes away is waited for, and told of, until Ctrl-C.",
             "handrail stuck",
             "handrail stuck --watch",
+            "handrail stuck --module my.workflows",
             "handrail stuck --definition vendor_onboarding --json",
         ),
     )(stuck)
@@ -98,13 +101,14 @@ def stuck(
         bool, typer.Option("--watch", help="Look again every two seconds; print what has changed.")
     ] = False,
     home: Home = None,
+    module: Modules = None,
     as_json: AsJson = False,
 ) -> int:
     """List what is stuck."""
     from deploy.cli.session import Session
     from deploy.cli.stuck import print_stuck
 
-    return print_stuck(Session(home, None, as_json=as_json), definition=definition, watch=watch)
+    return print_stuck(Session(home, module, as_json=as_json), definition=definition, watch=watch)
 
 
 def failures(

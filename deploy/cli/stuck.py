@@ -11,9 +11,12 @@ from typing import Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.session import Session
-from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreUnavailable
+from deploy.loading import LoadedDefinitions
+from domain.errors import DefinitionInvalid, EventCorrupt, EventUnknown, PayloadWithheld, StoreUnavailable
 from domain.store.application import WorkflowStore
 from projections.causes import Cause
+from projections.judging import JUDGED_AT_ONCE
+from projections.keeper import Keeper
 from projections.thresholds import LAG
 
 WATCH_SECONDS: Final = 2.0
@@ -57,11 +60,25 @@ _AT_HOME: Final[Mapping[Cause, str]] = {
 
 
 def print_stuck(session: Session, *, definition: str | None, watch: bool) -> ExitCode:
-    """Print what is stuck, the longest first; with `watch` again whenever it changes, until interrupted."""
+    """Print what is stuck, the longest first; with `watch` again whenever it changes, until interrupted.
+
+    A store that goes away meanwhile is waited for.
+    """
     before: list[dict[str, Any]] | None = None
     noted: list[str] = []
+    is_away = False
+    definitions = _definitions(session)
     while True:
-        rows, notes = look(session, definition)
+        try:
+            rows, notes = look(session, definition, definitions)
+        except StoreUnavailable as error:
+            if before is None:
+                raise
+            is_away, rows, notes = True, before, [f"what is stuck may have changed: {error}"]
+        else:
+            if is_away:
+                is_away = False
+                session.screen.note("the store answers again")
         for note in notes:
             if note not in noted:
                 session.screen.note(note, "yellow")
@@ -77,12 +94,27 @@ def print_stuck(session: Session, *, definition: str | None, watch: bool) -> Exi
             return ExitCode.COMPLETED
 
 
-def look(session: Session, definition: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+def _definitions(session: Session) -> LoadedDefinitions:
+    """The definitions by which a home is judged: what they say of their activities are thresholds, too."""
+    from deploy.cli.replaying import loaded
+
+    if session.shared:
+        return LoadedDefinitions()  # it was judged by those who serve it
+    try:
+        return loaded(session)
+    except DefinitionInvalid as error:
+        session.screen.note(f"judged without what definitions say of their activities: {error}", "yellow")
+        return LoadedDefinitions()
+
+
+def look(
+    session: Session, definition: str | None, definitions: LoadedDefinitions
+) -> tuple[list[dict[str, Any]], list[str]]:
     """What is stuck now, each with what would help, first the views, where they are behind; and what to know of it."""
     from projections.queries import has_definition, stuck_workflows
 
     if not session.shared:
-        _judge_here(session)
+        _judge_here(session, definitions)
     with session.store() as store:
         found = [
             _shown(row, shared=session.shared)
@@ -160,22 +192,22 @@ def _of_views(since: datetime, status: str) -> dict[str, Any]:
     }
 
 
-def _judge_here(session: Session) -> None:
+def _judge_here(session: Session, definitions: LoadedDefinitions) -> None:
     """Bring the views of a home up to date, and judge: whether anybody runs it or not."""
     from deploy.settings import load_settings
     from deploy.stuck_facts import facts_of
     from deploy.thresholds import thresholds_of
-    from projections.keeper import Keeper
     from projections.log import LogReader
     from projections.projector import catch_up
     from projections.stuck import LOOKS_APART_SECONDS, QueueFacts, judge
 
-    thresholds = thresholds_of(load_settings().stuck, ())
+    thresholds = thresholds_of(load_settings().stuck, definitions)
     try:
         with session.store(read_only=False) as store:
             keeper = Keeper(store, thresholds=thresholds)
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
             now = datetime.now(UTC)
+            _look_sooner(keeper, thresholds.digest, now)
             # Those too that are due within the moment that looks are rounded up by.
             rows = keeper.to_judge(now + timedelta(seconds=LOOKS_APART_SECONDS), MOST_JUDGED)
             queues = {hold.queue: QueueFacts(0) for row in rows for hold in row.standing.live.values()}
@@ -183,6 +215,19 @@ def _judge_here(session: Session) -> None:
             keeper.judged([(row, judge(row, facts, now, thresholds)) for row in rows])
     except StoreUnavailable as error:
         session.screen.note(f"what is stuck may have changed: {error}", "yellow")
+
+
+def _look_sooner(keeper: Keeper, digest: int, now: datetime) -> None:
+    """Look by the thresholds of now where the last ones were others, at as many as are judged in one go."""
+    if keeper.judged_by() == digest:
+        return
+    looked = ""
+    for _ in range(MOST_JUDGED // JUDGED_AT_ONCE):
+        last = keeper.look_sooner(looked, now, JUDGED_AT_ONCE)
+        if last is None:
+            keeper.note_judged_by(digest)
+            return
+        looked = last
 
 
 def _as_json(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
