@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from deploy.settings import Settings
@@ -31,6 +31,12 @@ def misspelt(environment: Mapping[str, str] = os.environ) -> list[str]:
         if given.upper().startswith(_PREFIX) and not _is_known(given.upper().removeprefix(_PREFIX), settings)
     ]
     return [_told(name, settings | _NO_SETTINGS) for name in unknown]
+
+
+def nearest(given: str, known: Iterable[str]) -> str:
+    """A question for the one that may have been meant, behind a colon; empty where nothing is like it."""
+    alike = difflib.get_close_matches(given, sorted(known), n=1, cutoff=_ALIKE)
+    return f": is {alike[0]!r} meant?" if alike else ""
 
 
 def _is_known(name: str, settings: set[str]) -> bool:

@@ -82,6 +82,11 @@ def failures(query: Query, *, definition: str | None = None, since: str = "") ->
     return [FailureMake(*(*row, failed.get(row[0], 0), waiting.get(row[0], 0))) for row in rows]
 
 
+def fingerprints_seen(query: Query, limit: int) -> list[str]:
+    """The fingerprints of what failed, the last seen first."""
+    return [name for (name,) in query("SELECT fingerprint FROM failures ORDER BY last_seen DESC LIMIT ?", (limit,))]
+
+
 def is_known(query: Query, fingerprint: str) -> bool:
     """Whether there was ever a failure of this make."""
     return bool(query("SELECT 1 FROM failures WHERE fingerprint = ?", (fingerprint,)))

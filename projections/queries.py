@@ -172,6 +172,15 @@ def has_definition(query: Query, definition: str) -> bool:
     return bool(query("SELECT 1 FROM tallies WHERE definition = ? LIMIT 1", (definition,)))
 
 
+def definitions_known(query: Query) -> list[str]:
+    """The definitions that there are, or were, workflows of, without Handrail's own; as many as a page has."""
+    rows = query(
+        f"SELECT DISTINCT definition FROM tallies WHERE {NOT_HIDDEN} ORDER BY definition LIMIT ?",  # noqa: S608 - ours
+        (PAGE_ROWS,),
+    )
+    return [name for (name,) in rows]
+
+
 def count_statuses(query: Query) -> dict[str, int]:
     """How many workflows there are in each status."""
     rows = query(f"SELECT status, count(*) FROM workflows WHERE {NOT_HIDDEN} GROUP BY status", ())  # noqa: S608 - ours

@@ -23,6 +23,7 @@ from deploy.cli.lines import one_line
 from deploy.cli.logs import log_to
 from deploy.cli.person import at_terminal
 from deploy.cli.session import Session
+from deploy.misspelt import nearest
 from domain.chain import digest_of
 from domain.errors import InputInvalid, Refused
 from domain.events import DecisionRefused
@@ -242,14 +243,17 @@ class Many:
 def retry_all(session: Session, fingerprint: str, trigger_for: Callable[[str], Intervention], how: How) -> int:
     """Retry every step that waits for a person with this failure. Raises InputInvalid where there never was one."""
     from deploy.cli.listing import bring_up_to_date
-    from projections.failures import is_known, steps_waiting_with
+    from projections.failures import fingerprints_seen, is_known, steps_waiting_with
 
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
     with session.store() as store:
         if not is_known(store.query, fingerprint):
-            raise InputInvalid(f"there was no failure {fingerprint[:80]!r}: `handrail failures` lists those there were")
+            near = nearest(fingerprint, fingerprints_seen(store.query, MOST_SHOWN))
+            raise InputInvalid(
+                f"there was no failure {fingerprint[:80]!r}{near or ': `handrail failures` lists those there were'}"
+            )
         found = steps_waiting_with(store.query, fingerprint, MOST_ACTS + 1)
     acts = [Act(one.workflow_id, one.step, one.since, trigger_for(one.step)) for one in found[:MOST_ACTS]]
     return Many(session, "retry", acts, how, more=len(found) > MOST_ACTS).carry_out()
@@ -258,14 +262,20 @@ def retry_all(session: Session, fingerprint: str, trigger_for: Callable[[str], I
 def cancel_all(
     session: Session, status: str, definition: str, tags: Mapping[str, str], trigger: Intervention, how: How
 ) -> int:
-    """Cancel every workflow of a definition that is in a status, and has these tags."""
+    """Cancel every workflow of a definition that is in a status, and has these tags.
+
+    Raises InputInvalid where there never was a workflow of the definition.
+    """
     from deploy.cli.listing import bring_up_to_date
-    from projections.queries import list_workflows
+    from deploy.cli.stuck import no_workflows_of
+    from projections.queries import definitions_known, has_definition, list_workflows
 
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
     with session.store() as store:
+        if not has_definition(store.query, definition):
+            raise InputInvalid(f"{no_workflows_of(definition)}{nearest(definition, definitions_known(store.query))}")
         rows: Iterator[Mapping[str, Any]] = list_workflows(
             store.query, status=status, definition=definition, tags=tags, texts=store.texts
         )

@@ -143,6 +143,11 @@ def test_workflows_of_a_status_and_definition_and_tag_are_cancelled_and_no_other
         (("cancel", "wf_001", "--status", "blocked", "--definition", "fall", *BY), "ID is for one"),
         (("cancel", "--status", "completed", "--definition", "fall", *BY), "have ended"),
         (("cancel", "--status", "odd", "--definition", "fall", *BY), "--status"),
+        (
+            ("cancel", "--status", "blocked", "--definition", "fal", *BY),
+            "no workflows of a definition 'fal': is 'fall'",
+        ),
+        (("cancel", "--status", "blocked", "--definition", "xyz", *BY), "no workflows of a definition 'xyz'"),
     ],
 )
 def test_what_does_not_go_together_is_refused_in_one_line(
@@ -154,3 +159,11 @@ def test_what_does_not_go_together_is_refused_in_one_line(
     assert (refused.code, refused.out) == (2, "")
     assert words in refused.errors
     assert len(refused.errors.strip().splitlines()) == 1
+
+
+def test_a_fingerprint_with_a_slip_is_told_with_the_nearest_one(handrail: CommandLine) -> None:
+    run(handrail, "fall")
+    known = fingerprint(handrail)
+    refused = handrail("retry", "--fingerprint", f"{known[:-1]}-", *BY)
+    assert refused.code == 2
+    assert f"there was no failure '{known[:-1]}-': is '{known}' meant?" in refused.errors
