@@ -1,6 +1,7 @@
 """`/metrics` of a served stack: whole from the start, moved by what a run does, and the same after a restart."""
 
 import asyncio
+import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -90,9 +91,10 @@ def run(deployment: Deployment, goals: dict[str, str]) -> dict[str, str]:
     return {name: workflow_id_from_message(deployment.goal_service.name, name) for name in goals}
 
 
-def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deploy) -> None:
+def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deploy, tmp_path: Path) -> None:
     deployment = deploy()
-    serving = deployment.serve("all", HANDRAIL_EAGER="false")
+    sealing = {"HANDRAIL_SEAL": json.dumps({"every": "1d", "folder": str(tmp_path)})}
+    serving = deployment.serve("all", HANDRAIL_EAGER="false", **sealing)
     start = whole(serving)
     assert start.of("handrail_ready") == 1
     assert {start.of("handrail_leader", role=role) for role in ("relay", "timer", "projector")} == {1}
@@ -182,7 +184,7 @@ def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deplo
     assert not [name for name in (*ids.values(), "alice", "mallory") if name in told.text]
 
     assert serving.terminate() == 0
-    again = whole(deployment.serve("all"))
+    again = whole(deployment.serve("all", **sealing))
     assert again.views == told.views, "another process tells of the same views"
     assert again.of("handrail_events_total") == 0, "what the first one counted is not counted again"
 
