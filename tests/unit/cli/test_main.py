@@ -10,9 +10,9 @@ from deploy.cli.main import app, main
 from domain import errors
 
 COMMANDS = (
-    "run submit approve reject signal resume list stuck failures show history replay compare whatif export seal verify "
-    "retry skip supply settle extend pause unpause cancel fork definitions schema backup migrate reconcile restore "
-    "doctor new"
+    "run submit approve reject signal resume list stuck failures show history replay compare report whatif export seal "
+    "verify import archive erase retry skip supply settle extend pause unpause cancel fork definitions schema backup "
+    "migrate reconcile restore doctor new"
 ).split()
 LOGGING = ["serve"]
 """What prints nothing: it logs."""
@@ -152,7 +152,8 @@ def test_every_error_has_its_exit_code() -> None:
         errors.DefinitionMissing: {"definition": "trip", "version": "1"},
     }
     for kind in kinds:
-        expected = ExitCode.REFUSED if issubclass(kind, errors.Refused) else ExitCode.INTERNAL
+        refused = issubclass(kind, errors.Refused | errors.PayloadWithheld)  # what was asked for is not to be had
+        expected = ExitCode.REFUSED if refused else ExitCode.INTERNAL
         assert exit_code_of(kind("x", **more.get(kind, {}))) is expected
     assert exit_code_of_status("completed") is ExitCode.COMPLETED
     assert {exit_code_of_status(status) for status in ("failed", "cancelled", "compensated")} == {ExitCode.ENDED}
