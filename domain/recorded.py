@@ -265,10 +265,8 @@ def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes =
             raise EventCorrupt(f"{place}: does not follow the event before it; one of the two was changed")
         redactable = redactable_of(recorded.event)
         salted = recorded.key(key)
-        if (
-            payload_digest(recorded.payload, redactable=redactable, key=salted, version=number)
-            != recorded.payload_digest
-        ):
+        found = payload_digest(recorded.payload, redactable=redactable, key=salted, version=number)
+        if found != recorded.payload_digest:
             raise EventCorrupt(f"{place}: its payload was changed")
         previous = link(recorded.header, recorded.previous, recorded.payload_digest)
     if head is not None and head != previous:
