@@ -93,8 +93,8 @@ def run(deployment: Deployment, goals: dict[str, str]) -> dict[str, str]:
 
 def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deploy, tmp_path: Path) -> None:
     deployment = deploy()
-    sealing = {"HANDRAIL_SEAL": json.dumps({"every": "1d", "folder": str(tmp_path)})}
-    serving = deployment.serve("all", HANDRAIL_EAGER="false", **sealing)
+    sealing = json.dumps({"every": "1d", "folder": str(tmp_path)})
+    serving = deployment.serve("all", HANDRAIL_EAGER="false", HANDRAIL_SEAL=sealing)
     start = whole(serving)
     assert start.of("handrail_ready") == 1
     assert {start.of("handrail_leader", role=role) for role in ("relay", "timer", "projector")} == {1}
@@ -184,7 +184,7 @@ def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deplo
     assert not [name for name in (*ids.values(), "alice", "mallory") if name in told.text]
 
     assert serving.terminate() == 0
-    again = whole(deployment.serve("all", **sealing))
+    again = whole(deployment.serve("all", HANDRAIL_SEAL=sealing))
     assert again.views == told.views, "another process tells of the same views"
     assert again.of("handrail_events_total") == 0, "what the first one counted is not counted again"
 
