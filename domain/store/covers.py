@@ -21,6 +21,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -32,7 +33,7 @@ KEY_BYTES: Final = 32
 KEYS_HELD: Final = 8_192
 """How many workflows' keys stay in memory."""
 KEY_SECONDS: Final = 60.0
-"""For how long a key is used before the store is asked again: so long at most what was erased is read elsewhere."""
+"""For how long a key is used before the store is asked again, by who reads no rows of keys along: a follower."""
 
 ENCRYPTED: Final = "encryption"
 """Name of the fact that marks a store whose payloads are covered; its value holds the store's own key, wrapped."""
@@ -246,13 +247,12 @@ class Covers:
 
     def learn(self, workflow_id: str, row: Wrapped) -> None:
         """Take a row that was read along with something else; one that cannot be opened is told of when it is used."""
-        if row.is_none:
+        if row.is_none:  # erased: what was at hand is not used any more
+            self.forget(workflow_id)
             return
-        try:
+        with suppress(EventCorrupt, StoreUnavailable):
             key = self.unwrap(workflow_id, row)
-        except (EventCorrupt, StoreUnavailable):
-            return
-        self._hold(workflow_id, _Key(self.ring.payloads(key), row.clear_upto or 0, self._until()))
+            self._hold(workflow_id, _Key(self.ring.payloads(key), row.clear_upto or 0, self._until()))
 
     def expect(self, workflow_ids: Iterable[str]) -> None:
         """Read the keys of these workflows that are not at hand: one query for a few hundred of them."""

@@ -69,8 +69,9 @@ class Selection(NamedTuple):
 class Row:
     """One stored event: its columns, and its parts where they can be told apart (`header` is empty where not).
 
-    `withheld`: its payload is not to be had any more, on purpose. `salts` are those of an imported event's marked
-    values, as canonical JSON; None where it has no such values, or the workflow's key is known.
+    `withheld`: its payload is not to be had any more, on purpose; `left` is what its store keeps instead. `salts` are
+    those of an imported event's marked values, as canonical JSON; None where it has no such values, or the workflow's
+    key is known.
     """
 
     workflow_id: str
@@ -84,6 +85,7 @@ class Row:
     payload: bytes = b""
     digest: str = ""
     withheld: bool = False
+    left: Mapping[str, Any] = field(default_factory=dict)
     salts: bytes | None = None
 
     def key(self, of_workflow: bytes) -> Key:
@@ -343,20 +345,20 @@ class Histories:
             after = rows[-1][1]
 
     def _row(self, name: str, version: int, topic: str, state: Any) -> Row:
-        stored, withheld = self._cleared(name, version, state)
-        row = Row(name, version, topic, stored, withheld=withheld)
+        row = Row(name, version, topic, b"")
+        self._clear_into(row, state)
         return parted(row, imported=self.imported is not None)
 
-    def _cleared(self, name: str, version: int, state: Any) -> tuple[bytes, bool]:
-        """The state without its cover, and whether its payload is withheld."""
+    def _clear_into(self, row: Row, state: Any) -> None:
+        """The state without its cover, or what is said where its payload is withheld."""
         # A damaged SQLite file may hold a text, or a number, where bytes belong.
-        stored = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else str(state).encode()
+        row.state = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else str(state).encode()
         try:
-            return self._clear(name, version, stored), False
-        except PayloadWithheld:
-            return stored, True
+            row.state = self._clear(row.workflow_id, row.version, row.state)
+        except PayloadWithheld as error:
+            row.withheld, row.left = True, error.left
         except EventCorrupt:
-            return stored, False
+            return
 
 
 _COLUMNS: Final = "originator_id, originator_version, topic, state"
@@ -399,9 +401,9 @@ def parted(row: Row, *, imported: bool = False) -> Row:
 
 
 def definition_in(row: Row) -> tuple[str, str]:
-    """Name and version of the definition, from a workflow's first event; empty where it does not say."""
+    """Name and version of the definition, from a workflow's first event, or what is left of it; empty where unsaid."""
     try:
-        said = from_json(row.payload)
+        said = row.left if row.withheld else from_json(row.payload)
         source = said.get("state", said)
         return str(source["definition"]), str(source["definition_version"])
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -19,9 +19,11 @@ from domain.faultpoints import arm
 from domain.store.application import WorkflowStore
 from domain.store.covers import Covers
 from domain.store.erasing import counts
+from domain.store.positions import MovePosition, position_of
 from domain.triggers import CancelWorkflow, RecordOutcome
+from producers.relay import RELAY
 from projections.exporting.jsonl import JsonLines
-from projections.exporting.reading import Histories, Selection
+from projections.exporting.reading import Histories, Selection, definition_in
 from projections.exporting.redaction import Redaction
 from projections.exporting.verifying import Verification
 from projections.keeper import Keeper
@@ -30,6 +32,7 @@ from projections.projector import catch_up
 from projections.queries import list_workflows
 from projections.rebuilding import Rebuild
 from projections.status import status_of
+from projections.thresholds import Thresholds
 from tests.contracts import stage as stages_of
 from tests.contracts.covers_contract import PAUSED, WORD, Damage
 from tests.contracts.stage import Stage, goal
@@ -38,6 +41,7 @@ from tests.contracts.staged import RESUME, Staged
 SCHEMA = (*ROOMS, *stages_of.SCHEMA[-1:])
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 KEPT = ("wf_1", "wf_3")
+ALL = Selection()
 
 Covered = Callable[..., Stage]
 
@@ -98,17 +102,22 @@ class ErasingContract(Staged):
     def viewed(self, store: WorkflowStore) -> None:
         catch_up(Keeper(store), LogReader(store.recorder, store.mapper.read))
 
-    def erasing(self, stage: Stage, folder: Path) -> Erasing:
-        return Erasing(stage.store, folder, by="ann", reason="asked for", shared=False)
+    def erasing(self, stage: Stage, folder: Path, *, shared: bool = False) -> Erasing:
+        return Erasing(stage.store, folder, by="ann", reason="asked for", shared=shared)
+
+    def sent_on(self, stage: Stage, position: int) -> None:
+        """Have the relay stand there."""
+        with stage.store.transaction() as cursor:
+            MovePosition(RELAY, position_of(cursor, RELAY), position).run(cursor)
 
     def rewrapped(self, stage: Stage) -> int:
         covers = stage.store.mapper.covers
         assert covers is not None
         return rewrap(stage.store, covers, lambda _: None)
 
-    def exported(self, store: WorkflowStore) -> tuple[bytes, JsonLines]:
-        lines = JsonLines(Selection(), Redaction())
-        histories = Histories(store.query, store.mapper.clear, Selection())
+    def exported(self, store: WorkflowStore, selection: Selection = ALL) -> tuple[bytes, JsonLines]:
+        lines = JsonLines(selection, Redaction())
+        histories = Histories(store.query, store.mapper.clear, selection)
         return b"".join(lines.lines(histories)), lines
 
     def differing(self, store: WorkflowStore) -> int:
@@ -160,6 +169,32 @@ class ErasingContract(Staged):
         assert again.root == exported.root
         assert (again.withheld, again.first_damage) == (again.events // 3, None)
         assert Verification().run(content.splitlines(keepends=True)).sound
+
+    @pytest.mark.parametrize(("definition", "workflows"), [("chain", 3), ("wide", 0)])
+    def test_it_is_exported_with_the_others_of_its_definition(
+        self, stage: Stage, tmp_path: Path, definition: str, workflows: int
+    ) -> None:
+        selection = Selection(definition=definition)
+        _, before = self.exported(stage.store, selection)
+        self.erasing(stage, tmp_path).erase("wf_2")
+        _, after = self.exported(stage.store, selection)
+        assert (after.workflows, after.root) == (workflows, before.root)
+        histories = Histories(stage.store.query, stage.store.mapper.clear, ALL)
+        assert [definition_in(next(iter(one.rows))) for one in histories] == [("chain", "1")] * 3
+
+    @pytest.mark.parametrize("act", ["load", "read", "decide"])
+    def test_another_process_that_has_it_at_hand_withholds_it_at_once(
+        self, stage: Stage, opening: Covered, tmp_path: Path, act: str
+    ) -> None:
+        other = opening()
+        assert other.store.load("wf_2").goal == f"count {WORD}"
+        self.erasing(stage, tmp_path).erase("wf_2")
+        if act == "decide":
+            (decided,) = other.decide(other.ask("wf_2", CancelWorkflow(by="ann", reason="late")))
+            assert isinstance(decided.error, PayloadWithheld)
+        else:
+            with pytest.raises(PayloadWithheld):
+                getattr(other.store, act)("wf_2")
 
     def test_the_views_tell_what_is_left_and_a_rebuild_tells_the_same(self, stage: Stage, tmp_path: Path) -> None:
         tallies = stage.rows("tallies")
@@ -225,6 +260,36 @@ class ErasingContract(Staged):
         stage.begin("wf_4")
         with pytest.raises(Refused, match="cancel it first"):
             self.erasing(stage, tmp_path).erase("wf_4")
+
+    def test_what_was_not_sent_on_yet_stays_as_it_is(self, stage: Stage, tmp_path: Path) -> None:
+        folder = tmp_path / "workflows" / "wf_2"
+        folder.mkdir(parents=True)
+        ((last,),) = stage.store.query("SELECT max(id) FROM stored_events WHERE originator_id = 'wf_2'")
+        assert last < stage.store.newest()
+        erasing = self.erasing(stage, tmp_path, shared=True)
+        for position in (0, last - 1):
+            self.sent_on(stage, position)
+            before = self.rows_of(stage.store)
+            for act in (erasing.look, erasing.erase):
+                with pytest.raises(StoreUnavailable, match="wf_2 has events that were not sent on yet: run it again"):
+                    act("wf_2")
+            assert self.rows_of(stage.store) == before
+            assert folder.exists()
+        self.sent_on(stage, last)
+        erasing.erase("wf_2")
+        with pytest.raises(PayloadWithheld):
+            stage.store.load("wf_2")
+
+    def test_what_the_views_do_not_show_yet_stays_as_it_is(self, stage: Stage, tmp_path: Path) -> None:
+        """Who keeps them may have the key at hand, and would write into them what is to be erased."""
+        self.lived(stage, "wf_4")
+        erasing = self.erasing(stage, tmp_path)
+        with pytest.raises(StoreUnavailable, match="wf_4 has events that the views do not show yet: run it again"):
+            erasing.erase("wf_4")
+        assert stage.store.load("wf_4").goal
+        erasing.bring_up_to_date(Thresholds())
+        erasing.erase("wf_4")
+        assert self.differing(stage.store) == 0
 
     def test_a_store_in_clear_is_refused(self, opening: Covered, tmp_path: Path) -> None:
         with pytest.raises(Refused, match="its events never change: `handrail archive`"):
