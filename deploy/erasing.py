@@ -15,26 +15,22 @@ from typing import Final
 
 from deploy.artifacts import WORKFLOWS_FOLDER, ArtifactStore
 from domain import events as e
-from domain.errors import InputInvalid, Refused, StoreUnavailable
-from domain.faultpoints import reached
+from domain.errors import InputInvalid, Refused, StoreUnavailable, WorkflowArchived, WorkflowUnknown
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.state import State
-from domain.store.application import WorkflowStore, unknown
+from domain.store.application import WorkflowStore
 from domain.store.covers import Covers, erasures_of
 from domain.store.erasing import Erase
+from domain.store.tombstones import lacking, tombstones_of
 from producers.relay import RELAY
-from projections.keeper import Keeper
-from projections.log import LogReader
-from projections.projector import catch_up
 from projections.rebuilding import fence_off
 from projections.retrying import fold_anew
-from projections.schema import POSITION
 from projections.thresholds import Thresholds
 from projections.withheld import left_of
 
 MOST_RELATIVES: Final = 1_000
-"""So many workflows a family that is erased together has at most."""
+"""So many relatives of a workflow are looked for at most."""
 
 
 @dataclass(slots=True)
@@ -47,6 +43,8 @@ class Erased:
     before: str = ""
     relatives: list[str] = field(default_factory=list)
     """Those that may hold data of it too and were not erased: its parent, its children, its forks and their source."""
+    archived: dict[str, str] = field(default_factory=dict)
+    """Its forks, or its source, that were archived and may hold data of it too: the file of each."""
 
 
 class Erasing:
@@ -67,18 +65,19 @@ class Erasing:
         self._reason = reason
         self._shared = shared
 
-    def bring_up_to_date(self, thresholds: Thresholds) -> None:
-        """Fold what the views do not have yet: they know who is related to whom. Raises StoreUnavailable."""
-        log = LogReader(self._store.recorder, self._store.mapper.read)
-        catch_up(Keeper(self._store, thresholds=thresholds), log)
-
     def look(self, workflow_id: str) -> Erased:
         """What erasing would do. Raises WorkflowUnknown, or Refused for one that cannot be erased now."""
         erased = erasures_of(self._store.query, [workflow_id]).get(workflow_id)
         if erased is not None:
             return Erased(workflow_id, erased.version, before=erased.words, relatives=self._relatives([workflow_id]))
         events, _ = self._checked(workflow_id)
-        return Erased(workflow_id, len(events), len(_artifacts(events)), relatives=self._relatives([workflow_id]))
+        return Erased(
+            workflow_id,
+            len(events),
+            len(_artifacts(events)),
+            relatives=self._relatives([workflow_id]),
+            archived=self._archived(events),
+        )
 
     def erase(self, workflow_id: str) -> Erased:
         """Erase one workflow; one that was erased before stays as it is. Raises as `look`, and FenceMissed."""
@@ -104,23 +103,14 @@ class Erasing:
         self._store.recorder.empty_log_file()
 
     def family(self, workflow_ids: Sequence[str]) -> list[str]:
-        """The workflows with all their relatives, but for those of which nothing is in the store any more.
-
-        Raises Refused where they are too many.
-        """
-        relatives = self._relatives(workflow_ids)
-        if len(workflow_ids) + len(relatives) > MOST_RELATIVES:
-            raise Refused(
-                f"the family of {', '.join(workflow_ids[:3])} has more than {MOST_RELATIVES:,} workflows: erase it in "
-                "parts, by naming them"
-            )
-        return [*workflow_ids, *(name for name in relatives if self._store.exists(name))]
+        """The workflows with all their relatives."""
+        return [*workflow_ids, *self._relatives(workflow_ids)]
 
     # --- details ----------------------------------------------------------------------------------------------------
 
     def _checked(self, workflow_id: str) -> tuple[list[RecordedEvent], State]:
         if not self._store.exists(workflow_id):
-            raise unknown(workflow_id)
+            raise self._lacking(workflow_id)
         events = self._store.read(workflow_id)
         state = self._store.load(workflow_id)
         if state.ended is None:
@@ -144,23 +134,36 @@ class Erasing:
         self._check_passed(workflow_id, state)
         return events, state
 
-    def _check_passed(self, workflow_id: str, state: State) -> None:
-        """Raise StoreUnavailable where somebody has still to hear of its end, or to write of it what it said."""
-        rows = self._store.query(
-            "SELECT name FROM positions WHERE name IN (?, ?) "
-            "AND position >= (SELECT max(id) FROM stored_events WHERE originator_id = ?)",
-            (RELAY, POSITION, workflow_id),
+    def _lacking(self, workflow_id: str) -> WorkflowUnknown:
+        """What is said of one without events: where it was archived, its file is what holds the data."""
+        said = lacking(self._store.query, workflow_id)
+        if not isinstance(said, WorkflowArchived):
+            return said
+        return WorkflowArchived(
+            f"{said}; erasing does not reach that file, which holds its payloads in clear, nor its artifacts under "
+            f"{self._folder}: remove both, or keep an export of the import with --redact"
         )
-        passed = {name for (name,) in rows}
-        if RELAY not in passed and (self._shared or state.parent_workflow):
+
+    def _archived(self, events: Sequence[RecordedEvent]) -> dict[str, str]:
+        """Forks and the source that are in files by now: its own events name them, the views do not any more."""
+        names = [one.event.fork for one in events if isinstance(one.event, e.ForkTaken)]
+        names += [one.event.source for one in events if isinstance(one.event, e.WorkflowForked)]
+        found = tombstones_of(self._store.query, names)
+        return {name: one.file for name, one in sorted(found.items())}
+
+    def _check_passed(self, workflow_id: str, state: State) -> None:
+        """Raise StoreUnavailable where somebody has still to be told of its end."""
+        if not (self._shared or state.parent_workflow):
+            return
+        passed = self._store.query(
+            "SELECT 1 FROM positions WHERE name = ? "
+            "AND position >= (SELECT max(id) FROM stored_events WHERE originator_id = ?)",
+            (RELAY, workflow_id),
+        )
+        if not passed:
             raise StoreUnavailable(
                 f"workflow {workflow_id} has events that were not sent on yet: run it again when a serving process, or "
                 "`handrail resume`, has done that"
-            )
-        if POSITION not in passed:
-            raise StoreUnavailable(
-                f"workflow {workflow_id} has events that the views do not show yet: run it again when they do "
-                "(`handrail projections status`)"
             )
 
     def _fold_anew(self, cursor: Cursor, workflow_id: str) -> None:
@@ -177,7 +180,7 @@ class Erasing:
             rows = self._store.query(
                 "SELECT workflow_id, parent_workflow, forked_from FROM workflows "
                 "WHERE workflow_id = ? OR parent_workflow = ? OR forked_from = ? ORDER BY workflow_id LIMIT ?",
-                (name, name, name, MOST_RELATIVES + 1),
+                (name, name, name, MOST_RELATIVES),
             )
             for found in (one for row in rows for one in row if one is not None):
                 if found not in known:
@@ -189,10 +192,8 @@ class Erasing:
         """Remove the workflow's folder, and of its artifacts' contents those that nobody else has a link to."""
         folder = self._folder / WORKFLOWS_FOLDER / workflow_id
         try:
-            reached("artifact.before")
             if folder.is_dir():
                 shutil.rmtree(folder)
-            reached("artifact.after")
             for digest in artifacts:
                 content = ArtifactStore(self._folder).path(digest)
                 with contextlib.suppress(FileNotFoundError):

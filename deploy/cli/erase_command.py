@@ -54,7 +54,6 @@ def erase(
     from deploy.cli.stores import open_any_store
     from deploy.erasing import Erasing, checked_ids
     from deploy.settings import load_settings
-    from deploy.thresholds import thresholds_of
     from domain.errors import InputInvalid
 
     who, why = read_name(by), read_reason(reason, needed=True)
@@ -64,7 +63,6 @@ def erase(
         folder = load_settings().artifacts if shared else existing_home(home)
         erasing = Erasing(store, folder, by=who, reason=why, shared=shared)
         names = checked_ids(workflow_ids)
-        erasing.bring_up_to_date(thresholds_of(load_settings().stuck, ()))
         if family:
             names = erasing.family(names)
         found = [erasing.look(name) for name in names]
@@ -101,8 +99,11 @@ def _tell(screen: Screen, found: list[Erased], *, dry_run: bool) -> None:
             continue
         what = f"the payloads of {one.events} events, and {one.artifacts} artifacts"
         screen.text(f"{one.workflow_id}: {what} {'would be' if dry_run else 'are'} erased")
-    others = sorted({name for one in found for name in one.relatives} - names)
+    archived = {name: file for one in found for name, file in one.archived.items()}
+    others = sorted({name for one in found for name in one.relatives} - names - archived.keys())
     if others:
         more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
         shown = ", ".join(others[:SHOWN]) + more
         screen.note(f"relatives that may hold data of it too, and are not erased by this: {shown} (--family)")
+    for name, file in sorted(archived.items()):
+        screen.note(f"{name} was archived, and may hold data of it too: in {file}, which no erasing reaches", "yellow")

@@ -19,7 +19,7 @@ from eventsourcing.domain import DomainEventProtocol, MutableOrImmutableAggregat
 from eventsourcing.persistence import Mapper, Recording
 from eventsourcing.utils import Environment, EnvType, strtobool
 
-from domain.errors import StoreError, StoreUnavailable, WorkflowUnknown
+from domain.errors import StoreError, StoreUnavailable
 from domain.ids import local_workflow_id
 from domain.ports import Along, Aside, Companion, Cursor, Decided, Definitions, Notification, OpenCommands, Request
 from domain.recorded import RecordedEvent, verify
@@ -192,8 +192,6 @@ class WorkflowStore(Application[str]):
         shelved = self.recorder.select_shelved([workflow_id]).get(workflow_id)
         if shelved is None:
             raise lacking(self.query, workflow_id)
-        if self.mapper.covers is not None:
-            self.mapper.covers.learn(workflow_id, shelved.wrapped)
         rows = self.recorder.select_since({workflow_id: 0}).get(workflow_id, [])
         events = [self.mapper.read(*row) for row in (rows if upto is None else rows[:upto])]
         if verified:
@@ -314,8 +312,3 @@ class WorkflowStore(Application[str]):
 
 def _raise(_position: int, _workflow_id: str, error: StoreError) -> None:
     raise error
-
-
-def unknown(workflow_id: str) -> WorkflowUnknown:
-    """What is said of an id that the store does not have."""
-    return WorkflowUnknown(f"there is no workflow {workflow_id!r}: `handrail list` shows those there are")

@@ -167,3 +167,19 @@ def test_an_erased_workflow_is_archived_and_imported_as_it_is(handrail: Encrypte
     assert "withheld" in handrail.done("show", "wf_001", "--home", "imported").out
     counted = handrail.done("keys", "status", "--json").document
     assert (counted["erased"], counted["in_clear"], counted["under"]) == (1, 0, {"k1": 1})
+
+
+def test_whoever_erases_hears_which_files_of_archives_hold_the_data(handrail: Encrypted) -> None:
+    onboarded(handrail)
+    fork = handrail("fork", "wf_001", "--at", "8", "--yes", "--json").objects[0]["workflow"]
+    handrail("cancel", fork, "--by", "ann", "--reason", "not wanted")  # the newest event of the log is never archived
+    handrail.done("archive", "--older-than", "1s", "-o", "old.jsonl", "--by", "ann", "--reason", "old", "--yes")
+    asked_for = ("--by", "ann", "--reason", "asked for", "--yes")
+    refused = handrail("erase", "wf_001", *asked_for)
+    assert refused.code == 2
+    assert "was archived" in refused.errors
+    assert "that file, which holds its payloads in clear" in refused.errors
+    erased = handrail.done("erase", fork, *asked_for)
+    assert f"wf_001 was archived, and may hold data of it too: in {handrail.folder / 'old.jsonl'}" in erased.errors
+    again = handrail.done("erase", fork, *asked_for, "--json").document
+    assert again["workflows"][0]["before"]
