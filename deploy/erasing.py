@@ -16,6 +16,7 @@ from typing import Final
 from deploy.artifacts import WORKFLOWS_FOLDER, ArtifactStore
 from domain import events as e
 from domain.errors import InputInvalid, Refused, StoreUnavailable, WorkflowArchived, WorkflowUnknown
+from domain.faultpoints import reached
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.state import State
@@ -24,13 +25,17 @@ from domain.store.covers import Covers, erasures_of
 from domain.store.erasing import Erase
 from domain.store.tombstones import lacking, tombstones_of
 from producers.relay import RELAY
+from projections.keeper import Keeper
+from projections.log import LogReader
+from projections.projector import catch_up
 from projections.rebuilding import fence_off
 from projections.retrying import fold_anew
+from projections.schema import POSITION
 from projections.thresholds import Thresholds
 from projections.withheld import left_of
 
 MOST_RELATIVES: Final = 1_000
-"""So many relatives of a workflow are looked for at most."""
+"""So many workflows a family that is erased together has at most."""
 
 
 @dataclass(slots=True)
@@ -64,6 +69,11 @@ class Erasing:
         self._by = by
         self._reason = reason
         self._shared = shared
+
+    def bring_up_to_date(self, thresholds: Thresholds) -> None:
+        """Fold what the views do not have yet: they know who is related to whom. Raises StoreUnavailable."""
+        log = LogReader(self._store.recorder, self._store.mapper.read)
+        catch_up(Keeper(self._store, thresholds=thresholds), log)
 
     def look(self, workflow_id: str) -> Erased:
         """What erasing would do. Raises WorkflowUnknown, or Refused for one that cannot be erased now."""
@@ -103,8 +113,17 @@ class Erasing:
         self._store.recorder.empty_log_file()
 
     def family(self, workflow_ids: Sequence[str]) -> list[str]:
-        """The workflows with all their relatives."""
-        return [*workflow_ids, *self._relatives(workflow_ids)]
+        """The workflows with all their relatives, but for those of which nothing is in the store any more.
+
+        Raises Refused where they are too many.
+        """
+        relatives = self._relatives(workflow_ids)
+        if len(workflow_ids) + len(relatives) > MOST_RELATIVES:
+            raise Refused(
+                f"the family of {', '.join(workflow_ids[:3])} has more than {MOST_RELATIVES:,} workflows: erase it in "
+                "parts, by naming them"
+            )
+        return [*workflow_ids, *(name for name in relatives if self._store.exists(name))]
 
     # --- details ----------------------------------------------------------------------------------------------------
 
@@ -152,18 +171,22 @@ class Erasing:
         return {name: one.file for name, one in sorted(found.items())}
 
     def _check_passed(self, workflow_id: str, state: State) -> None:
-        """Raise StoreUnavailable where somebody has still to be told of its end."""
-        if not (self._shared or state.parent_workflow):
-            return
-        passed = self._store.query(
-            "SELECT 1 FROM positions WHERE name = ? "
+        """Raise StoreUnavailable where somebody has still to hear of its end, or to write of it what it said."""
+        rows = self._store.query(
+            "SELECT name FROM positions WHERE name IN (?, ?) "
             "AND position >= (SELECT max(id) FROM stored_events WHERE originator_id = ?)",
-            (RELAY, workflow_id),
+            (RELAY, POSITION, workflow_id),
         )
-        if not passed:
+        passed = {name for (name,) in rows}
+        if RELAY not in passed and (self._shared or state.parent_workflow):
             raise StoreUnavailable(
                 f"workflow {workflow_id} has events that were not sent on yet: run it again when a serving process, or "
                 "`handrail resume`, has done that"
+            )
+        if POSITION not in passed:
+            raise StoreUnavailable(
+                f"workflow {workflow_id} has events that the views do not show yet: run it again when they do "
+                "(`handrail projections status`)"
             )
 
     def _fold_anew(self, cursor: Cursor, workflow_id: str) -> None:
@@ -180,7 +203,7 @@ class Erasing:
             rows = self._store.query(
                 "SELECT workflow_id, parent_workflow, forked_from FROM workflows "
                 "WHERE workflow_id = ? OR parent_workflow = ? OR forked_from = ? ORDER BY workflow_id LIMIT ?",
-                (name, name, name, MOST_RELATIVES),
+                (name, name, name, MOST_RELATIVES + 1),
             )
             for found in (one for row in rows for one in row if one is not None):
                 if found not in known:
@@ -192,8 +215,10 @@ class Erasing:
         """Remove the workflow's folder, and of its artifacts' contents those that nobody else has a link to."""
         folder = self._folder / WORKFLOWS_FOLDER / workflow_id
         try:
+            reached("artifact.before")
             if folder.is_dir():
                 shutil.rmtree(folder)
+            reached("artifact.after")
             for digest in artifacts:
                 content = ArtifactStore(self._folder).path(digest)
                 with contextlib.suppress(FileNotFoundError):

@@ -54,6 +54,7 @@ def erase(
     from deploy.cli.stores import open_any_store
     from deploy.erasing import Erasing, checked_ids
     from deploy.settings import load_settings
+    from deploy.thresholds import thresholds_of
     from domain.errors import InputInvalid
 
     who, why = read_name(by), read_reason(reason, needed=True)
@@ -63,6 +64,7 @@ def erase(
         folder = load_settings().artifacts if shared else existing_home(home)
         erasing = Erasing(store, folder, by=who, reason=why, shared=shared)
         names = checked_ids(workflow_ids)
+        erasing.bring_up_to_date(thresholds_of(load_settings().stuck, ()))
         if family:
             names = erasing.family(names)
         found = [erasing.look(name) for name in names]

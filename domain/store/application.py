@@ -192,6 +192,8 @@ class WorkflowStore(Application[str]):
         shelved = self.recorder.select_shelved([workflow_id]).get(workflow_id)
         if shelved is None:
             raise lacking(self.query, workflow_id)
+        if self.mapper.covers is not None:
+            self.mapper.covers.learn(workflow_id, shelved.wrapped)
         rows = self.recorder.select_since({workflow_id: 0}).get(workflow_id, [])
         events = [self.mapper.read(*row) for row in (rows if upto is None else rows[:upto])]
         if verified:
