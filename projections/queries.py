@@ -1,13 +1,14 @@
-"""What is read from the views: lists of workflows, and which of them are open."""
+"""What is read from the views: lists of workflows, which of them are open, what will wake them, what was given up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from domain.state import PEOPLE_REASONS
+from domain.state import PEOPLE_REASONS, StepStatus
 from domain.store.covers import CLEAR, Texts
 from projections.hidden import NOT_HIDDEN
+from projections.rows import UNDO
 from projections.sql import Query, shown_tags
 
 PAGE_ROWS: Final = 5_000
@@ -159,6 +160,86 @@ def stuck_workflows(query: Query, *, definition: str | None = None, texts: Texts
         if len(rows) < PAGE_ROWS:
             return
         last = (rows[-1][STUCK.index("stuck_since")], rows[-1][0])
+
+
+TIMERS: Final = ("due_at", "workflow_id", "key", "step", "reason", "definition", "name", "since", "status")
+# What is undone has one key for all steps; which one it is, its status says.
+_TIMER: Final = (
+    f"SELECT due_at, workflow_id, key, CASE WHEN step = '{UNDO}' THEN coalesce((SELECT steps.step FROM steps "  # noqa: S608
+    f"WHERE steps.workflow_id = waits.workflow_id AND steps.status = '{StepStatus.COMPENSATING}' LIMIT 1), '') "
+    "ELSE step END, reason, definition, name, since, "
+    "(SELECT status FROM workflows WHERE workflows.workflow_id = waits.workflow_id) FROM waits "
+    f"WHERE due_at IS NOT NULL AND {NOT_HIDDEN} AND due_at >= ? AND (due_at, workflow_id, key) > (?, ?, ?)"
+)
+
+
+def timers(query: Query, *, before: str | None = None, definition: str | None = None) -> Iterator[dict[str, Any]]:
+    """What will wake a workflow, and when: what falls due first comes first, so what is overdue before all else.
+
+    These are retries and questions to come, times waited for, and the deadlines of other waits; `before` is an instant
+    as columns hold it. `status` is the workflow's: while it is paused nothing wakes it. The time that an attempt under
+    way has, and the deadline of a whole workflow, are no waits.
+    """
+    asked = [(clause, value) for clause, value in (("due_at < ?", before), ("definition = ?", definition))]
+    asked = [(clause, value) for clause, value in asked if value is not None]
+    where = "".join(f" AND {clause}" for clause, _ in asked)
+    last: tuple[Any, ...] = ("", "", "")
+    while True:
+        rows = query(
+            f"{_TIMER}{where} ORDER BY due_at, workflow_id, key LIMIT ?",
+            (last[0], *last, *(value for _, value in asked), PAGE_ROWS),
+        )
+        yield from (dict(zip(TIMERS, values, strict=True)) for values in rows)
+        if len(rows) < PAGE_ROWS:
+            return
+        last = rows[-1][:3]
+
+
+DEAD: Final = (
+    "ended_at", "workflow_id", "step", "kind", "attempt", "activity", "failure", "definition", "status", "step_status",
+    "waits_for",
+)  # fmt: skip
+_DEAD_KEYS: Final = 5
+_OF_WORKFLOW: Final = "FROM workflows WHERE workflows.workflow_id = attempts.workflow_id"
+_DEAD: Final = (
+    "SELECT ended_at, workflow_id, step, kind, attempt, activity, failure, "  # noqa: S608 - ours
+    f"(SELECT definition {_OF_WORKFLOW}), (SELECT status {_OF_WORKFLOW}), "
+    "(SELECT steps.status FROM steps WHERE steps.workflow_id = attempts.workflow_id AND steps.step = attempts.step), "
+    "(SELECT min(reason) FROM waits WHERE waits.workflow_id = attempts.workflow_id AND (waits.step IN "
+    f"(attempts.step, '') OR (waits.step = '{UNDO}' AND attempts.kind = 'compensate'))) "
+    "FROM attempts WHERE outcome = 'dead_lettered' AND ended_at >= ?"
+)
+_AFTER_DEAD: Final = " AND ended_at <= ? AND (ended_at, workflow_id, step, kind, attempt) < (?, ?, ?, ?, ?)"
+
+_LAST_FIRST: Final = "ORDER BY ended_at DESC, workflow_id DESC, step DESC, kind DESC, attempt DESC"
+
+
+def dead_lettered(
+    query: Query, *, since: str = "", definition: str | None = None, texts: Texts = CLEAR
+) -> Iterator[dict[str, Any]]:
+    """The attempts whose command the transport gave up, the last one first; those since an instant, of a definition.
+
+    `failure` is why, as it was recorded; `step_status` where the step stands now (None: one of the engine's own), and
+    `waits_for` what it, or the whole workflow, waits for (None: nothing).
+    """
+    which = (
+        f" AND EXISTS (SELECT 1 {_OF_WORKFLOW} AND {NOT_HIDDEN}{'' if definition is None else ' AND definition = ?'})"
+    )
+    named = [] if definition is None else [definition]
+    last: tuple[Any, ...] = ()
+    while True:
+        after = _AFTER_DEAD if last else ""
+        rows = query(
+            f"{_DEAD}{after}{which} {_LAST_FIRST} LIMIT ?",
+            (since, *last[:1], *last, *named, PAGE_ROWS),
+        )
+        for values in rows:
+            row = dict(zip(DEAD, values, strict=True))
+            row["failure"] = texts.show(row["failure"] or "")
+            yield row
+        if len(rows) < PAGE_ROWS:
+            return
+        last = rows[-1][:_DEAD_KEYS]
 
 
 def tallies(query: Query) -> list[tuple[str, str, str, int]]:

@@ -88,7 +88,9 @@ def _tables(prefix: str, position: str) -> Tables:
         upsert_attempt=f"{_insert(attempts, ATTEMPT_COLUMNS)} "
         "ON CONFLICT (workflow_id, step, kind, attempt) DO UPDATE SET outcome = excluded.outcome, "
         f"ended_at = excluded.ended_at, failure = coalesce(excluded.failure, {attempts}.failure), "
-        f"fingerprint = coalesce(excluded.fingerprint, {attempts}.fingerprint)",
+        f"fingerprint = coalesce(excluded.fingerprint, {attempts}.fingerprint) "
+        # What follows from it that a command was given up says less than that it was.
+        f"WHERE NOT ({attempts}.outcome = 'dead_lettered' AND excluded.outcome IN ('timed_out', 'unknown'))",
         count_failure=count_failure(failures),
         count=f"{_insert(tallies, ('definition', 'status', 'cause', 'number'))} "
         f"ON CONFLICT (definition, status, cause) DO UPDATE SET number = {tallies}.number + excluded.number",
