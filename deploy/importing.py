@@ -51,11 +51,15 @@ Tell = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class ImportDone:
-    """What an import came to. `signature`: `none`, `sound` or `not checked`; `parked`: workflows without views."""
+    """What an import came to. `signature`: `none`, `sound` or `not checked`; `parked`: workflows without views.
+
+    `incomplete`: workflows of which payloads are withheld.
+    """
 
     workflows: int
     events: int
     withheld: int
+    incomplete: int
     parked: int
     root: str
     signature: str
@@ -78,7 +82,11 @@ def import_export(
     """
     _check_free(home)
     try:
-        with file.open("rb") as opened:
+        opened = file.open("rb")
+    except OSError as error:
+        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}; nothing was imported") from error
+    try:
+        with opened:
             if not opened.seekable():
                 raise InputInvalid(f"{file} is read twice, and must be a file: save it first")
             return _import(_Source(file, opened), home, check_signature, thresholds, now or datetime.now(UTC), tell)
@@ -148,6 +156,7 @@ def _import(
         entering.workflows,
         entering.events,
         entering.withheld,
+        entering.incomplete,
         parked,
         verdict.root,
         verdict.signature,

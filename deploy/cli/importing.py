@@ -38,10 +38,10 @@ def run_import(screen: Screen, file: Path, home: Path, key: Path | None) -> Exit
         screen.text(f"{home} holds {counted(done.workflows, 'workflow')} with {counted(done.events, 'event')}")
         screen.text("not signed" if done.signature == "none" else f"signature {done.signature}")
     if done.withheld:
-        withheld, parked = counted(done.withheld, "payload"), counted(done.parked, "workflow")
+        withheld, incomplete = counted(done.withheld, "payload"), counted(done.incomplete, "workflow")
         screen.note(
-            f"{withheld} withheld: of {parked} no more than headers is known from there on, so that list and failures "
-            "do not have all of them"
+            f"{withheld} withheld: of {incomplete} no more than headers is known from there on, so that list and "
+            "failures do not have all of them"
         )
     if done.signature == "not checked":
         screen.note("signature not checked: give the signer's public key with --key", "yellow")

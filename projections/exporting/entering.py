@@ -43,6 +43,9 @@ class Entering:
     workflows: int = 0
     events: int = 0
     withheld: int = 0
+    incomplete: int = 0
+    """How many workflows have payloads that are withheld."""
+    _last_incomplete: str = ""
 
     def rows(self, lines: Iterable[bytes]) -> Iterator[WorkflowBegun | EventEntered]:
         """Workflows and their events, in the order of the file. Raises InputInvalid for any other line."""
@@ -67,7 +70,10 @@ class Entering:
         header, previous, payload_digest, _, salts, _, payload = event.groups()
         fields = json.loads(header)
         self.events += 1
-        self.withheld += payload is None
+        if payload is None:
+            self.withheld += 1
+            self.incomplete += fields["workflow"] != self._last_incomplete
+            self._last_incomplete = fields["workflow"]
         state = imported_state(header, previous.decode(), payload_digest.decode(), payload=payload, salts=salts)
         topic = stored_topic(fields["name"], fields["shape"])
         return EventEntered(fields["workflow"], fields["version"], topic, state)

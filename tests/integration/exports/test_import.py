@@ -248,6 +248,8 @@ def test_the_command_line_imports_and_then_only_looks(
     assert handrail("export", "--all", "-o", "all.jsonl").code == 0
     assert handrail("import", "all.jsonl", "--home", "there").code == 2
     assert handrail("import", "all.jsonl", "--read-only").code == 2
+    missing = handrail("import", "al.jsonl", "--read-only", "--home", "there")
+    assert (missing.code, "al.jsonl: cannot be read: No such file" in missing.errors) == (2, True), missing
     made = handrail("import", "all.jsonl", "--read-only", "--home", "there", "--json")
     assert made.code == 0, made.errors
     assert (made.document["workflows"], made.document["withheld"], made.document["signature"]) == (13, 0, "none")
@@ -285,7 +287,7 @@ def test_the_command_line_says_what_is_withheld(stocked: WorkflowStore, handrail
     stocked.close()
     assert handrail("export", "--all", "--redact", "goal", "-o", "some.jsonl").code == 0
     made = handrail("import", "some.jsonl", "--read-only", "--home", "there")
-    assert (made.code, "withheld" in made.errors) == (0, True)
+    assert (made.code, "22 payloads withheld: of 12 workflows no more" in made.errors) == (0, True), made.errors
     shown = handrail("show", "wf_003", "--home", "there")
     assert (shown.code, "the payload of event 1 is withheld" in shown.out) == (0, True), shown
     lines = [json.loads(line) for line in handrail("history", "wf_003", "--home", "there").lines]
