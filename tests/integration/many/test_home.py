@@ -161,6 +161,25 @@ def test_what_does_not_go_together_is_refused_in_one_line(
     assert len(refused.errors.strip().splitlines()) == 1
 
 
+def test_a_definition_that_is_loaded_is_no_slip_though_nothing_of_it_was_begun(handrail: CommandLine) -> None:
+    (handrail.folder / MENDED).touch()
+    run(handrail, "fall", code=0)
+    chosen = ("cancel", "--status", "blocked", *BY)
+    done = handrail(*chosen, "--definition", "give")
+    assert (done.code, done.out, "nothing to cancel" in done.errors) == (0, "", True)
+    slip = handrail(*chosen, "--definition", "giv")
+    assert (slip.code, "is 'give' meant?" in slip.errors) == (2, True)
+
+
+def test_where_definitions_cannot_be_loaded_a_name_is_held_against_those_of_workflows(handrail: CommandLine) -> None:
+    (handrail.folder / MENDED).touch()
+    run(handrail, "fall", code=0)
+    chosen = ("cancel", "--status", "blocked", *BY, "--module", "tests.integration.many.gone")
+    assert handrail(*chosen, "--definition", "fall", "--dry-run").code == 0
+    slip = handrail(*chosen, "--definition", "fal")
+    assert (slip.code, "is 'fall' meant?" in slip.errors) == (2, True)
+
+
 def test_a_fingerprint_with_a_slip_is_told_with_the_nearest_one(handrail: CommandLine) -> None:
     run(handrail, "fall")
     known = fingerprint(handrail)
