@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from deploy.cli.options import LOOK, AsJson, Home, Modules, WorkflowId, help_text
+
+LISTED: Final = 100
+"""How many timers, or commands that were given up, are listed where nothing else is said."""
 
 
 def register(app: typer.Typer) -> None:
@@ -39,12 +42,27 @@ def register(app: typer.Typer) -> None:
         rich_help_panel=LOOK,
         help=help_text(
             "List what fails, grouped by fingerprint, the last seen first: how many attempts ended so, how many steps "
-            "are failed with it now, and how many of them wait for a person.",
+            "are failed with it now, and how many of them wait for a person. With --dead, list the commands that the "
+            "broker gave up, the last first: why, where the step stands now, and what would help; what still lies in "
+            "a dead queue is listed by handrail dead list.",
             "handrail failures",
             "handrail failures --since 24h --definition vendor_onboarding",
+            "handrail failures --dead --since 24h",
             "handrail failures --json",
         ),
     )(failures)
+    app.command(
+        "timers",
+        rich_help_panel=LOOK,
+        help=help_text(
+            "List what will wake workflows, and when, what is overdue first: retries, times waited for, the deadlines "
+            "of approvals, signals and children. How long an attempt under way, or a whole workflow, may take is told "
+            "by handrail show.",
+            "handrail timers",
+            "handrail timers --due-before 1h --definition vendor_onboarding",
+            "handrail timers --due-before 2026-01-31T12:00:00Z --limit 1000 --json",
+        ),
+    )(timers)
     app.command(
         "show",
         rich_help_panel=LOOK,
@@ -118,6 +136,10 @@ def failures(
     since: Annotated[
         str | None, typer.Option("--since", metavar="TIME", help="Only those seen in so long: 7d, 24h, 30m, 45s.")
     ] = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Commands that the broker gave up, each by itself.")] = False,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, max=10_000, help=f"With --dead: how many at most ({LISTED}).")
+    ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> int:
@@ -125,9 +147,41 @@ def failures(
     from deploy.cli.failures import print_failures
     from deploy.cli.given import read_duration
     from deploy.cli.session import Session
+    from domain.errors import InputInvalid
 
     ago = None if since is None else read_duration(since, "--since")
-    return print_failures(Session(home, None, as_json=as_json), definition=definition, since=ago)
+    session = Session(home, None, as_json=as_json)
+    if dead:
+        from deploy.cli.dead_lettered import print_dead_lettered
+
+        return print_dead_lettered(session, definition=definition, since=ago, limit=limit or LISTED)
+    if limit is not None:
+        raise InputInvalid("--limit goes with --dead: failures that are grouped are listed all")
+    return print_failures(session, definition=definition, since=ago)
+
+
+def timers(
+    due_before: Annotated[
+        str | None,
+        typer.Option(
+            "--due-before",
+            metavar="TIME",
+            help="Only what is due before this instant, or in less than 7d, 12h, 30m, 45s.",
+        ),
+    ] = None,
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="Only workflows of this definition.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="How many at most.")] = LISTED,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> int:
+    """List what will wake workflows."""
+    from deploy.cli.session import Session
+    from deploy.cli.timers import print_timers
+
+    session = Session(home, None, as_json=as_json)
+    return print_timers(session, due_before=due_before, definition=definition, limit=limit)
 
 
 def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_json: AsJson = False) -> int:

@@ -1,6 +1,7 @@
 """Whatever cannot be accepted is listed under its fault, in the queue that a person looks into, with a reason."""
 
 import asyncio
+import json
 
 from domain.ids import workflow_id_from_message
 from domain.messages.bodies import Goal
@@ -131,3 +132,7 @@ def test_a_command_that_nobody_settled_is_told_to_its_workflow(morgue: Morgue) -
     (told,) = [one.event for one in deployment.store.read(name) if one.name == "CommandDeadLettered"]
     assert "delivered_too_often: it was delivered 10 times" in told.model_dump()["reason"]
     assert morgue.groups() == {}
+    (shown,) = json.loads(deployment.run("failures", "--dead", "--json").stdout)
+    assert (shown["workflow_id"], shown["status"], shown["help"]) == (name, "completed", "")
+    assert shown["why"] == told.model_dump()["reason"]
+    assert json.loads(deployment.run("timers", "--json").stdout) == []
