@@ -8,7 +8,7 @@ digests stay clear beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from eventsourcing.domain import DomainEventProtocol
 from eventsourcing.persistence import JSONTranscoder, Mapper, StoredEvent
@@ -63,6 +63,11 @@ class EventMapper(Mapper[str]):
 
     def clear(self, workflow_id: str, version: int, state: bytes) -> bytes:
         """Header, digests and payload as they were first encoded; raises EventCorrupt or PayloadWithheld, naming it."""
+        if not are_bytes(state):
+            raise EventCorrupt(
+                f"workflow {workflow_id} event {version} cannot be read: its row holds a text or a number where bytes "
+                "belong; restore the store from a backup"
+            )
         if self.imported and left_out(state):
             words = f"workflow {workflow_id} event {version}: its payload was left out of the export that was imported"
             raise PayloadWithheld(words, workflow_id=workflow_id, version=version)
@@ -97,6 +102,11 @@ class EventMapper(Mapper[str]):
                 f"workflow {workflow_id} event {version} cannot be uncovered: {error}; check the store's cipher key"
             ) from error
         return _LINE.join((header, digests, payload))
+
+
+def are_bytes(state: Any) -> bool:
+    """Whether a state column holds what belongs there: SQLite takes a text or a number as well."""
+    return isinstance(state, bytes | bytearray | memoryview)
 
 
 def _with_key(change: Callable[[str, int, bytes, bytes], bytes], workflow_id: str, version: int, state: bytes) -> bytes:

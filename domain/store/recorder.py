@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from eventsourcing.persistence import ApplicationRecorder, Notification
 
-from domain.errors import StoreError, VersionConflict
+from domain.errors import EventCorrupt, StoreError, VersionConflict
 from domain.ports import Along, Cursor
 from domain.store.covers import NONE, Wrapped
 from domain.store.mapper import EventRow
@@ -194,7 +194,13 @@ class StoreRecorder(ApplicationRecorder):
             for row in rows:
                 found.setdefault(row[0], []).append(EventRow(*row))
         for events in found.values():
-            events.sort(key=_version_of)
+            try:
+                events.sort(key=_version_of)
+            except TypeError as error:  # SQLite keeps a text where a number belongs
+                raise EventCorrupt(
+                    f"workflow {events[0].workflow_id} has an event whose number is none; restore the store from a "
+                    "backup"
+                ) from error
         return found
 
     def select_shelved(self, workflow_ids: Iterable[str]) -> dict[str, Shelved]:
@@ -213,9 +219,20 @@ class StoreRecorder(ApplicationRecorder):
             )
             for workflow_id, key, version, topic, state, *columns in rows:
                 found[workflow_id] = Shelved(
-                    workflow_id, bytes.fromhex(key), version or 0, topic or "", state, Wrapped(*columns)
+                    workflow_id, key_of(workflow_id, key), version or 0, topic or "", state, Wrapped(*columns)
                 )
         return found
+
+
+def key_of(workflow_id: str, key: Any) -> bytes:
+    """The key of a workflow, as its row has it in hexadecimal digits; raises EventCorrupt."""
+    try:
+        return bytes.fromhex(key)
+    except (TypeError, ValueError) as error:
+        raise EventCorrupt(
+            f"the key of workflow {workflow_id} is damaged: its row in workflow_keys holds no hexadecimal digits; "
+            "restore the store from a backup"
+        ) from error
 
 
 class VersionsHeld:

@@ -8,7 +8,7 @@ that are withheld are no such finding: header and digests are there, and are hel
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -18,7 +18,9 @@ from domain.chain import GENESIS, REDACTED, link, payload_digest
 from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreError
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent, redactable_of
+from domain.store.mapper import are_bytes
 from domain.store.positions import position_of
+from domain.store.recorder import key_of
 from projections.schema import POSITION as VIEWS
 
 Decode = Callable[[str, int, str, bytes], RecordedEvent]
@@ -134,7 +136,10 @@ def read_history(cursor: Cursor, decode: Decode, workflow_id: str, *, upto: int 
     rows = cursor.query(_EVENTS, (workflow_id, position))
     if not keys and not rows:
         return None
-    key = bytes.fromhex(keys[0][0]) if keys else b""
+    try:
+        key = key_of(workflow_id, keys[0][0]) if keys else b""
+    except EventCorrupt as error:
+        return replace(history_of(workflow_id, rows, decode, position=position), broken=Break(1, str(error)))
     return history_of(workflow_id, rows, decode, key=key, position=position)
 
 
@@ -172,21 +177,37 @@ def history_of(
     workflow_id: str, rows: Sequence[tuple[Any, ...]], decode: Decode, *, key: bytes = b"", position: int = 0
 ) -> History:
     """The history that these rows (version, topic, state) hold; `key` salts the digests of redactable values."""
-    entries = tuple(_entry(workflow_id, int(version), topic, bytes(state), decode) for version, topic, state in rows)
+    numbered = (
+        (_number(version, place), version, topic, state) for place, (version, topic, state) in enumerate(rows, 1)
+    )
+    entries = tuple(
+        _entry(workflow_id, number, topic, state, decode) if number == version else _unnumbered(number, version, topic)
+        for number, version, topic, state in numbered
+    )
     return History(workflow_id, entries, position, _first_break(entries, key))
+
+
+def _number(version: Any, place: int) -> int:
+    """The number of a row, or where that is none, as SQLite lets it be, what its place would make it."""
+    return version if isinstance(version, int) else place
+
+
+def _unnumbered(number: int, version: Any, topic: str) -> Unreadable:
+    return Unreadable(number, str(topic), f"its row has {version!r} where its number belongs", newer=False)
 
 
 def _entry(workflow_id: str, version: int, topic: str, state: bytes, decode: Decode) -> Entry:
     try:
         return decode(workflow_id, version, topic, state)
     except (EventCorrupt, EventUnknown, PayloadWithheld) as error:
-        return _unreadable(version, topic, state, error)
+        return _unreadable(version, str(topic), state, error)
 
 
-def _unreadable(version: int, topic: str, state: bytes, error: StoreError) -> Unreadable:
+def _unreadable(version: int, topic: str, state: Any, error: StoreError) -> Unreadable:
     newer, withheld = isinstance(error, EventUnknown), isinstance(error, PayloadWithheld)
+    stored = bytes(state) if are_bytes(state) else str(state).encode(errors="replace")
     try:
-        header, digests, _ = state.split(b"\n", 2)
+        header, digests, _ = stored.split(b"\n", 2)
         fields = from_json(header)
         at = datetime.fromisoformat(fields["at"])
         said = str(fields["cause"]), str(fields["actor"]), int(fields["decision"])

@@ -21,6 +21,7 @@ from domain.chain import GENESIS, payload_digest
 from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent, redactable_of
+from domain.store.recorder import key_of
 from projections.replaying.reading import Decode
 from projections.replaying.verdict import definition_of
 
@@ -78,7 +79,7 @@ class Walk(ABC):
             recorded = self._decode(self.name, version, topic, state)
         except (EventCorrupt, EventUnknown, PayloadWithheld) as error:
             self.withheld = isinstance(error, PayloadWithheld)
-            self._damaged()
+            self.damaged()
             return
         if version == 1:
             self.definition = definition_of(recorded.event)
@@ -87,7 +88,7 @@ class Walk(ABC):
                 return
         self.events += 1
         if version != self.events or recorded.previous != self._previous or not _digest_fits(recorded, self._key):
-            self._damaged()
+            self.damaged()
             return
         self._previous = recorded.digest
         if self._decision and recorded.decision != self._decision[0].decision:
@@ -103,7 +104,8 @@ class Walk(ABC):
         decision, self._decision = self._decision, []
         self.over = not self.decide(decision)
 
-    def _damaged(self) -> None:
+    def damaged(self) -> None:
+        """It is not sound, and nothing more of it is wanted."""
         self.sound, self.over = False, True
 
 
@@ -200,7 +202,11 @@ class Stream:
             f"WHERE originator_id IN ({', '.join('?' * len(names))}) GROUP BY originator_id",
             names,
         )
-        found = {name: (size, newest, oldest) for name, size, newest, oldest in rows}
+        # Of a damaged SQLite file the number of an event may be a text.
+        found = {
+            name: (size if isinstance(size, int) else EVENTS_A_READ, newest, oldest)
+            for name, size, newest, oldest in rows
+        }
         sizes = {
             name: size for name, (size, newest, oldest) in found.items() if newest >= first and oldest <= self.position
         }
@@ -221,7 +227,7 @@ class Stream:
             yield from self._batch(batch, begin)
 
     def _batch(self, keys: Sequence[tuple[Any, ...]], begin: Callable[[str, bytes], Walker]) -> Iterator[Walker]:
-        walks = {name: begin(name, bytes.fromhex(key)) for name, key in keys}
+        walks = {name: _begun(begin, name, key) for name, key in keys}
         for name, version, topic, state in self._rows(list(walks)):
             walk = walks[name]
             if not walk.over:
@@ -230,7 +236,7 @@ class Stream:
             walk.end()
             yield walk
 
-    def _rows(self, names: Sequence[str]) -> Iterator[tuple[str, int, str, bytes]]:
+    def _rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Their events in order, however many one of them has."""
         if not names:
             return
@@ -244,17 +250,26 @@ class Stream:
                     "ORDER BY originator_id, originator_version LIMIT ?",
                     (*names, *after, self.position, EVENTS_A_READ),
                 )
-            for name, version, topic, state in rows:
-                yield name, version, topic, bytes(state)
+            yield from rows
             if len(rows) < EVENTS_A_READ:
                 return
             after = (rows[-1][0], rows[-1][1])
 
 
+def _begun(begin: Callable[[str, bytes], Walker], name: str, key: Any) -> Walker:
+    try:
+        return begin(name, key_of(name, key))
+    except EventCorrupt:
+        walk = begin(name, b"")
+        walk.damaged()
+        return walk
+
+
 def recorded_at(state: Any) -> datetime:
     """When the event of a row was recorded; raises EventCorrupt."""
     try:
-        return datetime.fromisoformat(from_json(bytes(state).split(b"\n", 1)[0])["at"])
+        header = state.partition("\n")[0] if isinstance(state, str) else bytes(state).partition(b"\n")[0]
+        return datetime.fromisoformat(from_json(header)["at"])
     except (ValueError, KeyError, TypeError) as error:
         raise EventCorrupt(
             f"the header of an event cannot be read: {error}; restore the store from a backup"

@@ -189,7 +189,7 @@ def test_without_the_definition_the_rest_is_told_all_the_same(ran: CommandLine) 
     assert "name its module with --module" in " ".join(replayed.out.split())
 
 
-def hurt(home: Path, version: int, **columns: str | bytes) -> None:
+def hurt(home: Path, version: int, **columns: str | bytes | float) -> None:
     """Change an event of wf_002 behind the program's back."""
     with sqlite3.connect(home / "handrail.db") as store:
         for column, value in columns.items():
@@ -232,6 +232,40 @@ def test_an_event_that_cannot_be_read_is_named_and_the_rest_is_shown(ran: Comman
     assert ran("replay", "wf_002", "--at", "8").code == 0
     beyond = ran("replay", "wf_002", "--at", "12")
     assert (beyond.code, beyond.errors.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("state", ["{}\n\n{}", 7, 7.5, 900_000_000_000])
+def test_a_row_that_holds_no_bytes_is_a_damage_that_is_told_of(ran: CommandLine, state: str | float) -> None:
+    hurt(ran.home, 5, state=state)
+    for command in (("replay", "wf_002", "--json"), ("replay", "--all"), ("report", "wf_002")):
+        ended = ran(*command)
+        assert (ended.code, "internal error" in ended.errors) == (1, False), (command, ended.errors)
+    assert cause(ran("replay", "wf_002", "--json")) == ("unreadable", 5, "wf_002")
+    assert "wf_002  event 5" in ran("replay", "--all").out
+    shown = ran("show", "wf_002")
+    assert (shown.code, "event 5 cannot be read: its row holds a text or a number" in shown.errors) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("workflow_keys SET key = 'zz' WHERE workflow_id = 'wf_002'", "the key of workflow wf_002 is damaged"),
+        ("workflow_keys SET key = x'00' WHERE workflow_id = 'wf_002'", "the key of workflow wf_002 is damaged"),
+        (
+            "stored_events SET originator_version = 'v' WHERE originator_id = 'wf_002' AND originator_version = 5",
+            "event 5 is missing",
+        ),
+    ],
+)
+def test_a_damage_beside_the_events_is_told_of_too(ran: CommandLine, change: str, words: str) -> None:
+    with sqlite3.connect(ran.home / "handrail.db") as store:
+        store.execute(f"UPDATE {change}")
+    replayed = ran("replay", "wf_002")
+    assert (replayed.code, words in " ".join(replayed.out.split())) == (1, True), replayed.errors
+    everything = ran("replay", "--all")
+    assert (everything.code, "wf_002  event" in everything.out) == (1, True), everything.errors
+    shown = ran("show", "wf_002")
+    assert (shown.code, "restore the store from a backup" in shown.errors) == (4, True)
 
 
 def test_a_history_without_its_first_event_says_so(ran: CommandLine) -> None:
