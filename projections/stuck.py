@@ -33,6 +33,8 @@ LOOK_AGAIN: Final = timedelta(seconds=15)
 """How soon a stuck command, or one that no cause explains yet, is looked at again: why may change without any event."""
 LOOK_SOON: Final = timedelta(seconds=1)
 """The same where the broker is to be heard first: what it said before the time was over says nothing of its end."""
+LOOK_CLOSELY: Final = timedelta(minutes=1)
+"""So long a command that is nowhere to be seen is looked at as soon, and then only where it was issued in vain."""
 
 
 DEFINITION_WAIT: Final = ":definition"
@@ -143,6 +145,8 @@ def judge(row: WorkflowRow, facts: Facts, now: datetime, thresholds: Thresholds)
     # That a step failed before says less of it than that its next attempt does not begin, or does not end.
     explaining = [found for found in overdue if not found.of_trouble or found.step not in on_its_way]
     stuck = min(explaining, key=lambda found: (found.since, found.cause.value), default=None)
+    if any(_may_be_lost(facts, hold, now) for hold in row.standing.live.values()):
+        looks.append(now + LOOK_SOON)
     unseen = any(_may_change_unseen(facts, hold) for hold in row.standing.live.values())
     if unseen or (stuck is not None and (stuck.cause in _CHANGES_UNSEEN or stuck.key == UNASKED)):
         looks.append(now + LOOK_AGAIN)
@@ -174,6 +178,16 @@ def _may_change_unseen(facts: Facts, hold: Hold) -> bool:
     """Whether what explains an attempt may change without any event: consumers come and go while it is not claimed."""
     command = facts.commands.get(hold.message_id)
     return command is None or command.state != "claimed"
+
+
+def _may_be_lost(facts: Facts, hold: Hold, now: datetime) -> bool:
+    """Whether a command is in no queue and with nobody, and is called lost as soon as it was issued often enough."""
+    command, queue = facts.commands.get(hold.message_id), facts.queues.get(hold.queue)
+    if command is None or command.state != "open" or command.deferred or command.issued >= ISSUED_IN_VAIN:
+        return False
+    if queue is None or queue.messages or not queue.consumers:
+        return False
+    return command.issued > 0 or now - hold.since < LOOK_CLOSELY
 
 
 def _is_unheard(facts: Facts, hold: Hold) -> bool:

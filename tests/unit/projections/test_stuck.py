@@ -10,7 +10,19 @@ from hypothesis import strategies as st
 from projections.causes import Cause, Stuck
 from projections.moves import APPROVAL_EXPIRED, COMPENSATION_FAILED, DEAD_LETTERED, DEFINITION_MISSING
 from projections.rows import UNDO, Hold, Standing, Trouble, WorkflowRow
-from projections.stuck import LOST_AFTER, CommandFacts, Facts, Judgement, QueueFacts, first_look, judge, rounded, still
+from projections.stuck import (
+    LOOK_AGAIN,
+    LOOK_SOON,
+    LOST_AFTER,
+    CommandFacts,
+    Facts,
+    Judgement,
+    QueueFacts,
+    first_look,
+    judge,
+    rounded,
+    still,
+)
 from projections.thresholds import SHIPPED, Limits, Thresholds
 from projections.views import fold
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -296,6 +308,66 @@ def test_a_command_is_lost_only_when_its_queue_has_been_empty_for_a_while() -> N
     assert before.look_at == over
     stuck = judge(row(Standing(live={"pay": LIVE})), facts, over, AS_SHIPPED).stuck
     assert stuck == Stuck(Cause.COMMAND_LOST, BEGUN, "pay", COMMAND)
+
+
+@pytest.mark.parametrize("phase", range(0, 100, 7))
+def test_a_lost_command_is_found_within_20_s_wherever_the_rounds_of_judging_fall(phase: int) -> None:
+    """Judged as it is in a process: every 5 s, if it is due by then, with what the broker said every 10 s."""
+    soon = timedelta(seconds=2)
+    thresholds = Thresholds(activities={"pay": Limits(consumer=soon)})
+    begun = BEGUN + timedelta(seconds=phase / 10)
+    waiting = row(Standing(live={"pay": replace(LIVE, since=begun)}))
+    first = first_look(waiting, thresholds)
+    assert first is not None
+    look_at = rounded(first)
+    for second in range(1, 60):
+        now = BEGUN + timedelta(seconds=second)
+        if second % 5 != phase % 5 or look_at > now:
+            continue
+        issued = int((now - begun).total_seconds() // 4)
+        heard = BEGUN + timedelta(seconds=second - second % 10)
+        queues = {"payments": QueueFacts(2, asked_at=heard, empty_since=BEGUN - timedelta(minutes=1))}
+        judged = judge(waiting, Facts({COMMAND: CommandFacts("open", issued)}, queues), now, thresholds)
+        if judged.stuck is not None:
+            assert judged.stuck.cause is Cause.COMMAND_LOST
+            assert now - begun - soon <= timedelta(seconds=20)
+            return
+        assert judged.look_at is not None
+        look_at = rounded(judged.look_at)
+    pytest.fail("it was never found")
+
+
+@pytest.mark.parametrize(
+    ("command", "queue", "after"),
+    [
+        (CommandFacts("open"), QueueFacts(2), timedelta(seconds=50)),
+        (CommandFacts("open", issued=1), QueueFacts(2), timedelta(minutes=4)),
+    ],
+)
+def test_a_command_that_may_be_lost_is_looked_at_soon(
+    command: CommandFacts, queue: QueueFacts, after: timedelta
+) -> None:
+    waiting, now = row(Standing(live={"pay": LIVE})), BEGUN + after
+    judged = judge(waiting, Facts({COMMAND: command}, {"payments": queue}), now, AS_SHIPPED)
+    assert judged == Judgement(None, now + LOOK_SOON)
+
+
+@pytest.mark.parametrize(
+    ("command", "queue", "after"),
+    [
+        (CommandFacts("open", issued=1), QueueFacts(2, messages=5), timedelta(seconds=50)),
+        (CommandFacts("open", issued=1, deferred=True), QueueFacts(2), timedelta(seconds=50)),
+        (CommandFacts("handed_over", issued=1), QueueFacts(2), timedelta(seconds=50)),
+        (CommandFacts("open"), QueueFacts(2), timedelta(minutes=2)),
+        (CommandFacts("open", issued=3), QueueFacts(2), timedelta(minutes=2)),
+    ],
+)
+def test_a_command_of_which_it_is_known_where_it_is_or_what_it_is_held_by_is_looked_at_as_rarely_as_ever(
+    command: CommandFacts, queue: QueueFacts, after: timedelta
+) -> None:
+    waiting, now = row(Standing(live={"pay": LIVE})), BEGUN + after
+    judged = judge(waiting, Facts({COMMAND: command}, {"payments": queue}), now, AS_SHIPPED)
+    assert judged.look_at == now + LOOK_AGAIN
 
 
 @pytest.mark.parametrize("name", ["consumer", "start", "lease", "parked"])
