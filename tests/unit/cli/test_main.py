@@ -10,9 +10,9 @@ from deploy.cli.main import app, main
 from domain import errors
 
 COMMANDS = (
-    "run submit approve reject signal resume list stuck failures timers show history replay compare report whatif export "
-    "seal verify import archive erase retry skip supply settle extend pause unpause cancel fork definitions schema "
-    "backup migrate reconcile restore doctor new"
+    "run submit approve reject signal resume list stuck failures timers show history replay compare report whatif "
+    "export seal verify import archive erase retry skip supply settle extend pause unpause cancel fork definitions "
+    "schema backup migrate reconcile restore doctor new"
 ).split()
 LOGGING = ["serve"]
 """What prints nothing: it logs."""
