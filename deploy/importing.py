@@ -14,13 +14,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import DATABASE_FILE, open_store
+from deploy.reread import Reread, reread
 from deploy.settings import load_settings
 from domain.errors import InputInvalid, StoreUnavailable
 from domain.store.application import WorkflowStore
@@ -28,7 +28,7 @@ from domain.store.backup_sqlite import at_rest
 from domain.store.imported import Imported
 from projections.exporting.entering import Entering, EventEntered, WorkflowBegun
 from projections.exporting.jsonl import FIRST_LINE_OF_SEAL
-from projections.exporting.verifying import LINE_BYTES, CheckSignature, Finding, Verdict, Verification
+from projections.exporting.verifying import CheckSignature, Finding, Verdict, Verification
 from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.projector import catch_up
@@ -82,37 +82,14 @@ def import_export(
     """
     _check_free(home)
     try:
-        opened = file.open("rb")
-    except OSError as error:
-        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}; nothing was imported") from error
-    try:
-        with opened:
-            if not opened.seekable():
-                raise InputInvalid(f"{file} is read twice, and must be a file: save it first")
-            return _import(_Source(file, opened), home, check_signature, thresholds, now or datetime.now(UTC), tell)
+        with reread(file) as source:
+            return _import(source, home, check_signature, thresholds, now or datetime.now(UTC), tell)
     except OSError as error:
         raise StoreUnavailable(f"{error.filename or home}: {error.strerror or error}; nothing was imported") from error
 
 
-class _Source:
-    """The file, read from its beginning as often as needed; each time its digest is taken."""
-
-    def __init__(self, path: Path, opened: BinaryIO) -> None:
-        self.path = path
-        self.digest = ""
-        self._opened = opened
-
-    def lines(self) -> Iterator[bytes]:
-        content = sha256()
-        self._opened.seek(0)
-        for line in iter(lambda: self._opened.readline(LINE_BYTES), b""):
-            content.update(line)
-            yield line
-        self.digest = content.hexdigest()
-
-
 def _import(
-    source: _Source,
+    source: Reread,
     home: Path,
     check_signature: CheckSignature | None,
     thresholds: Thresholds | None,
@@ -176,7 +153,7 @@ def _check_free(home: Path) -> None:
         )
 
 
-def _verified(source: _Source, check_signature: CheckSignature | None) -> Verdict:
+def _verified(source: Reread, check_signature: CheckSignature | None) -> Verdict:
     first = next(source.lines(), b"")
     if first == FIRST_LINE_OF_SEAL:
         raise InputInvalid(f"{source.path} is a seal, which has no events: name an export")
@@ -197,7 +174,7 @@ def _place(found: Finding) -> str:
     return f"line {found.line}{about}: {found.check}: {found.words}"
 
 
-def _put_events(store: WorkflowStore, entering: Entering, source: _Source, tell: Tell) -> None:
+def _put_events(store: WorkflowStore, entering: Entering, source: Reread, tell: Tell) -> None:
     rows = entering.rows(source.lines())
     tell("importing", 0)
     while batch := _batch(rows):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.screen import Screen
+from deploy.reread import Reread, reread
 from deploy.signing import INSTALL, signature_check
 from domain.errors import InputInvalid
 from projections.exporting.against import HeldAgainst, heads_in
@@ -21,17 +22,19 @@ if TYPE_CHECKING:
 def run_verify(screen: Screen, file: Path, key: Path | None, session: Session | None = None) -> ExitCode:
     """Check a file, and say what is wrong; with a `session`, then its store, where the file is sound.
 
-    Raises InputInvalid where file or key cannot be read, or there is no store.
+    Raises InputInvalid where file or key cannot be read, or there is no store; with a store, also where the file
+    cannot be read twice, or is another one the second time.
     """
     holds = signature_check(key) if key is not None else None
-    verdict = Verification(holds, demanded=key is not None).run(_lines(file))
+    checking = Verification(holds, demanded=key is not None)
     held: HeldAgainst | None = None
-    if session is not None and verdict.sound:
-        held = HeldAgainst()
-        with session.store() as store:
-            held.hold(store.query, store.mapper.clear, heads_in(_lines(file)))
-            if verdict.everything:
-                held.hold_others(store.query, store.mapper.clear)
+    if session is None:
+        verdict = checking.run(_lines(file))
+    else:
+        with reread(file) as source:
+            verdict = checking.run(_told(source.path, source.lines()))
+            if verdict.sound:
+                held = _hold(source, session, verdict)
     code = _exit_code(verdict, held)
     if screen.as_json:
         screen.document(_document(verdict, held, code))
@@ -45,10 +48,30 @@ def run_verify(screen: Screen, file: Path, key: Path | None, session: Session | 
     return code
 
 
+def _hold(source: Reread, session: Session, verdict: Verdict) -> HeldAgainst:
+    """Hold the store against the heads of a file that was verified."""
+    held, verified = HeldAgainst(), source.digest
+    with session.store() as store:
+        held.hold(store.query, store.mapper.clear, heads_in(_told(source.path, source.lines())))
+        if source.digest != verified:
+            raise InputInvalid(f"{source.path} was changed while it was read: nothing is known of the store")
+        if verdict.everything:
+            held.hold_others(store.query, store.mapper.clear)
+    return held
+
+
 def _lines(file: Path) -> Iterator[bytes]:
     try:
         with file.open("rb") as opened:
             yield from iter(lambda: opened.readline(LINE_BYTES), b"")
+    except OSError as error:
+        raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}") from error
+
+
+def _told(file: Path, lines: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines; raises InputInvalid where the file cannot be read."""
+    try:
+        yield from lines
     except OSError as error:
         raise InputInvalid(f"{file}: cannot be read: {error.strerror or error}") from error
 

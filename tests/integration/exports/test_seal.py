@@ -2,14 +2,19 @@
 
 import contextlib
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from deploy.cli.screen import Screen
+from deploy.cli.session import Session
+from deploy.cli.verifying import run_verify
+from domain.errors import InputInvalid
 from domain.store.application import WorkflowStore
 from projections.exporting.against import HeldAgainst, heads_in
 from projections.exporting.verifying import Check
-from tests.integration.command_line import CommandLine
+from tests.integration.command_line import LIMIT_SECONDS, PROGRAM, CommandLine
 from tests.integration.exports.stock import exported, fill, histories, paying
 from tests.integration.exports.store_tampering import held, sealed, store_tampered_with
 from tests.integration.exports.tampering import CHECK, tampered_with, verdicts
@@ -101,6 +106,34 @@ def test_the_command_line_seals_and_holds_the_store_against_it(
     assert (changed.code, "the store was not looked at" in changed.errors) == (1, True)
     refused = handrail("verify", "monday.seal", "--home", ".handrail")
     assert (refused.code, "--store" in refused.errors) == (2, True)
+
+
+def test_a_pipe_says_nothing_of_a_store(stocked: WorkflowStore, handrail: CommandLine) -> None:
+    """Its second reading is empty: every store would have been sound by it."""
+    seal = sealed(stocked)
+    stocked.close()
+    for more, code, words in (((), 3, "sound: 12 workflows"), (("--store",), 2, "is read twice, and must be a file")):
+        ended = subprocess.run(
+            [*PROGRAM, "verify", "/dev/stdin", *more],
+            cwd=handrail.folder,
+            env=handrail.environment(),
+            input=seal,
+            capture_output=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        assert (ended.returncode, words in (ended.stdout + ended.stderr).decode()) == (code, True), ended
+
+
+def test_a_seal_that_is_changed_after_it_was_verified_says_nothing(
+    stocked: WorkflowStore, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = home.parent / "monday.seal"
+    file.write_bytes(sealed(stocked))
+    stocked.close()
+    monkeypatch.setattr("deploy.cli.verifying.HeldAgainst", lambda: [file.write_bytes(b""), HeldAgainst()][1])
+    with pytest.raises(InputInvalid, match="was changed while it was read"):
+        run_verify(Screen(as_json=True), file, None, Session(str(home), None, as_json=True))
 
 
 def test_the_end_of_a_history_that_an_export_has_is_missed_in_the_store(stocked: WorkflowStore, home: Path) -> None:
