@@ -2,8 +2,9 @@
 
 `python -m tests.integration.stuck.healthy [--workflows N] [--restarts N]`, as `make healthy`. Goals wait for the
 restarts to do their share, so that both last equally long. All the while `handrail stuck` and /metrics are read:
-whatever they call stuck is not. The thresholds are those shipped. Ends with 1 where anything was told, or a workflow
-did not complete.
+whatever they call stuck is not. The thresholds are those shipped; in `make test`, where the run is shorter than these,
+they are shorter too, and some steps and some people take longer than any of them. Ends with 1 where anything was told,
+or a workflow did not complete.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from domain.ids import workflow_id_from_message
 from domain.messages import bodies
@@ -30,7 +33,7 @@ from projections.thresholds import LAG as MOST_LAG
 from tests.chaos.moments import called_within
 from tests.integration.serving.deployment import Deployment, Served
 from tests.integration.serving.test_metrics import Scrape
-from tests.integration.stuck.orders import APPROVER
+from tests.integration.stuck.orders import APPROVER, HELD, LARGE
 from tests.integration.stuck.stage import Stage, modules
 from tests.integration.stuck.witness import LAG, SHOWN, Watch
 from tests.servers.postgres import own_cluster
@@ -46,6 +49,9 @@ KILLED = 3
 """Every so many-th end of a process is a kill."""
 QUIET_SECONDS = 150.0
 """How long the last ones may take: a claim of a process that was killed is held for 30 s, and what comes then again."""
+
+AT_LENGTH = 4
+"""Steps that take long, and people who do, where anything is to take long."""
 
 COMPLETED = "SELECT count(*) FROM workflows WHERE definition = 'order' AND status = 'completed'"
 
@@ -100,7 +106,19 @@ class Report:
 class Healthy:
     """One run on a deployment of its own."""
 
-    def __init__(self, deployment: Deployment, workflows: int, restarts: int) -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        workflows: int,
+        restarts: int,
+        *,
+        lasting_seconds: float = 0.0,
+        most_lag: timedelta = MOST_LAG,
+    ) -> None:
+        """`lasting_seconds` is how long some steps and some decisions take; 0: none do."""
+        self._lasting_seconds = lasting_seconds
+        self._most_lag = most_lag
+        self._held = deployment.folder / HELD
         self._stage = Stage(deployment)
         self._deployment = deployment
         self._restarts = restarts
@@ -113,6 +131,7 @@ class Healthy:
             workflow_id_from_message(deployment.goal_service.name, name): message
             for name, message in ((name, self._goal(name, number)) for number, name in enumerate(self._names()))
         }
+        self._slow_people = set(list(self._ids)[AT_LENGTH : 2 * AT_LENGTH])
         self._asked: set[str] = set()
         self._decided: set[str] = set()
 
@@ -120,17 +139,23 @@ class Healthy:
         return [f"order-{number}" for number in range(self._report.workflows)]
 
     def _goal(self, name: str, number: int) -> Outgoing:
-        return outgoing_goal(bodies.Goal(goal="order", input={"amount": number % 100}), message_id=name)
+        given: dict[str, Any] = {"amount": number % 100}
+        if self._lasting_seconds and number < 2 * AT_LENGTH:
+            given = {"takes_long": True} if number < AT_LENGTH else {"amount": LARGE}
+        return outgoing_goal(bodies.Goal(goal="order", input=given), message_id=name)
 
     async def run(self) -> Report:
         """Have all of them ask, be decided on, and complete."""
+        if self._lasting_seconds:
+            self._held.touch()
         for name, roles in ROLES.items():
             self._stage.begin(name, *roles)
         await asyncio.to_thread(self._stage.up, *ROLES)
         began = time.monotonic()
         with Watch(self._deployment) as watch:
             tasks = [
-                asyncio.create_task(one) for one in (self._ask(), self._approve(), self._restart(), self._look(watch))
+                asyncio.create_task(one)
+                for one in (self._ask(), self._approve(), self._restart(), self._look(watch), self._hold())
             ]
             try:
                 await self._until_all_completed()
@@ -162,6 +187,10 @@ class Healthy:
         finally:
             await publisher.close()
 
+    async def _hold(self) -> None:
+        await called_within(self._over, self._lasting_seconds)
+        self._held.unlink(missing_ok=True)
+
     async def _approve(self) -> None:
         publisher = await self._publisher(self._deployment.vhost.url_of(self._desk))
         try:
@@ -175,7 +204,8 @@ class Healthy:
 
     def _decisions(self) -> list[Outgoing]:
         rows = self._deployment.store.query("SELECT workflow_id FROM waits WHERE reason = 'approval' LIMIT 500")
-        return [one for (name,) in rows if name not in self._decided for one in self._decision(name)]
+        later = self._slow_people if self._held.exists() else set()
+        return [one for (name,) in rows if name not in self._decided | later for one in self._decision(name)]
 
     def _decision(self, name: str) -> list[Outgoing]:
         self._decided.add(name)
@@ -227,7 +257,7 @@ class Healthy:
         report.told.update(f"/metrics: {number:g} by {cause}" for cause, number in stuck if number)
         lag = max((scrape.of(LAG, follower="views") or 0.0 for scrape in seen), default=0.0)
         report.longest_lag_seconds = max(report.longest_lag_seconds, lag)
-        if lag > MOST_LAG.total_seconds():
+        if lag > self._most_lag.total_seconds():
             report.told.add(f"/metrics: the views are {lag:.0f} s behind")
 
     # --- details ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
-"""Healthy work: steps that succeed, some at the second try, people who decide, and short rests."""
+"""Healthy work: steps that succeed, some at the second try, some that take long, people who decide, and short rests."""
 
+import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import BaseModel
 
@@ -17,8 +19,12 @@ from handrail import (
     Transient,
     activity,
 )
+from tests.chaos.moments import called_within
 
 APPROVER = "ann"
+HELD = Path("what takes long is not done")
+"""A file in the folder that all processes run in: what takes long lasts for as long as it is there."""
+GLANCE_SECONDS = 0.25
 LARGE = 66
 """From this amount on a person is asked; amounts are from 0 to 99."""
 QUICK = RetryPolicy(max_attempts=20, initial_delay=timedelta(milliseconds=50), maximum_delay=timedelta(seconds=1))
@@ -26,10 +32,14 @@ QUICK = RetryPolicy(max_attempts=20, initial_delay=timedelta(milliseconds=50), m
 
 class Order(BaseModel):
     amount: int = 0
+    takes_long: bool = False
 
 
 @activity(effect="pure", queue="orders", retry=QUICK)
 async def take(order: Order) -> Order:
+    never = asyncio.Event()
+    while order.takes_long and HELD.exists():  # noqa: ASYNC240 - a look at a local folder
+        await called_within(never, GLANCE_SECONDS)
     return order
 
 
