@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import gc
 import time
 from collections import Counter
@@ -18,6 +19,9 @@ from deploy.cli.replay_states import read_instant
 from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
+from deploy.loading import LoadedDefinitions
+from domain.definitions import words
+from domain.errors import InputInvalid
 from domain.store.tombstones import how_many
 from projections.replaying.checking import DAMAGED, Checked, CheckingAll
 from projections.replaying.sentences import code_words
@@ -68,7 +72,7 @@ def print_check(
 ) -> ExitCode:
     """Check every history, those of a definition and those that moved since then where that is asked for.
 
-    In so many processes; None: in as many as it is worth.
+    In so many processes; None: in as many as it is worth. Raises InputInvalid where there is no such definition.
     """
     begin = None if since is None else read_since(since, datetime.now(UTC))
     definitions = loaded(session)
@@ -88,6 +92,8 @@ def print_check(
                     f"{_counts(total)} decided again; {total.events / (now - began):,.0f} events a second"
                 )
         total.archived = how_many(store.query, definition)
+        if definition is not None and not total.workflows and not total.archived:
+            must_be_known(definition, definitions)
         # What was erased here is known to be so, and stays so: no check would ever pass again.
         unknown = total.missing or (total.withheld if store.imported is not None else 0)
     _sum_up(session, total, checking.position)
@@ -116,6 +122,19 @@ def read_since(given: str, now: datetime) -> datetime:
         if given[-1:] in "dhms" and given[:1].isdigit()
         else (read_instant(given, "--since"))
     )
+
+
+def must_be_known(name: str, definitions: LoadedDefinitions) -> None:
+    """Refuse the name of a definition that nothing was found of, unless it is loaded: a slip would pass for all well.
+
+    Raises InputInvalid.
+    """
+    there = list(dict.fromkeys(one.name for one in definitions))
+    if words(name) in map(words, there):
+        return
+    alike = difflib.get_close_matches(name, there, n=1)
+    meant = f"; is {alike[0]!r} meant?" if alike else ""
+    raise InputInvalid(f"--definition {name!r}: none is loaded, and no workflow asked for has it{meant}")
 
 
 def _counts(total: _Sum) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_document
-from deploy.cli.replay_all import PROGRESS_SECONDS, read_since, seldom_collected
+from deploy.cli.replay_all import PROGRESS_SECONDS, must_be_known, read_since, seldom_collected
 from deploy.cli.replay_text import wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.session import Session
@@ -78,6 +78,8 @@ def print_answers(
             if now - told >= PROGRESS_SECONDS:
                 told = now
                 session.screen.note(f"{total.workflows:,} workflows asked")
+    if question.definition is not None and not total.workflows:
+        must_be_known(question.definition, definitions)
     _sum_up(session, total, asking.position)
     if check and total.changes:
         return ExitCode.ENDED

@@ -142,6 +142,7 @@ def test_a_short_log_is_not_worth_further_processes() -> None:
         (("--all", "--since", "soon"), "is no instant"),
         (("wf_001", "--jobs", "2"), "go with --all"),
         (("--all", "--jobs", "0"), "give a number from 1 to 64"),
+        (("--all", "--definition", "gret"), "no workflow asked for has it; is 'greet' meant?"),
     ],
 )
 def test_what_does_not_fit_is_refused(ran: CommandLine, arguments: tuple[str, ...], words: str) -> None:

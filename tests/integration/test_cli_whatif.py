@@ -103,6 +103,7 @@ def test_progress_is_told_beside_the_lines(
         (STRICTER, ("wf_001", "--all"), "name workflows, or give --all"),
         (STRICTER, ("wf_999",), "wf_999"),
         (STRICTER, ("--all", "--since", "soon"), "is no instant"),
+        (STRICTER, ("--definition", "asknig"), "no workflow asked for has it; is 'asking' meant?"),
         ("[approvals]", ("--all",), "changes no policy"),
         ("[approvals.defoult]\nrequired = 2", ("--all",), "is 'default' meant?"),
         ("[approvals", ("--all",), "is no TOML"),
