@@ -19,6 +19,7 @@ from projections.exporting.verifying import LINE_BYTES, CheckSignature, Verifica
 _WORKFLOW: Final = b'{"workflow":'
 _HEADER: Final = b'{"header":'
 _MANIFEST: Final = b'{"manifest":'
+_WITHHELD: Final = b',"withheld":true}\n'
 _MESSAGE: Final = b'"message_id"'
 _FAILURE: Final = b'"fingerprint"'
 INTERVALS: Final = 1_000
@@ -33,13 +34,17 @@ class Verified(NamedTuple):
 
 
 class Filed(NamedTuple):
-    """One workflow of the file: version and digest of its last event, its commands, and whether anything failed."""
+    """One workflow of the file: version and digest of its last event, its commands, and whether anything failed.
+
+    `withheld`: its payloads are not in the file, since it was erased when that was written.
+    """
 
     workflow_id: str
     last: int
     head: str
     messages: list[str]
     failed: bool
+    withheld: bool = False
 
 
 class _Nothing(Exception):
@@ -110,6 +115,8 @@ def filed(target: Path) -> Iterator[Filed]:
             fields = json.loads(line)
             found = Filed(fields["workflow"], fields["last"], fields["head"], [], failed=False)
         elif found is not None and line.startswith(_HEADER):
+            if line.endswith(_WITHHELD):
+                found = found._replace(withheld=True)
             if _FAILURE in line:
                 found = found._replace(failed=True)
             if _MESSAGE in line:

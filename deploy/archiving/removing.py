@@ -26,6 +26,7 @@ from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, VersionCo
 from domain.ports import Cursor
 from domain.recorded import RecordedEvent
 from domain.store.application import WorkflowStore
+from domain.store.covers import erasures_of
 from domain.store.positions import position_of
 from domain.store.recorder import EVENTS, SNAPSHOTS
 from domain.store.tombstones import Bury, Tombstone, heads_still_there, tombstones_of
@@ -279,11 +280,16 @@ def _places(cursor: Cursor, batch: Sequence[Filed]) -> dict[str, tuple[int, int]
         "WHERE originator_id = wanted.workflow_id AND originator_version = wanted.version",
         [part for one in batch for part in (one.workflow_id, one.last)],
     )
+    erased = erasures_of(cursor.query, names)
     heads = {row[0]: parted(Row(row[0], row[1], row[2], bytes(row[3]))).digest for row in rows}
     return {
         one.workflow_id: (int(found[one.workflow_id][0]), int(found[one.workflow_id][1]))
         for one in batch
-        if heads.get(one.workflow_id) == one.head and found[one.workflow_id][2:] == (one.last, one.last)
+        if heads.get(one.workflow_id) == one.head
+        and found[one.workflow_id][2:] == (one.last, one.last)
+        # Digests are the same with payloads and without: what was erased since is in clear in the file, and what was
+        # erased then, and is there again by a restore, is not in it.
+        and (one.workflow_id in erased) == one.withheld
     }
 
 

@@ -105,6 +105,8 @@ class _Archive:
         """Write the file where there is none, verify it, and remove what it holds."""
         screen = self._session.screen
         goes_on = self._target.exists()
+        if goes_on and not self._target.is_file():
+            raise InputInvalid(f"{self._target} is no plain file; name one")
         if goes_on:
             screen.note(f"{self._target} is there already: going on with it")
         elif not self._write():

@@ -1,6 +1,8 @@
 """`handrail keys` and `handrail erase` as a person uses them, on a home."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,25 @@ def test_whoever_erases_hears_which_files_of_archives_hold_the_data(handrail: En
     assert f"wf_001 was archived, and may hold data of it too: in {handrail.folder / 'old.jsonl'}" in erased.errors
     again = handrail.done("erase", fork, *asked_for, "--json").document
     assert again["workflows"][0]["before"]
+
+
+def test_an_archive_takes_nobody_who_was_erased_between_its_file_and_now(handrail: Encrypted) -> None:
+    onboarded(handrail)
+    handrail("run", "--goal", "vendor onboarding review")  # the newest event of the log is never archived
+    handrail.done("export", "wf_001", "-o", "clear.jsonl")
+    handrail.done("backup", "before.db")
+    handrail.done("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--yes")
+    handrail.done("export", "wf_001", "-o", "erased.jsonl")
+    archive = ("archive", "--older-than", "1s", "--by", "ann", "--reason", "old", "--yes", "-o")
+    told = handrail.done(*archive, "clear.jsonl").errors
+    assert "1 workflow stays in the store: it is not, or no longer, what is in the file" in told
+    for name in ("handrail.db-wal", "handrail.db-shm"):
+        (handrail.home / name).unlink(missing_ok=True)
+    shutil.copy(handrail.folder / "before.db", handrail.home / "handrail.db")
+    told = handrail.done(*archive, "erased.jsonl").errors
+    assert "1 workflow stays in the store: it is not, or no longer, what is in the file" in told
+    assert WORD in handrail.done("show", "wf_001").out
+    os.mkfifo(handrail.folder / "pipe")
+    refused = handrail(*archive, "pipe")
+    assert (refused.code, "is no plain file" in refused.errors) == (2, True), refused
+    assert "archived 1 workflow " in handrail.done(*archive, "clear.jsonl").out
