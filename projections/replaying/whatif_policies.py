@@ -24,6 +24,9 @@ from domain.policies import ApprovalPolicy, GatePolicy, Policy, RetryPolicy
 ALL: Final = "*"
 """Instead of a name: every policy of this kind, every activity."""
 
+LONGEST: Final = timedelta(days=36_500)
+"""The longest time that is asked about: what lies far beyond it, no calendar can tell."""
+
 _ALIKE: Final = 0.6
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -135,7 +138,7 @@ class OtherPolicies:
         for prefix, changes in concerned:
             gates = self._changed(f"{prefix}gates", GatePolicy, gates, changes.gates)
             gates |= self._added(f"{prefix}new_gates", GatePolicy, gates, changes.new_gates)
-            gates = {name: gate for name, gate in gates.items() if name not in changes.without_gates}
+            gates = {name: gate for name, gate in gates.items() if not {name, ALL}.intersection(changes.without_gates)}
             declared = self._changed(
                 f"{prefix}approvals", ApprovalPolicy, {default.name: default, **approvals}, changes.approvals
             )
@@ -198,13 +201,18 @@ class OtherPolicies:
         spans = {name for name, field in kind.model_fields.items() if timedelta in _types(field.annotation)}
         given = {name: _span(value) if name in spans else value for name, value in parts.items()}
         try:
-            return kind.model_validate({**own, **given})
+            made = kind.model_validate({**own, **given})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join([place, *map(str, first["loc"])])
             hint = "; give seconds, or 90s, 4h, 2d, or PT4H" if spans.intersection(first["loc"][:1]) else ""
             message = f"{first['msg'].removeprefix('Value error, ')}{hint}"
             raise InputInvalid(f"{self._place}: {where}: {message}") from error
+        for name in sorted(spans.intersection(parts)):
+            span = getattr(made, name)
+            if isinstance(span, timedelta) and span > LONGEST:
+                raise InputInvalid(f"{self._place}: {place}.{name}: give at most {LONGEST.days}d")
+        return made
 
     # --- what there is ----------------------------------------------------------------------------------------------
 
@@ -288,7 +296,10 @@ def _types(annotation: Any) -> tuple[Any, ...]:
 def _span(value: Any) -> Any:
     """A length of time as people write it, 90s, 4h, 2d; anything else is left to the model."""
     found = _SPAN.fullmatch(value) if isinstance(value, str) else None
-    return timedelta(**{_UNITS[found[2]]: float(found[1])}) if found is not None else value
+    try:
+        return timedelta(**{_UNITS[found[2]]: float(found[1])}) if found is not None else value
+    except OverflowError:
+        return value
 
 
 def _listed(names: Iterable[str]) -> str:

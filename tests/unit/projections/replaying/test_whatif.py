@@ -134,6 +134,7 @@ def look(**parts: Any) -> dict[str, Any]:
         ("large", {"gates": {"large": {"approval": "owner"}}}, ("gate_asks_others", 3, "look")),
         ("large", {"gates": {"large": {"approval": None}}}, None),
         ("large", {"without_gates": ["large"]}, ("gate_opens", 3, "look")),
+        ("large", {"without_gates": ["*"]}, ("gate_opens", 3, "look")),
         ("denied", {"gates": {"none": {"verdict": "allow"}}}, ("gate_opens", 3, "look")),
         ("odd", {"gates": {"odd": {"verdict": "allow"}}}, ("gate_opens", 3, "look")),
         ("even", {"gates": {"odd": {"predicate": None}}}, ("gate_denies", 3, "look")),
