@@ -133,8 +133,20 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
             written = _write_told(store, selection, Teller(redaction), asked.form, write)
         if asked.everything and asked.form != SEAL:
             written = replace(written, archived=how_many(store.query))
+        if asked.definition is not None and not written.workflows:
+            _check_definition(session, store, asked.definition)
     _sum_up(session.screen, asked, written)
     return ExitCode.COMPLETED if written.damage is None else ExitCode.ENDED
+
+
+def _check_definition(session: Session, store: WorkflowStore, name: str) -> None:
+    """Refuse a definition that nothing was found of, where it is a slip of the pen: an empty file would verify."""
+    from deploy.cli.replay_all import must_be_known
+    from deploy.loading import load
+
+    of_it = Histories(store.query, store.mapper.clear, Selection(definition=name))
+    if how_many(store.query, name) == 0 and next(iter(of_it), None) is None:
+        must_be_known(name, load(session.modules))
 
 
 _Write = Callable[[Iterator[bytes], Callable[[], tuple[int, int]]], None]

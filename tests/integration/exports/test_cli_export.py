@@ -315,3 +315,13 @@ def test_a_login_that_may_only_read_is_enough(
         finally:
             connection.execute(f"DROP OWNED BY {role}".encode())
             connection.execute(f"DROP ROLE {role}".encode())
+
+
+def test_a_definition_that_nothing_is_called_makes_no_file(stocked: WorkflowStore, handrail: CommandLine) -> None:
+    stocked.close()
+    for form in ("jsonl", "ocel"):
+        refused = handrail("export", "--definition", "payin", "--format", form, "-o", "some.jsonl")
+        assert (refused.code, "--definition 'payin': none is loaded" in refused.errors) == (2, True), refused
+    assert not (handrail.folder / "some.jsonl").exists()
+    none = handrail("export", "--definition", "paying", "--since", "2999-01-01T00:00Z", "-o", "none.jsonl")
+    assert (none.code, "holds 0 workflows" in none.errors) == (0, True), none
