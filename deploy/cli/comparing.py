@@ -73,6 +73,10 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
         "withheld": _withheld_from(history),
         "other_withheld": _withheld_from(other),
     }
+    for one in (history, other) if other_id != workflow_id else (history,):
+        if one.broken is not None:
+            command = session.place.command("replay", one.workflow_id)
+            session.screen.note(f"do not believe this: {one.workflow_id} is damaged: {one.broken.words}; `{command}`")
     if session.screen.as_json:
         session.screen.document({**facts, **_document(found)})
     else:

@@ -1,5 +1,7 @@
 """`handrail compare`: against another run, or by itself against the last of the definition that completed."""
 
+import sqlite3
+
 import pytest
 
 from tests.integration.command_line import CommandLine
@@ -50,6 +52,18 @@ def test_what_there_is_nothing_to_compare_with_is_refused(ran: CommandLine) -> N
         refused = ran("compare", *arguments)
         assert (refused.code, refused.out, refused.errors.count("\n")) == (2, "", 1)
         assert words in refused.errors
+
+
+def test_a_damaged_record_is_not_compared_in_silence(ran: CommandLine) -> None:
+    with sqlite3.connect(ran.home / "handrail.db") as store:
+        store.execute(
+            "UPDATE stored_events SET state = CAST(replace(CAST(state AS TEXT), 'too much', 'too late') AS BLOB) "
+            "WHERE originator_id = 'wf_002'"
+        )
+    for other in ((), ("wf_003",), ("wf_003", "--json")):
+        compared = ran("compare", "wf_002", *other)
+        assert compared.code == 1
+        assert "do not believe this: wf_002 is damaged: the payload of event 7 was changed" in compared.errors
 
 
 def test_it_opens_no_connection_and_writes_nothing(ran: CommandLine) -> None:
