@@ -1,8 +1,13 @@
 """A workflow whose steps wait in a queue of their own, beside one whose steps do not."""
 
+from datetime import timedelta
+
 from pydantic import BaseModel
 
-from handrail import Definition, Step, activity
+from handrail import ChildSpec, Definition, Step, TimeWait, activity
+
+NAP = timedelta(seconds=10)
+"""Long enough for somebody to take the broker away meanwhile."""
 
 
 class Word(BaseModel):
@@ -22,4 +27,8 @@ async def whisper(word: Word) -> Word:
 DEFINITIONS = [
     Definition("greet", steps=[Step("say", say)]),
     Definition("apart", steps=[Step("whisper", whisper)]),
+    Definition(
+        "later",
+        steps=[Step("nap", wait_time=TimeWait(duration=NAP)), Step("child", child=ChildSpec(definition="greet"))],
+    ),
 ]

@@ -8,7 +8,8 @@
 What is shipped is read, never copied: `deploy/prometheus/prometheus.yml`, its rules, and `alertmanager.yml`. Only times
 are changed, and addresses. `for` and `keep_firing_for` of every alert and the waits of Alertmanager's groups become
 shorter by one factor, by which minutes are seconds where nothing else is said: what fires first still does. Expressions
-stay as they are, with their thresholds (30 s of lag, 60 s of silence).
+stay as they are, with their thresholds (30 s of lag, 60 s of silence), but for those of alerts that are named: where
+the threshold is a part of what makes one alert come before another one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ INTERVAL_SECONDS: Final = 0.5
 LIMIT_SECONDS: Final = 60.0
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_LIMIT: Final = re.compile(r"> (\d+)\b")
 _DURATION: Final = re.compile(r"(\d+)(ms|[smhd])")
 
 
@@ -58,15 +60,18 @@ class Stage:
         rules: Sequence[str] = ALL,
         without: Collection[str] = (),
         factor: float = MINUTES_ARE_SECONDS,
+        shorter: Collection[str] = (),
         job: str = "handrail",
     ) -> None:
         """Nothing is started yet. `addresses` are where the processes serve: `http://127.0.0.1:8080`.
 
-        `factor` is by what times are multiplied, `job` the name of the deployment.
+        `factor` is by what times are multiplied, those in the expressions of the alerts `shorter` among them. `job` is
+        the name of the deployment.
         """
         self._rules = tuple(rules)
         self._without = frozenset(without)
         self._factor = factor
+        self._shorter_too = frozenset(shorter)
         self._job = job
         self._targets = [_target(address) for address in addresses]
         self._begun = False
@@ -213,6 +218,8 @@ class Stage:
             for rule in group["rules"]:
                 for time in {"for", "keep_firing_for"} & rule.keys():
                     rule[time] = self._shorter(rule[time])
+                if rule.get("alert") in self._shorter_too:
+                    rule["expr"] = _LIMIT.sub(lambda found: f"> {int(found[1]) * self._factor:g}", rule["expr"])
         file = self._folder / name
         file.write_text(json.dumps(rules), encoding="utf-8")
         return file

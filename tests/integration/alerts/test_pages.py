@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,14 +42,17 @@ def deployment(vhost: Vhost, own_database: Database, tmp_path: Path) -> Iterator
 
 
 @contextmanager
-def watched(*serving: Served) -> Iterator[Stage]:
-    """Processes under watch, past their first moments: healthy, and nothing fires. The last one has the projector."""
+def watched(*serving: Served, **options: Any) -> Iterator[Stage]:
+    """Processes under watch, past their first moments: healthy, and nothing fires. The last one has the projector.
+
+    Options are the stage's.
+    """
     views = serving[-1]
     until(
         lambda: all(Scrape(views).of(name) for name in INSTANTS),
         lambda: f"{[(name, Scrape(views).of(name)) for name in INSTANTS]}\n{views.log.read_text()}",
     )
-    with Stage([one.address for one in serving]) as stage:
+    with Stage([one.address for one in serving], **options) as stage:
         stage.until_rounds(10)
         assert stage.prometheus.alerts() == [], "nothing fires, and nothing is about to"
         assert stage.notifications == []
