@@ -16,7 +16,7 @@ from deploy.archiving.files import Verified, verify, write
 from deploy.archiving.removing import DEFAULT_RATE, By, Removed, Removing
 from deploy.cli.dead import read_rate
 from deploy.cli.exits import ExitCode
-from deploy.cli.exporting import counted
+from deploy.cli.exporting import check_definition, counted
 from deploy.cli.given import read_duration, read_name, read_reason
 from deploy.cli.listing import bring_up_to_date
 from deploy.cli.person import at_terminal
@@ -62,6 +62,8 @@ def run_archive(session: Session, asked: Asked) -> ExitCode:
     if behind:
         session.screen.note(behind, "yellow")
     with session.store(read_only=False) as store:
+        if wanted.definition is not None:
+            check_definition(session, store, wanted.definition)
         if target is None or asked.dry_run:
             return _show(session, store, wanted)
         return _Archive(session, store, wanted, target, key).run(By(who, why, str(target)), rate, began, yes=asked.yes)

@@ -134,13 +134,16 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
         if asked.everything and asked.form != SEAL:
             written = replace(written, archived=how_many(store.query))
         if asked.definition is not None and not written.workflows:
-            _check_definition(session, store, asked.definition)
+            check_definition(session, store, asked.definition)
     _sum_up(session.screen, asked, written)
     return ExitCode.COMPLETED if written.damage is None else ExitCode.ENDED
 
 
-def _check_definition(session: Session, store: WorkflowStore, name: str) -> None:
-    """Refuse a definition that nothing was found of, where it is a slip of the pen: an empty file would verify."""
+def check_definition(session: Session, store: WorkflowStore, name: str) -> None:
+    """Refuse a definition that nothing was found of, where it is a slip of the pen: it would pass for all well.
+
+    Raises InputInvalid.
+    """
     from deploy.cli.replay_all import must_be_known
     from deploy.loading import load
 

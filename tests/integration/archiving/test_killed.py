@@ -207,6 +207,13 @@ def test_whoever_looks_is_told(handrail: CommandLine) -> None:
     assert handrail("show", gone[0], "--home", "elsewhere").code == 0
 
 
+def test_a_definition_that_nothing_is_called_is_refused(handrail: CommandLine) -> None:
+    at_home(handrail)
+    for more in (("--dry-run",), ("-o", "old.jsonl", "--yes")):
+        refused = handrail("archive", "--older-than", "1s", "--reason", "old", "--definition", "nobody", *more)
+        assert (refused.code, "--definition 'nobody': none is loaded" in refused.errors) == (2, True), refused
+
+
 def test_a_file_of_last_time_takes_no_more(handrail: CommandLine) -> None:
     at_home(handrail)
     given = ("archive", "--older-than", "1d", "-o", "old.jsonl", "--reason", "old", "--yes")
