@@ -89,7 +89,7 @@ chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they 
 
 .PHONY: stuck-matrix
 stuck-matrix: $(TEST_STAMP) $(SERVERS_STAMP) ## Each cause of being stuck on the real stack, with the alert that it fires, and a broker that is away (make test: without alerts)
-	HANDRAIL_TEST_ALERTS=yes $(PYTEST) -s tests/integration/stuck/test_causes.py tests/integration/alerts/test_broker_away.py $(ARGS)
+	HANDRAIL_TEST_ALERTS=yes $(PYTEST) -s tests/integration/stuck/test_causes.py tests/integration/alerts/broker_away.py $(ARGS)
 
 .PHONY: healthy
 healthy: $(TEST_STAMP) $(SERVERS_STAMP) ## 5,000 healthy workflows while processes end and begin: nothing is called stuck (ARGS="--workflows 500")

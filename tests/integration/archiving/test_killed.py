@@ -118,12 +118,13 @@ def test_a_late_outcome_and_an_archive_at_once(store: WorkflowStore, other: Work
         other.load(name)
 
 
+@pytest.mark.parametrize("opened", ["postgres"], indirect=True)  # whoever writes to a file has it alone
 def test_who_adds_before_the_lock_is_taken_keeps_it_whole(
     store: WorkflowStore, other: WorkflowStore, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a server others add to the log while the rows of a removal go; they are seen before it is committed."""
-    if not isinstance(store.recorder, PostgresStoreRecorder):
-        pytest.skip("whoever writes to a file has it alone")
+    recorder = store.recorder
+    assert isinstance(recorder, PostgresStoreRecorder)
     stock(store, histories(30, 1))
     archive = Archive(store, target)
     archive.write()
@@ -133,7 +134,7 @@ def test_who_adds_before_the_lock_is_taken_keeps_it_whole(
         "ORDER BY originator_version DESC LIMIT 1",
         (name,),
     )
-    hold_up, added = store.recorder.hold_up_inserts, list[int]()
+    hold_up, added = recorder.hold_up_inserts, list[int]()
 
     def added_before(cursor: Cursor) -> None:
         if not added:
@@ -144,7 +145,7 @@ def test_who_adds_before_the_lock_is_taken_keeps_it_whole(
                 added.append(another.execute(statement, (name, version + 1, topic, state)))
         hold_up(cursor)
 
-    monkeypatch.setattr(store.recorder, "hold_up_inserts", added_before)
+    monkeypatch.setattr(recorder, "hold_up_inserts", added_before)
     removed = archive.remove()
     assert added == [1]
     assert removed.kept == {removing.CHANGED: 1}
