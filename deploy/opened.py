@@ -67,11 +67,12 @@ def open_store(
 ) -> WorkflowStore:
     """The store of a home, made where it is missing; raises StoreUnavailable or StoreNewer.
 
-    The key ring is that of these settings, or else of this process's.
+    A home that is made can be entered by its owner alone; of one that is there, nothing is changed. The key ring
+    is that of these settings, or else of this process's.
     """
     if not read_only:
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StoreUnavailable(
                 f"home {home} cannot be made ({error.strerror}); make its folder writable, or use another --home"

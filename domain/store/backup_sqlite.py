@@ -33,6 +33,8 @@ def backup(source: str, target: Path) -> None:
         raise InputInvalid(f"the folder {target.parent} does not exist; make it, or name another")
     unfinished = target.with_name(f"{target.name}.unfinished-{os.getpid()}")
     try:
+        # All that is in the store is in its copy: it is for whoever made it, unless that one says otherwise.
+        os.close(os.open(unfinished, os.O_CREAT | os.O_WRONLY, 0o600))
         _copy(source, unfinished)
         try:
             # Unlike a rename, a link never takes the place of a file that was made meanwhile.

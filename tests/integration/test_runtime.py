@@ -339,6 +339,14 @@ async def test_a_home_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) ->
     assert re.fullmatch(r"home .*home cannot be made \(.*\); .*", str(error.value))
 
 
+async def test_a_home_that_is_made_can_be_entered_by_its_owner_alone(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir(mode=0o755)
+    for home, mode in ((tmp_path / "new", 0o700), (there, 0o755)):
+        async with Runtime(home, definitions=ALL, examples=False):
+            assert home.stat().st_mode & 0o777 == mode
+
+
 async def test_one_who_waits_is_told_of_a_store_that_takes_no_outcome(
     runtime: Runtime, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -426,6 +426,14 @@ def test_a_backup_of_what_is_damaged_is_refused(opened: Opened, path: Path, tmp_
     assert [entry.name for entry in tmp_path.iterdir() if entry.name.startswith("copy")] == []
 
 
+def test_a_backup_can_be_read_by_its_owner_alone(opened: Opened, tmp_path: Path) -> None:
+    stage = opened()
+    stage.begin("wf_1")
+    target = tmp_path / "copy.sqlite"
+    stage.store.backup(target)
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_backup_of_nothing_is_refused(tmp_path: Path) -> None:
     recorder = SQLiteStoreRecorder(StoreFile(str(tmp_path / "none.sqlite")))
     with pytest.raises(StoreUnavailable, match="cannot be opened"):
