@@ -43,7 +43,7 @@ def infrastructure() -> Dashboard:
         "Do the processes, the store and the broker do their part, and where does it lie where they do not?",
         [
             (6, [(16, _processes()), (8, _leaders())]),
-            (4, [(3, heartbeat()), (3, _judged()), (3, _broker_facts()), (12, _held()), (3, _let_go())]),
+            (4, [(3, heartbeat()), (3, _judged()), (3, _broker_facts()), (3, _sealed()), (9, _held()), (3, _let_go())]),
             (6, [(8, _behind()), (8, _turn_seconds()), (8, _turns())]),
             (6, [(9, _errors()), (5, _taken_in()), (5, _faults()), (5, _dead())]),
         ],
@@ -126,6 +126,19 @@ def _broker_facts() -> Panel:
         Query(age("handrail_broker_facts_timestamp_seconds")),
         unit=SECONDS,
         colours=_OLD,
+        nothing="never",
+    )
+
+
+def _sealed() -> Panel:
+    return number(
+        "Last sealed",
+        about(
+            "How long ago the store was last sealed, where `[seal]` of the configuration has it done on schedule.",
+            "alert-handrailsealoverdue",
+        ),
+        Query(age("handrail_seal_last_timestamp_seconds")),
+        unit=SECONDS,
         nothing="never",
     )
 

@@ -1,4 +1,4 @@
-"""Add samples: `python -m tests.upgrade.add` writes the files that are not there; one that is there stays as it is."""
+"""Add samples: `python -m tests.upgrade.add` adds what is not there; what is there stays as its version wrote it."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from tests.integration.serving.test_serve_all import published
 from tests.servers.fixtures import database_on, vhost_on
 from tests.servers.postgres import own_cluster
 from tests.servers.rabbitmq import own_broker
-from tests.upgrade.samples import STORE, WIRE, wire, write
+from tests.upgrade.samples import STORE, WIRE, lines, wire, write
 
 PIPE = "pipe"
 
 
 def main() -> int:
     """Write what is missing."""
-    if not WIRE.exists():
-        write(WIRE, list(wire()))
+    there = lines(WIRE) if WIRE.exists() else []
+    named = {(one["type"], one["sample"]) for one in there}
+    write(WIRE, [*there, *(one for one in wire() if (one["type"], one["sample"]) not in named)])
     if not STORE.exists():
         with contextlib.ExitStack() as opened:
             broker, cluster = own_broker(), own_cluster()

@@ -32,6 +32,8 @@ NOT_SHOWN = {
     "handrail_follower_position": "the same",
     "handrail_follower_lag_events": "the same lag in seconds says how old things are",
     "handrail_deliveries_settled_total": "attempts say it by activity type, queues by what waits",
+    "handrail_projection_lag_threshold_seconds": "what the alert compares with; the lag itself is shown",
+    "handrail_seal_due_timestamp_seconds": "what the alert compares with; how long ago the last seal was is shown",
 }
 
 each_panel = pytest.mark.parametrize("shown", panels(), ids=lambda shown: shown.place)
