@@ -29,7 +29,7 @@ Progress = Callable[[int], None]
 
 
 def enable(store: WorkflowStore, covers: Covers, progress: Progress) -> int:
-    """Have payloads covered from now on, in a store that nobody else uses; the number of workflows that stay in clear.
+    """Have payloads covered from now on, in a store that nobody else uses; how many keys were wrapped.
 
     What they have recorded so far stays as it is, for events never change; the views are built anew. Raises
     StoreUnavailable.

@@ -9,9 +9,12 @@ import stat
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from domain.errors import InputInvalid, StoreUnavailable
+
+STDOUT: Final = Path("-")
+"""What means the standard output elsewhere; nobody means a file of that name."""
 
 
 @contextlib.contextmanager
@@ -42,6 +45,8 @@ def whole_file(target: Path, *, replace: bool) -> Iterator[BinaryIO]:
 def _check(target: Path, *, replace: bool) -> None:
     if not target.name or target.is_dir():
         raise InputInvalid(f"{target} is a folder; name a file")
+    if target == STDOUT:
+        raise InputInvalid("what is written whole or not at all cannot go to the standard output; name a file")
     if not target.parent.is_dir():
         raise InputInvalid(f"the folder {target.parent} does not exist; make it, or name another")
     try:
@@ -117,7 +122,7 @@ def whole_folder(target: Path, names: Collection[str], *, replace: bool) -> Iter
 
 
 def _check_folder(target: Path, names: Collection[str], *, replace: bool) -> None:
-    if not target.name:
+    if not target.name or target == STDOUT:
         raise InputInvalid(f"{target} has no name of its own; name a folder to be made")
     if not target.parent.is_dir():
         raise InputInvalid(f"the folder {target.parent} does not exist; make it, or name another")

@@ -16,10 +16,11 @@ from deploy.archiving.files import Verified, verify, write
 from deploy.archiving.removing import DEFAULT_RATE, By, Removed, Removing
 from deploy.cli.dead import read_rate
 from deploy.cli.exits import ExitCode
-from deploy.cli.exporting import check_definition, counted
+from deploy.cli.exporting import check_definition
 from deploy.cli.given import read_duration, read_name, read_reason
 from deploy.cli.listing import bring_up_to_date
 from deploy.cli.person import at_terminal
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from deploy.signing import SigningKey, signing_key
 from domain.errors import InputInvalid

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from deploy.cli.exits import ExitCode
 from deploy.cli.given import read_duration
 from deploy.cli.report_page import Made, make
-from deploy.cli.screen import Screen
+from deploy.cli.screen import Screen, counted
 from deploy.cli.session import Session
 from deploy.signing import signing_key
 from deploy.traces.past import PastTraces, salt_to_read
@@ -264,11 +264,6 @@ class _Progress:
         self._said_at = now
         rate = events / (now - self._begun_at)
         self._screen.note(f"{events:,} events of {workflows:,} workflows, {rate:,.0f} events/s")
-
-
-def counted(number: int, what: str) -> str:
-    """So many of something, as people write it."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:

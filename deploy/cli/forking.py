@@ -102,6 +102,8 @@ def _plan(session: Session, wanted: Wanted) -> Plan:
     """Look where the cut is, and what there is to be known."""
     definitions = loaded(session)
     with session.store() as store:
+        if store.imported is not None and not wanted.dry_run:
+            raise store.imported.refusal(store.recorder.place)
         events = store.read(wanted.workflow_id, verified=True)
         cut = cut_at(events, version_at(events, wanted.at))
         with store.reading() as cursor:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.exporting import counted
-from deploy.cli.screen import Screen
+from deploy.cli.screen import Screen, counted
 from deploy.importing import import_export
 from deploy.settings import load_settings
 from deploy.signing import INSTALL, signature_check

@@ -71,18 +71,21 @@ def enable(force: Force = False, home: Home = None, as_json: AsJson = False) -> 
     """Begin to encrypt."""
     from deploy import faults
     from deploy.cli.exits import ExitCode
-    from deploy.cli.screen import Screen
+    from deploy.cli.screen import Screen, counted
     from deploy.rewrapping import enable as enable_in
     from domain.store.covers import Covers
+    from domain.store.erasing import counts
 
     screen, ring = Screen(as_json=as_json), _ring()
     faults.arm_from_environment()
     with _alone(home, force=force) as store:
-        done = enable_in(store, Covers(ring), lambda count: screen.note(f"{count:,} keys wrapped"))
+        enable_in(store, Covers(ring), lambda count: screen.note(f"{counted(count, 'key')} wrapped"))
+        _, _, in_clear, _ = counts(store.query)
     if as_json:
-        screen.document({"current": ring.current, "workflows_in_clear": done})
+        screen.document({"current": ring.current, "began_in_clear": in_clear})
     else:
-        screen.text(f"payloads are encrypted from now on, with key {ring.current}; {done:,} workflows began in clear")
+        began = counted(in_clear, "workflow")
+        screen.text(f"payloads are encrypted from now on, with key {ring.current}; {began} began in clear")
     return ExitCode.COMPLETED
 
 
@@ -97,7 +100,7 @@ def enable(force: Force = False, home: Home = None, as_json: AsJson = False) -> 
 def status(home: Home = None, as_json: AsJson = False) -> int:
     """Count."""
     from deploy.cli.exits import ExitCode
-    from deploy.cli.screen import Screen
+    from deploy.cli.screen import Screen, counted
     from deploy.cli.stores import open_any_store
     from domain.store.erasing import counts
 
@@ -111,10 +114,11 @@ def status(home: Home = None, as_json: AsJson = False) -> int:
         screen.document({**told, "began_in_clear": in_clear, "in_clear": without})
         return ExitCode.COMPLETED
     if covers is None:
-        screen.text(f"payloads are in clear: {without:,} workflows; `handrail keys new` and `keys enable` change that")
+        open_ones = counted(without, "workflow")
+        screen.text(f"payloads are in clear: {open_ones}; `handrail keys new` and `keys enable` change that")
         return ExitCode.COMPLETED
     for key_id, number in under.items():
-        screen.text(f"{key_id}: {number:,} workflows{', the current key' if key_id == current else ''}")
+        screen.text(f"{key_id}: {counted(number, 'workflow')}{', the current key' if key_id == current else ''}")
     if current not in under:
         screen.text(f"{current}: 0 workflows, the current key")
     screen.text(f"erased: {erased:,}")
@@ -177,6 +181,7 @@ def rewrap(home: Home = None, as_json: AsJson = False) -> int:
 def _rewrap(screen: Screen, home: str | None, *, as_json: bool) -> int:
     from deploy import faults
     from deploy.cli.exits import ExitCode
+    from deploy.cli.screen import counted
     from deploy.cli.stores import open_any_store
     from deploy.rewrapping import rewrap as rewrap_in
     from domain.errors import Refused
@@ -186,12 +191,12 @@ def _rewrap(screen: Screen, home: str | None, *, as_json: bool) -> int:
         covers = store.mapper.covers
         if covers is None:
             raise Refused("the payloads of this store are in clear: there is nothing to wrap")
-        done = rewrap_in(store, covers, lambda count: screen.note(f"{count:,} keys wrapped"))
+        done = rewrap_in(store, covers, lambda count: screen.note(f"{counted(count, 'key')} wrapped"))
         current = covers.ring.current
     if as_json:
         screen.document({"current": current, "wrapped": done})
     else:
-        screen.text(f"{done:,} keys wrapped with {current}; `handrail keys status` shows what is under which")
+        screen.text(f"{counted(done, 'key')} wrapped with {current}; `handrail keys status` shows what is under which")
     return ExitCode.COMPLETED
 
 

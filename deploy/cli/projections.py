@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.errors import InputInvalid
 
@@ -125,7 +126,8 @@ def _print_report(session: Session, name: str, report: Report) -> None:
     mended = "; they are mended" if report.mended else ""
     screen.text(f"{what} at event {report.position:,}{mended}")
     if report.parked:
-        screen.note(f"{report.parked} workflows cannot be folded: see `handrail projections status`", "yellow")
+        parked = counted(report.parked, "workflow")
+        screen.note(f"{parked} cannot be folded: see `handrail projections status`", "yellow")
 
 
 def _as_dict(found: ViewsStatus, now: datetime) -> dict[str, Any]:
@@ -144,7 +146,9 @@ def _as_dict(found: ViewsStatus, now: datetime) -> dict[str, Any]:
 
 
 def _as_text(found: ViewsStatus, now: datetime) -> list[str]:
-    behind = f"{found.lag.events:,} events, {found.lag.seconds(now):.1f} s behind" if found.lag.events else "up to date"
+    behind = "up to date"
+    if found.lag.events:
+        behind = f"{counted(found.lag.events, 'event')}, {found.lag.seconds(now):.1f} s behind"
     lines = [f"views are at event {found.position:,} of {found.newest:,}: {behind}"]
     lines += [f"  rows in {name:<13} {number:>12,}" for name, number in found.rows.items()]
     lines.append(f"judged last: {_shown(found.judged_at)}; to be judged next: {_shown(found.due_at)}")

@@ -18,6 +18,7 @@ from deploy.cli.replay_jobs import Check, checked_by, jobs_for
 from deploy.cli.replay_states import read_instant
 from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from deploy.loading import LoadedDefinitions
 from domain.definitions import words
@@ -138,7 +139,7 @@ def must_be_known(name: str, definitions: LoadedDefinitions) -> None:
 
 
 def _counts(total: _Sum) -> str:
-    return f"{total.workflows:,} workflows with {total.events:,} events"
+    return f"{counted(total.workflows, 'workflow')} with {counted(total.events, 'event')}"
 
 
 def _tell(session: Session, checked: Checked) -> None:

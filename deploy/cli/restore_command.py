@@ -62,7 +62,7 @@ def restore(
     from deploy.cli.exits import ExitCode
     from deploy.cli.given import read_duration, read_name, read_reason
     from deploy.cli.place import is_shared, modules_of
-    from deploy.cli.screen import Screen
+    from deploy.cli.screen import Screen, counted
     from deploy.loading import load
     from deploy.restoring import Restoring
     from deploy.runtime import utc_now
@@ -76,7 +76,7 @@ def restore(
         restoring = Restoring(store, utc_now, by=who, reason=why, shared=shared)
 
         def progress(looked_at: int) -> None:
-            screen.note(f"{looked_at:,} workflows looked at")
+            screen.note(f"{counted(looked_at, 'workflow')} looked at")
 
         done = restoring.rehearse(progress) if dry_run else restoring.restore(progress, doubt_seconds=doubt_seconds)
     _tell(screen, done, dry_run=dry_run, shared=shared, as_json=as_json)
@@ -139,13 +139,15 @@ def _check_claims(store: WorkflowStore, shown: str, *, force: bool) -> None:
 def _tell(screen: Screen, done: Restored, *, dry_run: bool, shared: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
+    from deploy.cli.screen import counted
+
     if as_json:
         screen.document({"dry_run": dry_run, "finished": done.finished, **asdict(done)})
         return
     would = "would be " if dry_run else ""
-    screen.text(f"{done.looked_at:,} workflows looked at, {done.open:,} of them open")
-    screen.text(f"{done.unknown:,} steps {would}stopped as outcome_unknown")
-    screen.text(f"{done.commands:,} commands {would}issued again")
+    screen.text(f"{counted(done.looked_at, 'workflow')} looked at, {done.open:,} of them open")
+    screen.text(f"{counted(done.unknown, 'step')} {would}stopped as outcome_unknown")
+    screen.text(f"{counted(done.commands, 'command')} {would}issued again")
     if done.undefined:
         screen.note(f"{done.undefined:,} of them wait for a definition that is not loaded here (--module): not counted")
     for workflow_id, error in list(done.failed.items())[:SHOWN]:

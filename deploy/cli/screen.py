@@ -79,3 +79,8 @@ def complain(text: str, notes: TextIO | None = None) -> None:
     stream = notes if notes is not None else sys.stderr
     stream.write(f"{PROGRAM}: {' '.join(text.split())}\n")
     stream.flush()
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, as people write it."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from deploy.cli.given import read_document
 from deploy.cli.replay_all import PROGRESS_SECONDS, must_be_known, read_since, seldom_collected
 from deploy.cli.replay_text import wrapped
 from deploy.cli.replaying import loaded
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.definitions import words
 from domain.store.application import WorkflowStore
@@ -77,7 +78,7 @@ def print_answers(
             now = clock()
             if now - told >= PROGRESS_SECONDS:
                 told = now
-                session.screen.note(f"{total.workflows:,} workflows asked")
+                session.screen.note(f"{counted(total.workflows, 'workflow')} asked")
     if question.definition is not None and not total.workflows:
         must_be_known(question.definition, definitions)
     _sum_up(session, total, asking.position)
@@ -162,9 +163,8 @@ def _sum_up(session: Session, total: _Sum, position: int) -> None:
             }
         )
         return
-    session.screen.text(
-        f"{changed:,} of {total.workflows:,} workflows would have gone another way, up to log position {position}"
-    )
+    all_asked = counted(total.workflows, "workflow")
+    session.screen.text(f"{changed:,} of {all_asked} would have gone another way, up to log position {position}")
     for (name, version, kind), number in sorted(total.changes.items()):
         session.screen.text(f"  {number:>7,}  {name} {version}: {CHANGES[kind]}")
     if unjudged:

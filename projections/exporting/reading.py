@@ -272,7 +272,7 @@ class Histories:
             f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
             (*_filled(names), self.position),
         )
-        return {name: int(last) for name, last in rows}
+        return {name: _version(name, last) for name, last in rows}
 
     def _sizes(self, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
         """Of each workflow the last version, the number of its events, and their bytes."""
@@ -281,7 +281,7 @@ class Histories:
             f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
             (*_filled(names), self.position),
         )
-        return {name: (int(last), int(count), int(size)) for name, last, count, size in rows}
+        return {name: (_version(name, last), int(count), int(size)) for name, last, count, size in rows}
 
     def _since(self, names: list[str], newest: Mapping[str, int]) -> list[str]:
         """Those whose last event was recorded at the instant or later, or whose last event does not say when."""
@@ -369,6 +369,16 @@ _DIGESTS: Final = re.compile(rb"[0-9a-f]{64} [0-9a-f]{64}")
 
 def _versions(sizes: Mapping[str, tuple[int, int, int]]) -> dict[str, int]:
     return {name: last for name, (last, _, _) in sizes.items()}
+
+
+def _version(name: str, last: Any) -> int:
+    """The last version of a workflow; raises EventCorrupt where SQLite keeps a text, which comes after all numbers."""
+    try:
+        return int(last)
+    except ValueError as error:
+        raise EventCorrupt(
+            f"workflow {name} has an event whose number is none; restore the store from a backup"
+        ) from error
 
 
 def _pages(names: Sequence[str]) -> Iterator[list[str]]:

@@ -104,7 +104,7 @@ def test_a_child_that_began_after_the_backup_does_not_pay_again(shop: Shop) -> N
 def test_a_dry_run_changes_nothing(shop: Shop) -> None:
     shop("run", "--goal", "patient shop")
     before = shop("history", "wf_001").out
-    assert shop.restored("--dry-run").lines[0] == "1 workflows looked at, 1 of them open"
+    assert shop.restored("--dry-run").lines[0] == "1 workflow looked at, 1 of them open"
     elsewhere = shop.restored("--dry-run", "--module", "tests.integration.recipes")
     assert "1 of them wait for a definition that is not loaded here" in elsewhere.errors
     assert shop("history", "wf_001").out == before

@@ -127,10 +127,10 @@ def test_a_ring_that_does_not_do_is_refused(handrail: Encrypted, content: str | 
 
 def test_a_home_in_clear_is_enabled_once(handrail: Encrypted) -> None:
     assert handrail("run", "--goal", "vendor onboarding review", HANDRAIL_ENCRYPTION_KEYS="").code == 3
-    assert "payloads are in clear: 1 workflows" in handrail("keys", "status", HANDRAIL_ENCRYPTION_KEYS="").out
+    assert "payloads are in clear: 1 workflow;" in handrail("keys", "status", HANDRAIL_ENCRYPTION_KEYS="").out
     assert "run `handrail keys enable` once" in handrail("list").errors.replace("\n", " ")
-    assert handrail.done("keys", "enable", "--json").document == {"current": "k1", "workflows_in_clear": 1}
-    assert handrail.done("keys", "enable", "--json").document["workflows_in_clear"] == 0
+    assert handrail.done("keys", "enable", "--json").document == {"current": "k1", "began_in_clear": 1}
+    assert handrail.done("keys", "enable", "--json").document["began_in_clear"] == 1
     handrail.done("approve", "wf_001", "--by", "ann")
     assert "completed" in handrail.done("list").out
     without = handrail("show", "wf_001", HANDRAIL_ENCRYPTION_KEYS="")

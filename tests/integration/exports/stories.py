@@ -70,6 +70,7 @@ def hostile(workflow_id: str, texts: Sequence[str] = HOSTILE) -> Iterable[Record
             e.WaitStarted(step=text, reason="signal", name=text, detail=text),
             e.DecisionRefused(approval_id=text, decided_by=text, decision=text, reason=text),
             e.ArtifactRecorded(step=text, attempt=1, name=text, digest=text, size=2**40),
+            e.ForkTaken(fork=text, version=1, digest=GENESIS, by=text, reason=text, input={text: text}),
             e.ChildStarted(step=text, child_workflow=f"{text}.child", definition=text, goal=text, input={}),
         ]
     previous = GENESIS

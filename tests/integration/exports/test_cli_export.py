@@ -207,6 +207,7 @@ def test_mermaid_draws_one(kept: CommandLine) -> None:
         (("--all", "-o", "there.jsonl"), "exists already"),
         (("--all", "-o", "nowhere/x.jsonl"), "does not exist"),
         (("--all", "-o", ".", "--force"), "is a folder"),
+        (("--all", "-o", "-"), "cannot go to the standard output"),
         (("--all", "-o", "pipe", "--force"), "is no plain file"),
     ],
 )

@@ -37,9 +37,9 @@ def rich(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkflowStore]:
 
 def test_what_workflows_go_through_is_among_the_stories() -> None:
     names = {type(one.event).stored_name for events in stories() for one in events}
-    assert len(names) >= 45
+    assert len(names) >= 46
     assert names >= {"RetryScheduled", "ApprovalGranted", "StepCompensated", "ChildEnded", "WaitSatisfied"}
-    assert names >= {"WorkflowCancelled", "WorkflowForked", "OutcomeReconciled", "WorkflowRestored"}
+    assert names >= {"WorkflowCancelled", "WorkflowForked", "ForkTaken", "OutcomeReconciled", "WorkflowRestored"}
     ended = [any(isinstance(one.event, TERMINAL_EVENTS) for one in events) for events in stories()]
     assert {True, False} == set(ended), "some are open"
 

@@ -213,6 +213,7 @@ def test_values_that_were_cut_out_are_no_divergence(stocked: WorkflowStore, plac
 
 # --- the command line -----------------------------------------------------------------------------------------------
 
+FORKING = ("fork", "wf_003", "--at", "3", "--by", "rita", "--reason", "no")
 WRITING = (
     ("run", "--goal", "paying"),
     ("resume", "wf_002"),
@@ -232,6 +233,7 @@ WRITING = (
     ),
     ("archive", "--older-than", "1d", "-o", "archive.jsonl", "--by", "rita", "--reason", "no", "--yes"),
     ("signal", "paid", "1"),
+    FORKING,
     ("restore", "--by", "rita", "--reason", "no"),
     ("stuck",),
     ("projections", "verify", "workflows"),
@@ -258,6 +260,8 @@ def test_the_command_line_imports_and_then_only_looks(
     endings = {arguments: handrail(*arguments, "--home", "there") for arguments in WRITING}
     assert {name: one for name, one in endings.items() if "was imported from all.jsonl" not in one.errors} == {}
     assert {one.code for one in endings.values()} == {2}
+    assert "a second time" not in endings[FORKING].errors, "of what is refused anyway no effects are listed"
+    assert "definition 'paying' version '1' is not loaded" in handrail(*FORKING, "--dry-run", "--home", "there").errors
     for arguments in (
         ("list",),
         ("failures",),

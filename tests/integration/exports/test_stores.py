@@ -10,7 +10,7 @@ import pytest
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
-from domain.errors import InputInvalid, WorkflowUnknown
+from domain.errors import EventCorrupt, InputInvalid, WorkflowUnknown
 from domain.store.application import WorkflowStore
 from domain.store.opening import sqlite_settings
 from projections.exporting import reading
@@ -175,6 +175,16 @@ DAMAGES = {
         ("wf_006", 4, "payload"),
     ),
 }
+
+
+def test_a_number_that_is_none_is_said_and_never_left_out(stocked: WorkflowStore, home: Path) -> None:
+    with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
+        connection.execute("UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", 4))
+    histories_of_all = reading.Histories(stocked.query, stocked.mapper.clear, Selection())
+    for read in (histories_of_all, histories_of_all.heads()):
+        with pytest.raises(EventCorrupt, match="wf_003 has an event whose number is none"):
+            list(read)
+    assert workflows_in(exported(stocked, Selection(("wf_004",)))) == ["wf_004"]
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

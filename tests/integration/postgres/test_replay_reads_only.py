@@ -71,7 +71,7 @@ def test_a_login_that_may_only_read_is_enough_and_no_row_changes(
         assert ended.code == 0, (command, ended.errors)
         assert ended.out
     checked = handrail("replay", "--all", HANDRAIL_STORE=served)
-    assert checked.lines == ["1 workflows with 3 events, up to log position 3: 1 as recorded, 0 differ"]
+    assert checked.lines == ["1 workflow with 3 events, up to log position 3: 1 as recorded, 0 differ"]
     replayed = handrail("replay", "wf_001", HANDRAIL_STORE=served)
     assert "decides all 3 events as they are recorded" in replayed.out
     assert handrail("replay", "wf_001", HANDRAIL_STORE=served).out == replayed.out

@@ -34,6 +34,15 @@ def test_whatever_goes_wrong_leaves_what_was_there(tmp_path: Path, replace: bool
     assert [path.name for path in tmp_path.iterdir()] == (["file"] if replace else [])
 
 
+def test_the_standard_output_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputInvalid, match="cannot go to the standard output"), whole_file(Path("-"), replace=True):
+        pass
+    with pytest.raises(InputInvalid, match="name a folder"), whole_folder(Path("-"), (), replace=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_made_meanwhile_stays(tmp_path: Path) -> None:
     target = tmp_path / "file"
 
