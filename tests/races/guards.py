@@ -163,8 +163,8 @@ GUARDS: Final = (
         "a follower would skip events if inserts were not serialised",
         f"{_POSTGRES}a_follower_skips_nothing_that_is_committed_late",
         "domain/store/recorder_postgres.py",
-        "pg_advisory_xact_lock({INSERTS})::text",
-        "{INSERTS}::text",
+        "float8, pg_advisory_xact_lock({INSERTS})::text",
+        "float8, {INSERTS}::text",
         "who adds to the log holds an advisory lock until it has committed",
     ),
     Guard(

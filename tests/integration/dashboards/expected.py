@@ -200,6 +200,7 @@ EXPECTED: Final[Mapping[str, Panels]] = {
         "Last heartbeat": [{"": recent}],
         "Stuckness last judged": [{"": recent}],
         "Broker last heard": [{"": recent}],
+        "Last sealed": [{"": recent}],
         "What is held back?": [{"": just(1)}, {"": nothing}, {"": nothing}, {"": nothing}],
         "Announcements let go": [{"": nothing}],
         "How late are relay, views and timer?": [{"relay": recent, "views": recent}, {"": recent}],

@@ -24,7 +24,7 @@ from PIL import Image
 from domain.messages import bodies
 from tests.integration.dashboards.boards import Asked, boards
 from tests.integration.dashboards.drawing import drawn
-from tests.integration.dashboards.run import RECIPES, SETTINGS, Run, run_on
+from tests.integration.dashboards.run import RECIPES, Run, run_on, settings
 from tests.integration.serving.deployment import Deployment
 from tests.integration.serving.test_serve_all import published
 from tests.servers.fixtures import database_on, vhost_on
@@ -92,7 +92,7 @@ def deployed() -> Iterator[Deployment]:
             contextmanager(database_on)(cluster) as database,
             tempfile.TemporaryDirectory() as folder,
         ):
-            made = Deployment(vhost, database, Path(folder), modules=RECIPES, settings=SETTINGS)
+            made = Deployment(vhost, database, Path(folder), modules=RECIPES, settings=settings(Path(folder)))
             try:
                 yield made
             finally:

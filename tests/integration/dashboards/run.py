@@ -8,11 +8,13 @@ What is to be seen of it is in `expected.py`.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -27,10 +29,6 @@ from tests.integration.serving.test_serve_all import published
 from tests.servers.prometheus import Prometheus
 
 RECIPES: Final = "tests.integration.dashboards.recipes"
-SETTINGS: Final = {
-    "HANDRAIL_STUCK": '{"consumer": 1, "parked": 1}',
-    "HANDRAIL_HEARTBEAT_SECONDS": "2",
-}
 JOB: Final = "handrail"
 DEFINITION: Final = "onboard a vendor"
 SCRAPE_SECONDS: Final = 1.0
@@ -52,6 +50,16 @@ GOALS: Final[Mapping[str, tuple[str, int]]] = {
     "nonsense": ("nobody has a definition for this", 1),
 }
 """What services send, and how often."""
+
+
+def settings(folder: Path) -> dict[str, str]:
+    """What the processes of a run are told; seals go to the folder."""
+    return {
+        "HANDRAIL_STUCK": '{"consumer": 1, "parked": 1}',
+        "HANDRAIL_HEARTBEAT_SECONDS": "2",
+        "HANDRAIL_SEAL": json.dumps({"every": "1d", "folder": str(folder)}),
+    }
+
 
 Series = Mapping[str, float]
 """Values by the labels of their series: `blocked, pay an invoice`, in the order of the labels' names."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.integration.dashboards.boards import Asked, Shown, panels
 from tests.integration.dashboards.expected import EXPECTED, wrong
 from tests.integration.dashboards.recipes import DEFINITIONS
-from tests.integration.dashboards.run import JOB, LIMIT_SECONDS, RECIPES, SETTINGS, Run, run_on
+from tests.integration.dashboards.run import JOB, LIMIT_SECONDS, RECIPES, Run, run_on, settings
 from tests.integration.serving.conftest import Deploy, deploy
 from tests.integration.serving.deployment import until
 
@@ -21,12 +22,12 @@ OVER_SECONDS = 8.0
 
 # Half a minute; and as long again as is waited for what does not come, so that what is wrong is said.
 @pytest.mark.timeout(240)
-def test_every_panel_shows_what_the_run_made(deploy: Deploy) -> None:
+def test_every_panel_shows_what_the_run_made(deploy: Deploy, tmp_path: Path) -> None:
     """One test for all: the run takes half a minute."""
     assert {(shown.board, shown.title) for shown in panels()} == {
         (board, title) for board, titles in EXPECTED.items() for title in titles
     }
-    deployment = deploy(modules=RECIPES, settings=SETTINGS)
+    deployment = deploy(modules=RECIPES, settings=settings(tmp_path))
     with run_on(deployment) as run:
         until(lambda: next(all_wrong(run), None) is None, lambda: "\n".join(all_wrong(run)), LIMIT_SECONDS)
         assert not unnoticed(run), "these may be renamed, and nobody notices"
