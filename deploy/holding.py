@@ -19,7 +19,7 @@ from consumers.waiting import WaitingRoom
 from deploy.artifacts import ArtifactStore
 from deploy.following import PatientFollower
 from deploy.loading import LoadedDefinitions
-from deploy.opened import OpenHome
+from deploy.open_home import OpenHome
 from deploy.relaying import RelaySurroundings
 from deploy.replays import Replays
 from deploy.scope import Scope

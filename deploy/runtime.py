@@ -31,7 +31,7 @@ from deploy.holding import Holder
 from deploy.loading import LoadedDefinitions, check_input, check_output, load
 from deploy.lock import HomeLock
 from deploy.metrics import ProcessMetrics
-from deploy.opened import OpenHome, open_store
+from deploy.open_home import OpenHome
 from deploy.scope import Scope
 from deploy.settings import Settings, load_settings
 from domain.definitions import Definition
@@ -46,7 +46,7 @@ from domain.store.application import WorkflowStore
 from domain.triggers import ForkHere, SettleOutcome, StartWorkflow, SupplyOutput, Trigger
 from producers.signals import Signal
 
-__all__ = ["Runtime", "check_goal", "login_name", "open_store", "utc_now"]
+__all__ = ["Runtime", "check_goal", "login_name", "utc_now"]
 
 _log: Final = logging.getLogger("handrail.deploy")
 

@@ -93,7 +93,7 @@ class Session:
                 yield shared
             return
         from deploy.loading import LoadedDefinitions
-        from deploy.runtime import open_store
+        from deploy.opened import open_store
 
         self.must_exist()
         opened = open_store(self.home, LoadedDefinitions(), read_only=read_only)

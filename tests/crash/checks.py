@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy.loading import load
-from deploy.runtime import open_store
+from deploy.opened import open_store
 from domain.errors import WorkflowUnknown
 from domain.recorded import RecordedEvent
 from domain.replay import decide_again, fold
