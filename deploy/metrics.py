@@ -9,8 +9,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import timedelta
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, GCCollector, Histogram, ProcessCollector
@@ -21,6 +19,7 @@ from prometheus_client.registry import Collector
 from consumers.intake import IntakeCounts
 from consumers.settlement import Delivered, Received
 from deploy.progress import KnownProgress, Progress
+from deploy.version import version_of
 from domain.errors import FenceMissed, StoreError, StoreUnavailable, VersionConflict
 from domain.messages.names import Fault
 from domain.transport import Published
@@ -88,7 +87,7 @@ class ProcessMetrics:
             ["version", "python"],
             registry=registry,
         )
-        build.labels(_version(), platform.python_version()).set(1)
+        build.labels(version_of(), platform.python_version()).set(1)
         self._ready = Gauge(
             "handrail_ready", "Whether the process is ready, as /readyz says: 1 or 0.", registry=registry
         )
@@ -258,11 +257,3 @@ class _WithoutCreated(Collector):
         for family in self._registry.collect():
             family.samples = [sample for sample in family.samples if not sample.name.endswith("_created")]
             yield family
-
-
-@cache
-def _version() -> str:
-    try:
-        return version("handrail")
-    except PackageNotFoundError:  # run from a folder, and never installed
-        return "unknown"

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -42,6 +43,7 @@ from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
 from deploy.cli.place import DEBUG_VARIABLE, DEFAULT_HOME, HOME_VARIABLE, PROGRAM
 from deploy.cli.screen import complain
+from deploy.version import version_of
 from domain.errors import HandrailError
 
 app = typer.Typer(
@@ -53,6 +55,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _say_version(wanted: bool) -> None:
+    if not wanted:
+        return
+    typer.echo(f"{PROGRAM} {version_of()}")
+    raise typer.Exit
+
+
+@app.callback()
+def _begin(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Commands follow."""
+
 
 for _commands in (
     run_command,

@@ -8,7 +8,6 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from deploy.lock import LOCK_FILE, holder_of
 from deploy.misspelt import misspelt
 from deploy.opened import DATABASE_FILE
 from deploy.settings import Settings, settings_file
+from deploy.version import version_of
 from domain.store.inspection_sqlite import inspect_file
 
 EVENTSOURCING: Final = ((9, 5, 6), (9, 6))
@@ -32,10 +32,10 @@ _DB_FUNCTIONS: Final = "POSTGRES_ENABLE_DB_FUNCTIONS"
 
 def program() -> Iterator[Finding]:
     """Versions."""
-    library = _version("eventsourcing")
+    library = version_of("eventsourcing")
     words = (
-        f"Handrail {_version('handrail')}, Python {platform.python_version()}, eventsourcing {library}, "
-        f"aio-pika {_version('aio-pika')}, psycopg {_version('psycopg')}"
+        f"Handrail {version_of()}, Python {platform.python_version()}, eventsourcing {library}, "
+        f"aio-pika {version_of('aio-pika')}, psycopg {version_of('psycopg')}"
     )
     yield Finding("program", Level.OK, words)
     least, below = EVENTSOURCING
@@ -168,13 +168,6 @@ def _in_the_clear(url: str) -> str:
     if parts.scheme.startswith("postgres") and not any(mode in url for mode in ("verify-full", "verify-ca")):
         return "the server's certificate is not checked: add sslmode=verify-full and sslrootcert=FILE"
     return ""
-
-
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "(not installed as a package)"
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -14,7 +14,6 @@ import os
 import socket
 import sys
 import threading
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final, Literal
 
 from opentelemetry import trace
@@ -25,6 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 
 from deploy.traces.emitting import Emitter, PlannedIds
 from deploy.traces.spans import SpanTraces
+from deploy.version import version_of
 from domain.ports import Clock
 
 CLOSE_SECONDS: Final = 5.0
@@ -84,10 +84,6 @@ def _line(span: ReadableSpan) -> str:
 
 def _resource() -> Resource:
     """Who tells: this process, under the name that OTEL_SERVICE_NAME gives it, or as handrail."""
-    told = Resource({"service.name": _NAME, "service.instance.id": f"{socket.gethostname()}-{os.getpid()}"})
-    try:
-        told = told.merge(Resource({"service.version": version(_NAME)}))
-    except PackageNotFoundError:
-        # Run from its folder, without being installed.
-        told = told.merge(Resource({"service.version": "unknown"}))
+    instance = f"{socket.gethostname()}-{os.getpid()}"
+    told = Resource({"service.name": _NAME, "service.instance.id": instance, "service.version": version_of()})
     return told.merge(OTELResourceDetector().detect())

@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,11 @@ def test_a_new_project_runs_with_the_printed_commands_and_passes_its_test(handra
     again = handrail("new", "first-steps")
     assert (again.code, again.errors.count("\n")) == (2, 1)
     assert "is there already" in again.errors
+
+
+def test_it_says_which_version_it_is(handrail: CommandLine) -> None:
+    said = handrail("--version")
+    assert (said.code, said.lines) == (0, [f"handrail {version('handrail')}"])
 
 
 def test_help_imports_nothing_that_it_does_not_need(tmp_path: Path) -> None:
