@@ -61,7 +61,7 @@ schema: $(RUN_STAMP) ## Write the JSON Schemas of every event version (ARGS pass
 
 .PHONY: test
 test: lint $(SERVERS_STAMP) $(NODE_STAMP) ## Formatting, ruff, mypy, import contracts, then every test
-	$(PYTEST) -n $(WORKERS) $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: lint
 lint: $(TEST_STAMP) ## All that is checked without running anything
@@ -81,7 +81,7 @@ demo-rabbitmq: $(TEST_STAMP) $(SERVERS_STAMP) $(NODE_STAMP) ## A goal, an approv
 
 .PHONY: crash
 crash: $(TEST_STAMP) $(SERVERS_STAMP) ## Kill the real process at every hit of every fault point (make test: at the first hit)
-	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) tests/crash tests/crash_remote $(ARGS)
+	HANDRAIL_CRASH=every $(PYTEST) -n $(WORKERS) --dist worksteal tests/crash tests/crash_remote $(ARGS)
 
 .PHONY: chaos
 chaos: $(TEST_STAMP) $(SERVERS_STAMP) ## 20,030 workflows while everything they stand on dies again and again (ARGS="--seed 7 --workflows 1000")
