@@ -86,13 +86,14 @@ class ActivityRunner:
         self._threads = ThreadPool(self.bounds.threads)
         self._occupied = Occupied(self.bounds.attempts, self._threads)
         self._reports: set[asyncio.Task[None]] = set()
+        self._ending = False
         self._closing = False
 
     # --- what others ask --------------------------------------------------------------------------------------------
 
     def rooms(self) -> Rooms:
         """The room for further attempts, to be counted down."""
-        return Rooms(self.activities, self._occupied, closed=self._closing, serves=self.serves)
+        return Rooms(self.activities, self._occupied, closed=self._ending, serves=self.serves)
 
     def start(self, commands: Sequence[Command]) -> None:
         """Begin an attempt for each of these commands, whose claims are durable."""
@@ -128,12 +129,16 @@ class ActivityRunner:
             if attempt is not None:
                 self._stop(attempt, Stop.LOST)
 
+    def take_no_more(self) -> None:
+        """Have no room for further attempts; those whose claims are durable already begin all the same."""
+        self._ending = True
+
     async def close(self, *, grace_seconds: float, hurry: bool = False) -> None:
         """Begin nothing more, let attempts end within the grace, leave the rest behind with their claims.
 
         In a `hurry` only attempts of `once` activities are waited for: breaking them off leaves a question open.
         """
-        self._closing = True
+        self._ending = self._closing = True
         if hurry:
             self._leave_behind(
                 [attempt for attempt in self.running.values() if attempt.prepared.declared.effect != "once"]
@@ -147,7 +152,7 @@ class ActivityRunner:
 
     def drop(self) -> list[asyncio.Task[None]]:
         """Begin nothing more; the tasks to cancel, as if the process had been killed."""
-        self._closing = True
+        self._ending = self._closing = True
         for attempt in self.running.values():
             attempt.stop = Stop.CLOSING
         self._threads.close()

@@ -90,6 +90,11 @@ class Held:
         for delivery in self.deliveries:
             delivery.acknowledge()
 
+    def give_back(self) -> None:
+        """Have the broker deliver them again."""
+        for delivery in self.deliveries:
+            delivery.give_back()
+
 
 class CommandIntake:
     """The port `Intake` for all activity queues of a process, before its waiting room.
@@ -147,7 +152,7 @@ class CommandIntake:
             if self._hold(command, delivery):
                 commands.append(command)
         for command in commands[self._room.put(commands) :]:
-            self._settled(command, Delivered.LET_GO)
+            self._settled(command, Delivered.ENDING if self._room.closed else Delivered.LET_GO)
         trouble: StoreUnavailable | None = None
         try:
             while await self._room.turn():
@@ -251,6 +256,8 @@ class CommandIntake:
         if held is not None and settle(delivered) is Settlement.BURY:
             fault, reason = _FAULTS[delivered]
             self._bury_soon([Fault(delivery, fault.value, reason) for delivery in held.deliveries])
+        elif held is not None and settle(delivered) is Settlement.GIVE_BACK:
+            held.give_back()
         elif held is not None:
             held.acknowledge()
         self._look_soon()

@@ -165,12 +165,14 @@ class Line:
 
     async def quiet(self) -> None:
         """Wait until all that was handed over is settled, and told to the broker or lost with its channel."""
-        while (
-            self.consumed
-            or self._turning
-            or self._tally.news
-            or any(held.handed_over for held in self._tally.held.values())
-        ):
+        while True:
+            if self._stopping and not self.consumed:
+                # What came after the last turn is for somebody else: now, and not when all the rest has ended.
+                while self._waiting:
+                    self._waiting.popleft().give_back()
+            handed_over = any(held.handed_over for held in self._tally.held.values())
+            if not (self.consumed or self._turning or self._tally.news or handed_over):
+                return
             self._quiet.clear()
             await self._quiet.wait()
 

@@ -28,6 +28,7 @@ class Delivered(Enum):
     FOREIGN = "its activity type is for a consumer in another language"
     DEFERRED = "a limit over all processes has it wait: its row says until when"
     LET_GO = "it waited for room too long"
+    ENDING = "this process ends before there was room for it"
     EPOCH_PASSED = "it was scheduled in a time that was lost with its store"
 
 
@@ -36,6 +37,7 @@ class Settlement(Enum):
 
     ACKNOWLEDGE = "forget it"
     KEEP = "hold it, and try again"
+    GIVE_BACK = "have the broker deliver it again, to whomever has room"
     BURY = "publish it to the dead queue with the reason, then forget it"
 
 
@@ -56,6 +58,7 @@ SETTLEMENTS: Final[dict[Delivered, Settlement]] = {
     # Their rows stay open, and are issued again.
     Delivered.DEFERRED: Settlement.ACKNOWLEDGE,
     Delivered.LET_GO: Settlement.ACKNOWLEDGE,
+    Delivered.ENDING: Settlement.GIVE_BACK,
     # Whoever restored the store can see there what had been under way.
     Delivered.EPOCH_PASSED: Settlement.BURY,
 }

@@ -42,7 +42,7 @@ class Held:
         self.since = since
         self.delivery = delivery
         self.handed_over = False
-        delivery.settle = self.settle
+        delivery.settle, delivery.give_back = self.settle, self.give_back
 
     @property
     def open(self) -> bool:
@@ -60,6 +60,10 @@ class Held:
 
 def _settled(_: bool) -> None:  # noqa: FBT001 - the delivery's one switch
     """It was settled before: this means nothing."""
+
+
+def _given_back() -> None:
+    """The same."""
 
 
 class Tally:
@@ -88,7 +92,7 @@ class Tally:
             self.lost += not self._open
             return
         # The two hold one another otherwise, and would wait for the collector, which hardly ever comes.
-        held.delivery.settle = _settled
+        held.delivery.settle, held.delivery.give_back = _settled, _given_back
         if not self._news:
             self._moved()
         self._news.append((held.tag, kind))

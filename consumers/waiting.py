@@ -86,6 +86,7 @@ class WaitingRoom:
         """Commands whose claim was asked for and not answered: it may have been made."""
         self._waiting = 0
         self._dropped = False
+        self._closed = False
         self._woken = asyncio.Event()
         self._claiming = asyncio.Lock()
         runner.ended = self.ended
@@ -94,6 +95,11 @@ class WaitingRoom:
     def waiting(self) -> int:
         """How many commands wait here that are not claimed."""
         return self._waiting
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is taken in."""
+        return self._closed
 
     @property
     def full(self) -> bool:
@@ -112,6 +118,8 @@ class WaitingRoom:
                 # Issued again: the instant that it was promised has come.
                 self._wake(_line(command))
                 continue
+            if self._closed:
+                return number
             if self._waiting >= self._most:
                 self._dropped = True
                 return number
@@ -124,6 +132,19 @@ class WaitingRoom:
     async def say_waiting(self, message_ids: Collection[str]) -> None:
         """Have the store know that these wait here: the broker tells nobody what a consumer has. Raises StoreError."""
         await self._aside(lambda: self._claims.wait_in_line(message_ids))
+
+    async def close(self) -> None:
+        """Take nothing more in, and have what waits here unclaimed go elsewhere: this process ends.
+
+        A turn that is under way is waited for: what it claims begins.
+        """
+        self._closed = True
+        async with self._claiming:
+            for line in list(self._lines):
+                self._wake(line)
+                for command in self._lines.pop(line):
+                    self._waiting -= 1
+                    self._settle(command, Delivered.ENDING)
 
     def let_go(self, message_ids: Collection[str]) -> None:
         """Forget these of those that wait unclaimed: their rows stay open, and are issued again."""

@@ -111,6 +111,8 @@ class Delivery:
     redelivered: bool = False
     settle: Callable[[bool], None] = field(default=lambda _: None, repr=False, compare=False)
     """Given by the transport: True acknowledges, False rejects to the dead queue."""
+    give_back: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    """Given by the transport: the broker delivers it again, to whomever it likes."""
 
     def acknowledge(self) -> None:
         """The message is done with: the broker may forget it."""

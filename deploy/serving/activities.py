@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -105,9 +107,20 @@ class ActivitiesRole:
         )
 
     async def _drained(self, grace_seconds: float) -> None:
-        """Begin nothing more, and give attempts under way their grace; what is left lapses with its lease."""
+        """Claim nothing more, and give attempts under way their grace; what is left lapses with its lease.
+
+        What waits for room goes back to its queue at once. What is being claimed as this begins is an attempt under
+        way: a claim that nobody runs would hold its step up for a lease, and one of a `once` step would ask a person.
+        """
+        self.runner.take_no_more()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + grace_seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(until):
+                await self.room.close()
+                await self._parts.turns.drained()
+        await self.runner.close(grace_seconds=max(0.0, until - loop.time()))
         self._parts.inbox.starter = None
-        await self.runner.close(grace_seconds=grace_seconds)
 
 
 def dead_commands(parts: Parts, queues: Sequence[str]) -> dict[str, tuple[Intake, int]]:

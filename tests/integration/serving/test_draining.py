@@ -7,6 +7,7 @@ from pathlib import Path
 from domain.events import StepSucceeded
 from domain.ids import workflow_id_from_message
 from domain.messages import bodies
+from domain.topology import activity_queue
 from tests.integration.serving.conftest import Deploy
 from tests.integration.serving.deployment import Deployment, until
 from tests.integration.serving.test_serve_all import published
@@ -33,6 +34,13 @@ def consumers(deployment: Deployment) -> list[str]:
     """The queues that somebody consumes from."""
     vhost = deployment.vhost
     return sorted(one["queue"]["name"] for one in vhost.broker.ask("GET", "consumers", vhost.name))
+
+
+def held_by_consumers(deployment: Deployment) -> int:
+    """How many step commands consumers have been given and not settled."""
+    vhost = deployment.vhost
+    queue = vhost.broker.ask("GET", "queues", vhost.name, activity_queue("default"))
+    return int(queue.get("messages_unacknowledged", 0))  # absent until the broker has counted for the first time
 
 
 def write_into(pipe: Path) -> None:
@@ -62,6 +70,25 @@ def test_what_is_under_way_ends_within_the_grace_and_is_recorded(deploy: Deploy)
     assert f"-{ending.process.pid}-" in (waited.worker or "")
     # What follows from it is the other one's: the one that ends begins nothing more.
     assert f"-{other.process.pid}-" in (said.worker or "")
+
+
+def test_what_waits_for_room_goes_back_at_once_and_keeps_nobody_from_ending(deploy: Deploy) -> None:
+    deployment = deploy(settings={"HANDRAIL_GRACE_SECONDS": "60", "HANDRAIL_ATTEMPTS_AT_ONCE": "1"})
+    pipe = pipe_in(deployment.folder)
+    ending = deployment.serve("all")
+    name = waiting(deployment, pipe)
+    asyncio.run(published(deployment, {goal: bodies.Goal(goal="greet") for goal in ("two", "three")}))
+    others = [workflow_id_from_message(deployment.goal_service.name, goal) for goal in ("two", "three")]
+    until(lambda: held_by_consumers(deployment) == len(others), "they never came to the process without room for them")
+    ending.process.terminate()
+    until(lambda: not held_by_consumers(deployment), "they do not go back")
+    assert ending.process.poll() is None, ending.log.read_text()
+    write_into(pipe)
+    assert ending.process.wait(30) == 0
+    deployment.serve("all")
+    ended = dict.fromkeys([name, *others], "completed")
+    until(lambda: deployment.statuses(list(ended)) == ended, lambda: str(deployment.statuses(list(ended))))
+    assert "AttemptLapsed" not in {one.name for workflow in ended for one in deployment.store.read(workflow)}
 
 
 def test_what_does_not_end_within_the_grace_runs_again_elsewhere(deploy: Deploy) -> None:

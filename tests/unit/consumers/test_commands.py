@@ -58,6 +58,7 @@ class Post:
 
     acknowledged: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
+    given_back: list[str] = field(default_factory=list)
 
     def delivery(self, command: Command, *, queue: str = QUEUE, **changes: Any) -> Delivery:
         made = Delivery(
@@ -74,6 +75,7 @@ class Post:
             (self.acknowledged if acknowledged else self.rejected).append(made.message_id)
 
         made.settle = settle
+        made.give_back = lambda: self.given_back.append(made.message_id)
         return made
 
 

@@ -208,6 +208,8 @@ async def test_draining_waits_for_what_was_handed_over_only(settled: bool) -> No
         made.line.stop()
         made.deliver(2)
         waiting = asyncio.create_task(drained(made))
+        await asyncio.sleep(0)
+        assert made.told(Settled.GIVEN_BACK) == {2}, "it is somebody else's, at once"
         if settled:
             handed[0].acknowledge()
             assert made.told(Settled.ACKNOWLEDGED) == {1}

@@ -22,6 +22,7 @@ def test_every_case_is_decided() -> None:
         (Delivered.STORE_UNAVAILABLE, Settlement.KEEP),
         (Delivered.DEFERRED, Settlement.ACKNOWLEDGE),
         (Delivered.LET_GO, Settlement.ACKNOWLEDGE),
+        (Delivered.ENDING, Settlement.GIVE_BACK),
         (Delivered.UNREADABLE, Settlement.BURY),
         (Delivered.DIFFERING, Settlement.BURY),
         (Delivered.FOREIGN, Settlement.BURY),
