@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.chaos.crew import Crew, Member
-from tests.chaos.line import connected
+from tests.chaos.line import emptied
 from tests.chaos.moments import called_within
 from tests.chaos.plan import Fault, Kind, Stream
 from tests.chaos.stage import Stage
@@ -140,7 +140,12 @@ class Injector:
             await asyncio.to_thread(line.refuse)
             await called_within(self.over, AWAY_SECONDS)
         try:
-            counts = await self._emptied(deleted=fault.kind is Kind.QUEUES_DELETED)
+            counts = await emptied(
+                self.stage.vhost.url,
+                self.stage.working_queues(),
+                deleted=fault.kind is Kind.QUEUES_DELETED,
+                within_seconds=QUEUE_SECONDS,
+            )
         finally:
             line.accept()
         if fault.kind is Kind.QUEUES_DELETED:
@@ -148,19 +153,6 @@ class Injector:
             await asyncio.to_thread(self.stage.apply_topology)
         self.lost += counts
         return f"{sum(counts.values())} messages in {len(counts)} queues"
-
-    async def _emptied(self, *, deleted: bool) -> Counter[str]:
-        counts: Counter[str] = Counter()
-        async with connected(self.stage.vhost.url) as connection:
-            channel = await connection.channel()
-            for name in self.stage.working_queues():
-                queue = await channel.get_queue(name, ensure=False)
-                if deleted:
-                    answer = await queue.delete(if_unused=False, if_empty=False, timeout=QUEUE_SECONDS)
-                    counts[name] = answer.message_count or 0
-                else:
-                    counts[name] = (await queue.purge(timeout=QUEUE_SECONDS)).message_count or 0
-        return counts
 
     # --- servers and lines ------------------------------------------------------------------------------------------
 

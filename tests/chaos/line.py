@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -49,9 +51,42 @@ async def listen(url: str, ears: Sequence[Ear], over: asyncio.Event) -> None:
             async with connected(url) as connection:
                 await _listen(connection, ears, over)
         except TROUBLE:
-            if (task := asyncio.current_task()) is not None and task.cancelling():
+            if told_to_stop():
                 raise
             await called_within(over, ANEW_SECONDS)
+
+
+def told_to_stop() -> bool:
+    """Whether a cancellation means this task, and is not the library's own."""
+    return (task := asyncio.current_task()) is not None and task.cancelling() > 0
+
+
+async def emptied(url: str, queues: Sequence[str], *, deleted: bool, within_seconds: float) -> Counter[str]:
+    """Purge these queues, or delete them; how many messages were in each.
+
+    A broker that has only just begun again may end the connection in the midst of it (541, INTERNAL_ERROR): this goes
+    on with the next one, from the queue that it was at. Raises what the last one ended with once the time is over.
+    """
+    counts: Counter[str] = Counter()
+    left = list(queues)
+    limit = time.monotonic() + within_seconds
+    while left:
+        try:
+            async with connected(url) as connection:
+                channel = await connection.channel()
+                while left:
+                    queue = await channel.get_queue(left[0], ensure=False)
+                    async with asyncio.timeout(ANSWER_SECONDS):
+                        if deleted:
+                            answer = (await queue.delete(if_unused=False, if_empty=False)).message_count
+                        else:
+                            answer = (await queue.purge()).message_count
+                    counts[left.pop(0)] += answer or 0
+        except TROUBLE:
+            if told_to_stop() or time.monotonic() > limit:
+                raise
+            await called_within(asyncio.Event(), ANEW_SECONDS)
+    return counts
 
 
 @contextlib.asynccontextmanager

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aio_pika import Message
+from aio_pika.exceptions import AMQPConnectionError, ChannelNotFoundEntity
 
 from deploy.opened import SCHEMA
 from domain.messages import Goal, Signal, outgoing_goal, outgoing_signal
@@ -23,6 +25,7 @@ from tests.chaos.crew import Crew, Member, Role
 from tests.chaos.expected import EXPECTED, goals, keys
 from tests.chaos.faults import Blow
 from tests.chaos.figures import Report
+from tests.chaos.line import connected, emptied
 from tests.chaos.moments import called_within
 from tests.chaos.plan import LONGEST_STOP_SECONDS, Kind, streams
 from tests.chaos.service import asked_for
@@ -30,6 +33,8 @@ from tests.chaos.stage import DEFINITIONS, ledger
 from tests.chaos.watch import Seen
 from tests.crash.books import Call
 from tests.crash.outside import Outside
+from tests.servers.proxy import Proxy
+from tests.servers.rabbitmq import Vhost
 
 AT = datetime(2030, 1, 2, tzinfo=UTC)
 LIMIT_SECONDS = 20.0
@@ -126,6 +131,35 @@ async def test_who_does_not_heed_sigterm_has_fallen(tmp_path: Path) -> None:
     async with crew_of(tmp_path, PATIENT) as (crew, member):
         await until(lambda: said(member) == "up\n")
     assert f"ended with {-signal.SIGTERM} on SIGTERM" in crew.fell[0]
+
+
+# --------------------------------------------------------------------------------------------------------- the queues
+
+
+async def test_queues_are_emptied_over_connections_that_break(vhost: Vhost) -> None:
+    names = [f"chaos.{number}" for number in range(3)]
+    with Proxy(vhost.broker.port) as proxy:
+        url = proxy.through(vhost.url)
+        async with connected(vhost.url) as connection:
+            channel = await connection.channel()
+            for name in names:
+                await channel.declare_queue(name, durable=True)
+                await channel.default_exchange.publish(Message(b"x"), routing_key=name)
+            for deleted in (False, True):
+                proxy.refuse()
+                emptying = asyncio.create_task(emptied(url, names, deleted=deleted, within_seconds=LIMIT_SECONDS))
+                await until(lambda: proxy.refused > proxy.accepted)
+                proxy.accept()
+                assert await emptying == dict.fromkeys(names, 0 if deleted else 1)
+            with pytest.raises(ChannelNotFoundEntity):
+                await channel.get_queue(names[-1])
+
+
+async def test_who_cannot_empty_the_queues_in_time_says_why(vhost: Vhost) -> None:
+    with Proxy(vhost.broker.port) as proxy:
+        proxy.refuse()
+        with pytest.raises(AMQPConnectionError):
+            await emptied(proxy.through(vhost.url), ["chaos.0"], deleted=False, within_seconds=0.0)
 
 
 # -------------------------------------------------------------------------------------------------------- the watch
