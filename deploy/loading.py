@@ -26,6 +26,7 @@ from domain.state import State
 from domain.triggers import SettleOutcome, SupplyOutput
 
 EXAMPLES: Final = "deploy.examples"
+KEYS_SHOWN: Final = 20
 
 
 class LoadedDefinitions:
@@ -137,12 +138,20 @@ def check_input(definition: Definition, given: Mapping[str, Any]) -> dict[str, A
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "input"
-        raise InputInvalid(
-            f"input of definition {definition.name!r}: {field}: {first['msg'].removeprefix('Value error, ')}"
-        ) from error
+        why = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            why = f"the input has no such key; there are {_keys(definition.input_model)}"
+        raise InputInvalid(f"input of definition {definition.name!r}: {field}: {why}") from error
     as_read = {**given, **read.model_dump(mode="json", by_alias=True)}
     # A model may hold what JSON does not give back, a masked value for one: then the input stays as it came.
     return as_read if _reads_as(definition.input_model, as_read, read) else dict(given)
+
+
+def _keys(model: type[BaseModel]) -> str:
+    """The keys of a model, as an input names them."""
+    names = [field.alias or name for name, field in model.model_fields.items()]
+    more = f" and {len(names) - KEYS_SHOWN} more" if len(names) > KEYS_SHOWN else ""
+    return f"{', '.join(names[:KEYS_SHOWN])}{more}" if names else "none"
 
 
 def _reads_as(model: type[BaseModel], values: Mapping[str, Any], expected: BaseModel) -> bool:

@@ -52,6 +52,18 @@ class HomeLock:
         self._file, self.held = None, False
 
 
+def is_held(home: Path) -> bool:
+    """Whether a process holds the home now. One that tries for it at the same moment may have to try once more."""
+    try:
+        with (home / LOCK_FILE).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False  # nobody has held it yet
+    return False
+
+
 def holder_of(home: Path) -> int | None:
     """Process id of whoever held the lock last, as it wrote it; None where nobody did."""
     try:

@@ -35,6 +35,7 @@ from deploy.open_home import OpenHome
 from deploy.scope import Scope
 from deploy.settings import Settings, load_settings
 from domain.definitions import Definition
+from domain.durations import LAST_YEAR, LONGEST
 from domain.errors import HandrailError, InputInvalid, Refused, StoreError, WorkflowArchived, WorkflowConflict
 from domain.events import DecisionRefused, ForkTaken
 from domain.ids import check_name
@@ -267,9 +268,13 @@ class Runtime:
         given = check_input(recipe, given)
         check_goal(goal, tags or {})
         at = self._clock()
+        if isinstance(deadline, timedelta) and deadline > LONGEST:
+            raise InputInvalid(f"deadline must be {LONGEST.days} days at most; leave it out where there is none")
         deadline_at = at + deadline if isinstance(deadline, timedelta) else deadline
         if deadline_at is not None and deadline_at.tzinfo is None:
             raise InputInvalid("deadline has no time zone: give it one, for example timezone.utc")
+        if deadline_at is not None and deadline_at.year > LAST_YEAR:
+            raise InputInvalid(f"deadline lies after the year {LAST_YEAR}: leave it out where there is none")
         trigger = StartWorkflow(
             goal=goal,
             definition=recipe.name,

@@ -21,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from domain.durations import LONGEST
 from domain.errors import InputInvalid
 
 SETTINGS_VARIABLE: Final = "HANDRAIL_SETTINGS"
@@ -32,28 +33,28 @@ class StuckAfter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    consumer: timedelta | None = Field(default=None, gt=timedelta(0))
+    consumer: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A command in a queue that nobody consumes."""
-    start: timedelta | None = Field(default=None, gt=timedelta(0))
+    start: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A command in a queue that is consumed."""
-    lease: timedelta | None = Field(default=None, gt=timedelta(0))
+    lease: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A claim past its lease."""
-    retrying: timedelta | None = Field(default=None, gt=timedelta(0))
+    retrying: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A step that fails and is tried again."""
-    parked: timedelta | None = Field(default=None, gt=timedelta(0))
+    parked: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A command that its queue does not take."""
-    timer: timedelta | None = Field(default=None, gt=timedelta(0))
+    timer: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """What has fallen due and is not decided."""
-    approval: timedelta | None = Field(default=None, gt=timedelta(0))
+    approval: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """An approval without a deadline."""
-    definition: timedelta | None = Field(default=None, gt=timedelta(0))
+    definition: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """A wait for a definition that nobody has loaded."""
 
 
 class StuckSettings(StuckAfter):
     """The thresholds for all, for definitions and for activity types, each by name."""
 
-    lag: timedelta | None = Field(default=None, gt=timedelta(0))
+    lag: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     """The views, behind the log."""
     definitions: dict[str, StuckAfter] = Field(default_factory=dict)
     activities: dict[str, StuckAfter] = Field(default_factory=dict)
@@ -204,7 +205,8 @@ def load_settings() -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise InputInvalid(f"setting {name} (HANDRAIL_{name.upper()} or {settings_file()}): {first['msg']}") from error
+        variable = f"HANDRAIL_{name.partition('.')[0].upper()}"
+        raise InputInvalid(f"setting {name} ({variable} or {settings_file()}): {first['msg']}") from error
     except SettingsError as error:
         raise InputInvalid(f"settings (the environment, or {settings_file()}) cannot be read: {error}") from error
     except (OSError, ValueError) as error:

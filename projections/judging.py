@@ -1,7 +1,8 @@
 """The task that judges which workflows are stuck: looks at those that are due, every few seconds.
 
 Who is due says an index, so a million workflows that are within their time cost nothing. What is found is written with
-the tallies in one transaction, at the views' position: a second projector that writes at the same time loses.
+the tallies in one transaction, at the views' position: a second projector that writes at the same time loses, and one
+that has nothing to write hears of it when it looks who is due the next time.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Keeps the views' rows up to the log: folds notifications in memory, and writes what changed with the position.
 
 Rows and position move in one transaction, the position by compare-and-set: of two keepers one wins, and the other
-forgets all that it holds and begins again from what is in the store. So it does not matter who keeps the views, or how
-many try. What a batch changed is written once a row, however many events changed it.
+forgets all that it holds and begins again from what is in the store. What is judged moves no position; that rows are
+others by now is counted, and whoever has counted otherwise begins again as well. So it does not matter who keeps the
+views, or how many try. What a batch changed is written once a row, however many events changed it.
 
 A workflow that cannot be folded, or has an event that cannot be read, is parked: its rows stay as they were, a row of
 `parked_views` says what was wrong, and the log goes on.
@@ -22,6 +23,7 @@ from domain.errors import FenceMissed
 from domain.ports import Cursor, Notification
 from domain.store.covers import texts_of
 from domain.store.positions import MovePosition, position_of
+from projections.mending import tell_projector
 from projections.rows import SETTLED, StepRow, WorkflowRow
 from projections.schema import JUDGED_BY, MENDED
 from projections.sql import (
@@ -40,7 +42,7 @@ from projections.sql import (
 )
 from projections.stuck import Judgement, first_look, rounded, still
 from projections.tables import LIVE, Tables
-from projections.thresholds import Thresholds
+from projections.thresholds import AT_ONCE, Thresholds
 from projections.totals import Totals
 from projections.views import ViewBroken, fold, mentioned_step
 from projections.withheld import Withheld, fold_withheld
@@ -93,10 +95,11 @@ class Keeper:
     ) -> None:
         """Nothing is read until `begin`. `tables` are those of the live views, or a rebuild's.
 
+        `thresholds` are given by whoever judges with it, too: by others', rows might not be looked at for days.
         `totals` are kept along with what is written, for whoever shows them.
         """
         self._database = database
-        self._thresholds = thresholds or Thresholds()
+        self._thresholds = thresholds or AT_ONCE
         self._rows_at_hand = rows_at_hand
         self._tables = tables
         self._totals = totals
@@ -197,7 +200,11 @@ class Keeper:
         if not self.write():
             return []
         # One statement by itself: it is asked for as long as the process runs, and mostly finds nothing.
-        names = [name for (name,) in self._database.query(DUE, (text_of(now), limit))]
+        due = self._database.query(DUE, (MENDED, text_of(now), limit))
+        if due[0][0] != self._mended:
+            # Who was judged by somebody else may not be due any more: there might be nothing to hear of it by.
+            self.begin()
+        names = [name for _, name in due if name is not None]
         if not names:
             return []
         with self._database.reading() as cursor:
@@ -208,7 +215,6 @@ class Keeper:
 
     def judged(self, judgements: Sequence[tuple[WorkflowRow, Judgement]]) -> bool:
         """Write what was found of the workflows, and the tallies with it. False: somebody else was first."""
-        before = [(row, row.stuck, row.look_at) for row, _ in judgements]
         for row, judgement in judgements:
             row.stuck = judgement.stuck
             row.look_at = rounded(judgement.look_at) if judgement.look_at is not None else None
@@ -217,13 +223,13 @@ class Keeper:
                 self._move(self._written).run(cursor)
                 unheard = any(judgement.unheard for _, judgement in judgements)
                 JudgedAlong([row for row, _ in judgements], unheard=unheard).run(cursor)
+                if judgements:
+                    tell_projector(cursor, self._written)
         except FenceMissed:
             self.begin()
             return False
-        except BaseException:
-            for row, stuck, look_at in before:
-                row.stuck, row.look_at = stuck, look_at
-            raise
+        if judgements:
+            self._mended += 1
         if self._totals is not None:
             self._totals.judged([row for row, _ in judgements])
         for row, _ in judgements:
@@ -284,7 +290,9 @@ class Keeper:
 
     def _move(self, after: int) -> MovePosition:
         """Move the position, unless it is elsewhere by now, or rows at hand are not what is in the store any more."""
-        return MovePosition(self._tables.position, self._written, after, also=(MENDED, self._mended))
+        # What is mended, or judged, are rows of the live tables.
+        also = (MENDED, self._mended) if self._tables is LIVE else None
+        return MovePosition(self._tables.position, self._written, after, also=also)
 
     def _note(self, row: WorkflowRow) -> None:
         """Write down when to look at a workflow next; it stays stuck for as long as what it is stuck by is there."""

@@ -41,7 +41,6 @@ from projections.projector import WRITE_EVENTS, Log
 from projections.schema import ARCHIVED, POSITION
 from projections.sql import KEYS_PER_QUERY, load_parked, text_of
 from projections.tables import SHADOW
-from projections.thresholds import Thresholds
 
 ALL: Final = "all"
 REBUILDS: Final = "views-rebuilds"
@@ -110,7 +109,6 @@ class Rebuild:
         log: Log,
         *,
         views: Collection[str] = NAMES,
-        thresholds: Thresholds | None = None,
         tell: Callable[[int, int], None] = lambda _at, _goal: None,
     ) -> None:
         """Nothing is read yet. `tell` hears how far the shadow is, and how far it is to come."""
@@ -118,7 +116,6 @@ class Rebuild:
         self._log = log
         self._views = [view for view in VIEWS if view.name in views]
         self._tallies = TALLIES in views
-        self._thresholds = thresholds or Thresholds()
         self._tell = tell
         self._touched: set[str] | None = set()
         self._archived = 0
@@ -133,7 +130,7 @@ class Rebuild:
         with self._database.reading() as cursor:
             self._archived = position_of(cursor, ARCHIVED)
         _empty(fenced)
-        keeper = Keeper(fenced, thresholds=self._thresholds, tables=SHADOW)
+        keeper = Keeper(fenced, tables=SHADOW)
         keeper.begin()
         for _ in range(MOST_ROUNDS):
             self._follow(fenced, keeper)
@@ -228,7 +225,7 @@ class Rebuild:
 
     def _catch_up(self, cursor: Cursor, position: int) -> None:
         """Fold the events that the live views are ahead by, within the transaction that holds them there."""
-        keeper = Keeper(_Within(cursor, texts_of(self._database)), thresholds=self._thresholds, tables=SHADOW)
+        keeper = Keeper(_Within(cursor, texts_of(self._database)), tables=SHADOW)
         too_many = NEAR_EVENTS + 1
         if position < keeper.begin() or self._fold(keeper, position, too_many) == too_many or not keeper.write():
             raise TooFar
@@ -267,11 +264,7 @@ def _settle(cursor: Cursor, position: int, looked_at: Sequence[str], now: dateti
         cursor.execute(f"INSERT INTO tallies (definition, status, cause, number) {COUNTED}")
     look = "UPDATE workflows SET look_at = ? WHERE workflow_id"
     at = text_of(now)
-    # The projector hears of it as soon as it judges something, if nothing happens before.
-    names = sorted(set(looked_at))
-    if not names:
-        names = [name for (name,) in cursor.query("SELECT workflow_id FROM workflows ORDER BY workflow_id LIMIT 1")]
-    cursor.executemany(f"{look} = ?", [(at, name) for name in names])
+    cursor.executemany(f"{look} = ?", [(at, name) for name in sorted(set(looked_at))])
     cursor.execute(f"{look} IN (SELECT workflow_id FROM replay_mismatches)", (at,))  # noqa: S608 - ours
     tell_projector(cursor, position)
 

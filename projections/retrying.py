@@ -20,7 +20,7 @@ from projections.mending import hold_position, tell_projector
 from projections.rows import AttemptNote, WorkflowRow
 from projections.sql import ViewsAlong, load_parked, load_workflows
 from projections.stuck import first_look, rounded, still
-from projections.thresholds import Thresholds
+from projections.thresholds import AT_ONCE
 from projections.views import ViewBroken, fold
 from projections.withheld import Withheld, fold_withheld, withheld_entry
 
@@ -46,9 +46,7 @@ class _NotFolded(Exception):
         self.position = position
 
 
-def retry_parked(
-    database: Database, decode: Decode, workflow_ids: Sequence[str] | None, thresholds: Thresholds
-) -> Retried:
+def retry_parked(database: Database, decode: Decode, workflow_ids: Sequence[str] | None) -> Retried:
     """Fold these parked workflows anew, or (None) all of them. Raises InputInvalid for one that is not parked."""
     parked = load_parked(database.query)
     wanted = sorted(parked) if workflow_ids is None else list(dict.fromkeys(workflow_ids))
@@ -62,7 +60,7 @@ def retry_parked(
         with database.transaction("project") as cursor:
             position = hold_position(cursor)
             try:
-                row = _folded(cursor, decode, workflow_id, position, thresholds)
+                row = _folded(cursor, decode, workflow_id, position)
             except _NotFolded as found:
                 error = done.parked[workflow_id] = str(found)[:ERROR_CHARACTERS]
                 cursor.execute("DELETE FROM parked_views WHERE workflow_id = ?", (workflow_id,))
@@ -73,11 +71,11 @@ def retry_parked(
     return done
 
 
-def fold_anew(cursor: Cursor, decode: Decode, workflow_id: str, thresholds: Thresholds, texts: Texts) -> None:
+def fold_anew(cursor: Cursor, decode: Decode, workflow_id: str, texts: Texts) -> None:
     """Have a workflow's rows be as its events make them now, in a transaction that is open. Raises StoreError."""
     position = hold_position(cursor)
     try:
-        row = _folded(cursor, decode, workflow_id, position, thresholds)
+        row = _folded(cursor, decode, workflow_id, position)
     except _NotFolded as found:
         raise StoreError(f"workflow {workflow_id}: its view cannot be built: {found}") from found
     _replace(cursor, row, position, texts)
@@ -91,7 +89,7 @@ def _replace(cursor: Cursor, row: WorkflowRow, position: int, texts: Texts) -> N
     tell_projector(cursor, position)
 
 
-def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int, thresholds: Thresholds) -> WorkflowRow:
+def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int) -> WorkflowRow:
     """The workflow's row as its events up to the position make it. Raises _NotFolded."""
     before = load_workflows(cursor.query, [workflow_id]).get(workflow_id)
     counted = before.version if before is not None else 0
@@ -107,7 +105,7 @@ def _folded(cursor: Cursor, decode: Decode, workflow_id: str, position: int, thr
         if row.version <= counted:
             # Its failures up to there are in the counts already.
             row.notes = [note for note in row.notes if isinstance(note, AttemptNote)]
-    look_at = first_look(row, thresholds)
+    look_at = first_look(row, AT_ONCE)
     row.look_at = rounded(look_at) if look_at is not None else None
     if before is not None:
         row.counted = before.counted

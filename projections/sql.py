@@ -21,7 +21,13 @@ from projections.rows import AttemptNote, Counted, Hold, Standing, StepRow, Work
 from projections.schema import JUDGED_AT, STEP_COLUMNS, UNHEARD_AT, WORKFLOW_COLUMNS
 from projections.tables import LIVE, Tables
 
-DUE: Final = "SELECT workflow_id FROM workflows WHERE look_at <= ? ORDER BY look_at, workflow_id LIMIT ?"
+DUE: Final = (
+    "SELECT mended.number, due.workflow_id FROM "
+    "(SELECT coalesce(max(position), 0) AS number FROM positions WHERE name = ?) AS mended LEFT JOIN "
+    "(SELECT workflow_id, look_at FROM workflows WHERE look_at <= ? ORDER BY look_at, workflow_id LIMIT ?) AS due "
+    "ON 1 = 1 ORDER BY due.look_at, due.workflow_id"
+)
+"""Who is due, the longest first, and beside each how often rows were changed: at least one row, where nobody is."""
 OPEN: Final = (
     "SELECT workflow_id FROM workflows WHERE ended_at IS NULL AND workflow_id > ? ORDER BY workflow_id LIMIT ?"
 )

@@ -17,10 +17,6 @@ from typing import Final, Literal
 
 from domain.activity_types import ActivityType
 
-_SHORTEST_START: Final = timedelta(minutes=1)
-_LONGEST_START: Final = timedelta(hours=1)
-_SHORTEST_RETRYING: Final = timedelta(minutes=5)
-_LONGEST_RETRYING: Final = timedelta(hours=24)
 _DIGEST_BYTES: Final = 7
 
 
@@ -61,6 +57,12 @@ SHIPPED: Final[Mapping[Name, timedelta]] = {
     "definition": timedelta(minutes=1),
 }
 """The shipped thresholds."""
+
+LEARNT: Final[Mapping[Name, tuple[timedelta, timedelta]]] = {
+    "start": (timedelta(minutes=1), timedelta(hours=1)),
+    "retrying": (timedelta(minutes=5), timedelta(hours=24)),
+}
+"""The thresholds that every activity type says of itself, from the shortest to the longest that is believed."""
 
 LAG: Final = timedelta(seconds=30)
 """How far the views may be behind the log before everything that they say is old."""
@@ -122,6 +124,11 @@ class Thresholds:
         return SHIPPED[name]
 
 
+AT_ONCE: Final = Thresholds(default=Limits(**dict.fromkeys(SHIPPED, timedelta(0))))
+"""For whoever folds rows and judges none: they are looked at as soon as somebody judges, who has thresholds of his own
+and says by these when to look again."""
+
+
 def learn(activity: ActivityType) -> Limits:
     """What an activity type says of itself.
 
@@ -129,17 +136,18 @@ def learn(activity: ActivityType) -> Limits:
     delays between half of its attempts last, and these attempts themselves.
     """
     retry = activity.retry
+    (shortest_start, longest_start), (shortest, longest) = LEARNT["start"], LEARNT["retrying"]
     half = max(1, retry.max_attempts // 2)
     delay, waited = retry.initial_delay, timedelta(0)
     for _ in range(half):
         waited += min(delay, retry.maximum_delay)
-        if waited > _LONGEST_RETRYING:
+        if waited > longest:
             break
         delay = min(delay * retry.multiplier, retry.maximum_delay)
-    retrying = min(waited + half * activity.start_to_finish, _LONGEST_RETRYING)
+    retrying = min(waited + half * activity.start_to_finish, longest)
     if retry.deadline is not None:
         retrying = min(retrying, retry.deadline / 2)
     return Limits(
-        start=min(max(activity.schedule_to_finish / 10, _SHORTEST_START), _LONGEST_START),
-        retrying=max(retrying, _SHORTEST_RETRYING),
+        start=min(max(activity.schedule_to_finish / 10, shortest_start), longest_start),
+        retrying=max(retrying, shortest),
     )

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from deploy.cli.stuck import HELP
 from projections.causes import Cause
-from projections.thresholds import LAG, SHIPPED, Name
+from projections.thresholds import LAG, LEARNT, SHIPPED, Name
 from tests.integration.stuck.witness import Sight
 
 BROUGHT_ABOUT = {
@@ -48,11 +48,16 @@ def alert_of(cause: Cause) -> str:
 
 
 def told_after(cause: Cause) -> str:
-    """The shipped threshold of a cause, and its name in the settings."""
+    """The shipped threshold of a cause, or between what it is learnt, and its name in the settings."""
     if cause is Cause.PROJECTION_LAG:
         return f"{_words(LAG)} (`lag`)"
     name = THRESHOLDS.get(cause)
-    return "at once" if name is None else f"{_words(SHIPPED[name])} (`{name}`)"
+    if name is None:
+        return "at once"
+    if name in LEARNT:
+        shortest, longest = LEARNT[name]
+        return f"learnt: {_words(shortest)} to {_words(longest)} (`{name}`)"
+    return f"{_words(SHIPPED[name])} (`{name}`)"
 
 
 def _words(time: timedelta) -> str:

@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, create_model
 
 from deploy.loading import LoadedDefinitions, check_input, load, version_order
 from domain.definitions import Definition, Step, activity
@@ -119,6 +120,27 @@ def test_a_module_that_is_not_there_is_named(name: str) -> None:
 class Order(BaseModel):
     item: str
     pieces: int = 1
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    item: str = ""
+    pieces: int = Field(default=1, alias="how_many")
+    inner: Order | None = None
+
+
+def test_a_key_that_the_model_does_not_have_is_answered_with_those_there_are() -> None:
+    definition = Definition("a", steps=[Step("look", look)], input_model=Strict)
+    with pytest.raises(InputInvalid, match=r"a': itme: the input has no such key; there are item, how_many, inner$"):
+        check_input(definition, {"itme": "x"})
+    fields: dict[str, Any] = {f"k{one}": (int, 0) for one in range(50)}
+    many = create_model("Many", __config__=ConfigDict(extra="forbid"), **fields)
+    with pytest.raises(InputInvalid, match=r"there are k0, .*, k19 and 30 more$"):
+        check_input(Definition("b", steps=[Step("look", look)], input_model=many), {"x": 1})
+    none = create_model("Nothing", __config__=ConfigDict(extra="forbid"))
+    with pytest.raises(InputInvalid, match=r"there are none$"):
+        check_input(Definition("c", steps=[Step("look", look)], input_model=none), {"x": 1})
 
 
 def test_an_input_is_held_against_its_model() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.lock import HomeLock, holder_of
+from deploy.lock import HomeLock, holder_of, is_held
 from domain.errors import StoreUnavailable
 
 HOLD = """
@@ -22,9 +22,12 @@ sys.stdin.read()
 
 def test_of_two_one_holds_it_until_it_lets_go(tmp_path: Path) -> None:
     first, second = HomeLock(tmp_path), HomeLock(tmp_path)
+    assert not is_held(tmp_path)
     assert (first.try_acquire(), second.try_acquire(), first.try_acquire()) == (True, False, True)
     assert holder_of(tmp_path) == os.getpid()
+    assert is_held(tmp_path)
     first.release()
+    assert not is_held(tmp_path)
     assert (first.held, second.try_acquire()) == (False, True)
     second.release()
 

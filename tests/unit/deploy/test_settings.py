@@ -1,11 +1,13 @@
 """Settings: option before environment before file before default."""
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from deploy.settings import Settings, load_settings
+from deploy.settings import Settings, StuckAfter, load_settings
+from domain.durations import LONGEST
 from domain.errors import InputInvalid
 
 
@@ -76,6 +78,32 @@ def test_how_often_the_store_is_sealed_is_said_with_a_unit(folder: Path, given: 
 def test_a_schedule_of_seals_that_does_not_fit_is_refused(folder: Path, text: str, words: str) -> None:
     (folder / "handrail.toml").write_text(f"[seal]\n{text}\n")
     with pytest.raises(InputInvalid, match=words):
+        load_settings()
+
+
+@pytest.mark.parametrize("where", ["", "definitions.orders.", "activities.pay."])
+@pytest.mark.parametrize("name", sorted(StuckAfter.model_fields))
+def test_a_threshold_that_means_never_is_refused_with_its_bound(
+    monkeypatch: pytest.MonkeyPatch, where: str, name: str
+) -> None:
+    def given(value: float) -> str:
+        told: object = {name: value}
+        for part in reversed(where.split(".")[:-1]):
+            told = {part: told}
+        return json.dumps(told)
+
+    monkeypatch.setenv("HANDRAIL_STUCK", given(LONGEST.total_seconds()))
+    load_settings()
+    monkeypatch.setenv("HANDRAIL_STUCK", given(1e12))
+    with pytest.raises(
+        InputInvalid, match=rf"setting stuck.{where}{name} \(HANDRAIL_STUCK or .*less than or equal to 36525 days"
+    ):
+        load_settings()
+
+
+def test_how_far_the_views_may_be_behind_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDRAIL_STUCK", '{"lag": 1e12}')
+    with pytest.raises(InputInvalid, match=r"setting stuck.lag .*less than or equal to 36525 days"):
         load_settings()
 
 

@@ -3,19 +3,21 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
 from domain.errors import StoreUnavailable
 from projections.judging import ROUND_SECONDS, Judging
-from projections.keeper import Keeper
+from projections.keeper import Entry, Keeper
 from projections.projector import catch_up
 from projections.queries import stuck_workflows, tallies
+from projections.rebuilding import Rebuild
 from projections.rows import WorkflowRow
 from projections.sql import load_workflows
 from projections.stuck import Facts, first_look, judge, rounded
 from projections.thresholds import SHIPPED, Limits, Thresholds
+from projections.totals import Totals
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import START
 from tests.unit.projections.test_keeper import histories
@@ -31,7 +33,7 @@ class Bench:
         self.place = place
         self.log = histories(seed, workflows)
         place.put(self.log)
-        self.keeper = Keeper(place.recorder)
+        self.keeper = Keeper(place.recorder, thresholds=Thresholds())
         catch_up(self.keeper, place.log)
         self.now = LATER
         self.seconds = 0.0
@@ -66,6 +68,11 @@ class Bench:
         """The tallies as the rows themselves give them."""
         rows = self.place.recorder.query("SELECT definition, status, coalesce(stuck_cause, '') FROM workflows")
         return sorted((*key, number) for key, number in Counter(rows).items())
+
+
+def run(place: Place, statement: str) -> None:
+    with place.recorder.transaction() as cursor:
+        cursor.execute(statement)
 
 
 @pytest.fixture
@@ -113,6 +120,71 @@ async def test_a_keeper_that_was_overtaken_writes_no_judgement(bench: Bench) -> 
     assert not bench.keeper.judged([(row, judge(row, Facts(), LATER, Thresholds())) for row in due])
     assert bench.rows() == before
     assert bench.keeper.position == len(bench.log) - 1
+
+
+async def test_of_two_who_judge_at_one_position_one_wins(bench: Bench) -> None:
+    totals = Totals()
+    second = Keeper(bench.place.recorder, totals=totals)
+    second.begin()
+    due = second.to_judge(LATER, 100)
+    assert await bench.judging.round() == len(due) > 0
+    assert not second.judged([(row, judge(row, Facts(), LATER, Thresholds())) for row in due])
+    assert bench.rows() == bench.counted()
+    assert sorted((*key, number) for key, number in totals.now().tallies.items()) == bench.counted()
+
+
+async def test_what_somebody_else_judged_is_taken_in_where_nothing_is_due_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    totals = Totals()
+    beside = Keeper(bench.place.recorder, totals=totals)
+    beside.begin()
+    await bench.judging.round()
+    run(bench.place, "UPDATE workflows SET look_at = NULL")
+    assert beside.to_judge(LATER, 100) == []
+    assert sorted((*key, number) for key, number in totals.now().tallies.items()) == bench.counted()
+    beginnings = beside.beginnings
+    asked: list[str] = []
+    query = bench.place.recorder.query
+
+    def counted(statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        asked.append(statement)
+        return query(statement, parameters)
+
+    monkeypatch.setattr(bench.place.recorder, "query", counted)
+    assert beside.to_judge(LATER, 100) == []
+    assert (len(asked), beside.beginnings) == (1, beginnings)
+
+
+async def test_rows_at_hand_are_not_written_over_what_somebody_else_judged(place: Place) -> None:
+    log = histories(51, 12)
+    place.put(log[:-6])
+    first, second = Keeper(place.recorder), Keeper(place.recorder)
+    catch_up(first, place.log)
+    second.begin()
+    due = second.to_judge(LATER, 100)
+    assert second.judged([(row, judge(row, Facts(), LATER, Thresholds())) for row in due])
+    place.put(log[-6:])
+    first.take(place.log.read(first.position, 10))
+    assert not first.write()
+    catch_up(first, place.log)
+    assert Rebuild(place.recorder, place.log).run(mend=False, now=LATER).total == 0
+
+
+async def test_judging_beside_a_rebuild_does_not_hold_it_up(bench: Bench) -> None:
+    """Its rows are others: were they read anew after every judgement, it would not come to an end."""
+
+    class Judged:
+        def read(self, after: int, limit: int) -> Sequence[Entry]:
+            if not read:
+                due = bench.keeper.to_judge(LATER, 100)
+                assert bench.keeper.judged([(row, judge(row, Facts(), LATER, Thresholds())) for row in due])
+            read.append(after)
+            return bench.place.log.read(after, limit)
+
+    read: list[int] = []
+    assert Rebuild(bench.place.recorder, Judged()).run(mend=False, now=LATER).total == 0
+    assert read.count(0) == 1
 
 
 async def test_trouble_with_the_store_leaves_the_rows_as_they_are_written(

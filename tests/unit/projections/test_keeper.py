@@ -17,7 +17,7 @@ from projections.rows import StepRow, WorkflowRow
 from projections.schema import STEP_COLUMNS, WORKFLOW_COLUMNS
 from projections.sql import ViewsAlong, _step_values, _workflow_values
 from projections.stuck import first_look, rounded
-from projections.thresholds import Thresholds
+from projections.thresholds import AT_ONCE
 from projections.views import fold
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import FIXED, PLANNED, history
@@ -45,7 +45,7 @@ def folded(log: list[RecordedEvent]) -> dict[str, WorkflowRow]:
     for recorded in log:
         fold(rows.setdefault(recorded.originator_id, WorkflowRow(recorded.originator_id)), recorded)
     for row in rows.values():
-        look_at = first_look(row, Thresholds())
+        look_at = first_look(row, AT_ONCE)
         row.look_at = rounded(look_at) if look_at is not None else None
     return rows
 

@@ -20,6 +20,7 @@ from projections.rebuilding import Rebuild, Report, TooFar, chosen
 from projections.schema import MENDED, POSITION, SHADOW_PREFIX, STEP_COLUMNS, TABLES, WORKFLOW_COLUMNS
 from projections.stuck import Facts, judge
 from projections.thresholds import Thresholds
+from projections.totals import Totals
 from tests.unit.projections.conftest import Place
 from tests.unit.projections.histories import START, history
 from tests.unit.projections.test_keeper import histories
@@ -261,6 +262,19 @@ def test_a_projector_with_rows_at_hand_does_not_write_them_over_the_mended_ones(
     assert keeper.beginnings == beginnings + 1
     catch_up(keeper, place.log)
     assert verified(place).total == 0
+
+
+def test_tallies_that_were_mended_are_heard_of_though_nothing_happens(kept: Place) -> None:
+    totals = Totals()
+    keeper = Keeper(kept.recorder, totals=totals)
+    keeper.begin()
+    right = totals.now()
+    run(kept, "UPDATE tallies SET number = number + 1")
+    keeper.begin()
+    assert totals.now() != right
+    rebuilt(kept, "tallies")
+    assert keeper.to_judge(START, 100) == []
+    assert totals.now() == right
 
 
 def test_where_nothing_differs_nobody_has_to_begin_again(kept: Place) -> None:

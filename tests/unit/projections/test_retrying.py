@@ -50,7 +50,7 @@ class Damaged:
 
     def retry(self, *workflow_ids: str) -> tuple[list[str], list[str]]:
         place = self.place
-        done = retry_parked(place.recorder, place.mapper.read, workflow_ids or None, Thresholds())
+        done = retry_parked(place.recorder, place.mapper.read, workflow_ids or None)
         return done.folded, list(done.parked)
 
 
