@@ -48,7 +48,7 @@ def definition() -> Dashboard:
 def _open_now() -> Panel:
     return number(
         "Open workflows",
-        about("Workflows that have not ended. `handrail list --definition` names them.", "runbook"),
+        about("Workflows that have not ended. `handrail list --definition NAME` shows where each stands.", "runbook"),
         Query(summed(WORKFLOWS, ONE, OPEN, each="status")),
         nothing=NOBODY_PROJECTS,
     )

@@ -19,12 +19,8 @@ from domain.errors import BrokerUnavailable
 from domain.ports import Clock
 from domain.topology import (
     ACTIVITY_PREFIX,
-    APPROVALS_QUEUE,
-    CONTROL_QUEUE,
     DEAD_COMMANDS_QUEUE,
-    GOALS_QUEUE,
-    OUTCOMES_QUEUE,
-    SIGNALS_QUEUE,
+    INTAKES,
     UNROUTED_QUEUE,
     activity_queue,
     dead_queue,
@@ -147,10 +143,9 @@ def facts_of(look: QueueLook) -> QueueFacts | None:
 
 
 def watched_queues(definitions: Iterable[Definition]) -> list[str]:
-    """The queues of all loaded activity types, and those where what cannot be taken in lies, by the broker's names."""
+    """The queues of all loaded activity types and of our own roles, and their dead ones, by the broker's names."""
     activities = {
         activity_queue(declared.queue) for definition in definitions for declared in definition.activities.values()
     }
-    worked = (*sorted(activities), GOALS_QUEUE, APPROVALS_QUEUE, SIGNALS_QUEUE, CONTROL_QUEUE, OUTCOMES_QUEUE)
-    dead = (*(dead_queue(queue) for queue in worked), DEAD_COMMANDS_QUEUE, UNROUTED_QUEUE)
-    return [*sorted(activities), *dead]
+    worked = (*sorted(activities), *(intake.queue for intake in INTAKES))
+    return [*worked, *map(dead_queue, worked), DEAD_COMMANDS_QUEUE, UNROUTED_QUEUE]

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from domain.topology import INTAKES
 from tests.alerts.shipped import FOLDER, Matcher, alerts, read, seconds
 from tests.servers.alertmanager import amtool
 
@@ -23,18 +24,23 @@ class Kind(NamedTuple):
 
     name: str
     role: str = ""
+    queue: str = ""
 
     @property
     def labels(self) -> dict[str, str]:
-        return {"alertname": self.name, "role": self.role, "severity": alerts()[self.name]["labels"]["severity"]}
+        severity = alerts()[self.name]["labels"]["severity"]
+        return {"alertname": self.name, "role": self.role, "queue": self.queue, "severity": severity}
 
 
 def kinds() -> list[Kind]:
-    """Every alert; of those by role, one for each."""
-    led = {"HandrailNoLeader", "HandrailSeveralLeaders"}
-    return [
-        kind for name in alerts() for kind in ([Kind(name, role) for role in ROLES] if name in led else [Kind(name)])
-    ]
+    """Every alert; of those by role or by queue, one for each."""
+    led = [{"role": role} for role in ROLES]
+    by_label = {
+        "HandrailNoLeader": led,
+        "HandrailSeveralLeaders": led,
+        "HandrailQueueUnserved": [{"queue": intake.queue} for intake in INTAKES],
+    }
+    return [Kind(name, **labels) for name in alerts() for labels in by_label.get(name, [{}])]
 
 
 def chosen(matchers: list[str]) -> list[Kind]:

@@ -13,10 +13,14 @@ import pytest
 
 from deploy.metrics import BROKER_ERRORS, STORE_ERRORS
 from deploy.progress import FOLLOWERS
+from deploy.serving.queues import watched_queues
+from deploy.serving.roles import MESSAGES
 from domain.topology import (
     APPROVALS_QUEUE,
     DEAD_COMMANDS_QUEUE,
     GOALS_QUEUE,
+    INTAKES,
+    PREFIX,
     UNROUTED_QUEUE,
     activity_queue,
     dead_queue,
@@ -143,6 +147,15 @@ def test_dead_queues_are_those_that_are_looked_at() -> None:
     assert not re.fullmatch(pattern, activity_queue("dead"))
     # The other half of it names the dead queue of a queue by replacing the beginning, as the topology does.
     assert dead_queue(APPROVALS_QUEUE) == re.sub(r"handrail[.](.+)", r"handrail.dead.\1", APPROVALS_QUEUE)
+
+
+def test_queues_that_must_be_consumed_are_those_that_our_own_roles_take_in() -> None:
+    (pattern,) = re.findall(r'queue=~"([^"]+)"', alerts()["HandrailQueueUnserved"]["expr"])
+    queues = [*watched_queues([]), activity_queue("goals"), *(f"{intake.queue}.more" for intake in INTAKES)]
+    matched = {queue for queue in queues if re.fullmatch(pattern, queue)}
+    assert matched == {intake.queue for intake in INTAKES}
+    # The alert names the role by its queue.
+    assert {queue.removeprefix(PREFIX) for queue in matched} <= set(MESSAGES)
 
 
 # ----------------------------------------------------------------------------------------------------- what they say

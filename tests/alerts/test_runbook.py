@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from deploy.cli.main import app
-from tests.alerts.shipped import ROOT, RUNBOOK, anchors
+from tests.alerts.shipped import ROOT, RUNBOOK, alerts, anchors
 
 TEXT: Final = RUNBOOK.read_text(encoding="utf-8")
 PROGRAM: Final = typer.main.get_command(app)
@@ -40,6 +40,12 @@ def amiss(line: str) -> str:
 @pytest.mark.parametrize("line", sorted(set(typed())))
 def test_what_is_to_be_typed_is_understood(line: str) -> None:
     assert amiss(line) == ""
+
+
+@pytest.mark.parametrize("name", sorted(alerts()))
+def test_what_an_alert_says_is_to_be_typed_is_understood(name: str) -> None:
+    said = "\n".join(alerts()[name]["annotations"].values())
+    assert [amiss(line) for line in re.findall("`(handrail [^`]+)`", said) if amiss(line)] == []
 
 
 def test_what_is_not_understood_is_found() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from domain.messages import Signal, outgoing_signal
+from domain.topology import SIGNALS_QUEUE
+from domain.transport import Published
+from producers.publisher import AmqpPublisher
 from tests.integration.alerts.stage import Stage
 from tests.integration.serving.deployment import Deployment, Served, until
 from tests.integration.serving.test_metrics import Scrape, run
@@ -39,6 +44,17 @@ def deployment(vhost: Vhost, own_database: Database, tmp_path: Path) -> Iterator
     assert isinstance(cluster, OwnCluster)
     cluster.ensure()
     made.end()
+
+
+async def signalled(deployment: Deployment) -> None:
+    """Publish a signal that no workflow waits for."""
+    publisher = AmqpPublisher(deployment.vhost.url_of(deployment.runtime), name="a service")
+    await publisher.start()
+    try:
+        signal = outgoing_signal(Signal(name="letter", correlation="box-1"), message_id="letter-1")
+        assert await publisher.publish([signal]) == [Published.CONFIRMED]
+    finally:
+        await publisher.close()
 
 
 @contextmanager
@@ -90,6 +106,23 @@ def test_a_queue_without_consumers_pages_once_and_is_over_when_somebody_serves_i
         stage.until_rounds(SILENT_ROUNDS)
         assert stage.counted() == {STUCK: 1, NO_LEADER: 1}
         assert stage.ever_fired() == {STUCK, NO_LEADER, "HandrailProcessDown"}
+
+
+def test_messages_that_nobody_takes_in_page_once_and_are_over_when_somebody_does(deployment: Deployment) -> None:
+    """Nobody serves outcomes either: nothing is sent there, and nothing told."""
+    with watched(
+        deployment.serve("goals", "approvals", "control", "activities", "relay", "timer", "projector")
+    ) as stage:
+        asyncio.run(signalled(deployment))
+        page = stage.until_told("HandrailQueueUnserved", queue=SIGNALS_QUEUE)
+        assert page.receiver == "pages"
+        (alert,) = page.alerts
+        assert alert["annotations"]["summary"] == "Nobody consumes handrail.signals of handrail (messages: 1)"
+        stage.until_rounds(SILENT_ROUNDS)
+        stage.watch(deployment.serve("signals").address)
+        stage.until_resolved("HandrailQueueUnserved")
+        stage.until_rounds(SILENT_ROUNDS)
+        assert stage.counted() == {"HandrailQueueUnserved": 1}
 
 
 def test_a_store_that_is_away_pages_once_and_so_does_a_deployment_that_dies(deployment: Deployment) -> None:

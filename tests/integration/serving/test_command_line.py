@@ -76,6 +76,11 @@ def test_an_operator_cancels_and_looks_from_anywhere(serving: Deployment) -> Non
     assert json.loads(shown.stdout)["status"] == "cancelled"
     assert serving.run("history", name).stdout.count("\n") == len(serving.store.read(name))
     assert name in serving.run("list").stdout
+    listed = json.loads(serving.run("list", "--definition", "asking", "--json").stdout)
+    assert name in {one["workflow_id"] for one in listed}
+    assert {one["definition"] for one in listed} == {"asking"}
+    refused = serving.run("list", "--definition", "askin")
+    assert (refused.returncode, refused.stdout, "'asking'" in refused.stderr) == (2, "", True)
 
 
 def test_a_signal_from_the_command_line_is_kept_for_who_waits(serving: Deployment) -> None:

@@ -156,6 +156,8 @@ def test_every_series_is_there_from_the_start_and_moves_with_a_run(deploy: Deplo
             series("handrail_message_faults_total", queue=GOALS_QUEUE, fault="definition_unknown"): 1,
             series("handrail_queue_messages", queue=dead_queue(GOALS_QUEUE)): 1,
             series("handrail_queue_consumers", queue=activity_queue("default")): 1,
+            series("handrail_queue_consumers", queue=GOALS_QUEUE): 1,
+            series("handrail_queue_messages", queue=GOALS_QUEUE): 0,
             series("handrail_follower_lag_events", follower="views"): 0,
             series("handrail_follower_lag_events", follower="relay"): 0,
             series("handrail_attempts_running"): 0,

@@ -125,7 +125,7 @@ def test_the_projector_of_50_definitions_has_no_more_than_2000_series() -> None:
     activities = [f"handrail.activity.a{number}" for number in range(20)]
     worked = [*activities, *(f"handrail.{kind}" for kind in ("goals", "approvals", "signals", "control", "outcomes"))]
     queues = [
-        *activities,
+        *worked,
         *(f"handrail.dead.{queue}" for queue in worked),
         "handrail.unrouted",
         "handrail.dead.commands",

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from deploy.grafana.__main__ import SHIPPED, main, written
+from tests.alerts.test_runbook import amiss
 from tests.integration.dashboards.boards import Shown, base_name, boards, panels
 from tests.unit.deploy.test_metrics_catalogue import CATALOGUE, ROW
 
@@ -56,6 +57,11 @@ def texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for one in value:
             yield from texts(one)
+
+
+def commands(board: Mapping[str, Any]) -> set[str]:
+    """The commands of the program that a dashboard tells to type."""
+    return {found for text in texts(board) for found in re.findall("`(handrail [^`]+)`", text)}
 
 
 def anchors() -> set[str]:
@@ -219,6 +225,13 @@ def test_every_metric_is_in_the_catalogue_with_its_labels(shown: Shown) -> None:
             assert "job" in names, "a query is of one deployment"
             assert names - {"job", "le", "instance"} <= known.get(base_name(metric), set())
         assert {metric for metric, _ in SELECTOR.findall(asked.expression)} == asked.metrics
+
+
+@each_board
+def test_what_is_to_be_typed_is_understood(board: dict[str, Any]) -> None:
+    told = commands(board)
+    assert {line: amiss(line) for line in told} == dict.fromkeys(told, "")
+    assert told, "each of them says how to go on"
 
 
 def test_every_metric_is_shown_or_left_out_for_a_reason() -> None:
