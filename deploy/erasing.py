@@ -31,7 +31,6 @@ from projections.projector import catch_up
 from projections.rebuilding import fence_off
 from projections.retrying import fold_anew
 from projections.schema import POSITION
-from projections.thresholds import Thresholds
 from projections.withheld import left_of
 
 MOST_RELATIVES: Final = 1_000
@@ -70,10 +69,10 @@ class Erasing:
         self._reason = reason
         self._shared = shared
 
-    def bring_up_to_date(self, thresholds: Thresholds) -> None:
+    def bring_up_to_date(self) -> None:
         """Fold what the views do not have yet: they know who is related to whom. Raises StoreUnavailable."""
         log = LogReader(self._store.recorder, self._store.mapper.read)
-        catch_up(Keeper(self._store, thresholds=thresholds), log)
+        catch_up(Keeper(self._store), log)
 
     def look(self, workflow_id: str) -> Erased:
         """What erasing would do. Raises WorkflowUnknown, or Refused for one that cannot be erased now."""
@@ -192,7 +191,7 @@ class Erasing:
     def _fold_anew(self, cursor: Cursor, workflow_id: str) -> None:
         """Build its view of what is left: within this transaction nothing else is to be had."""
         with _asking(self._covers, cursor):
-            fold_anew(cursor, self._store.mapper.read, workflow_id, Thresholds(), self._store.texts)
+            fold_anew(cursor, self._store.mapper.read, workflow_id, self._store.texts)
 
     def _relatives(self, workflow_ids: Sequence[str]) -> list[str]:
         """Parents, children, sources and forks, and theirs, as the views know them; without those given."""

@@ -8,6 +8,7 @@ import that is interrupted has made nothing. Memory does not grow with the file.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import tempfile
@@ -71,11 +72,12 @@ def import_export(
     home: Path,
     *,
     check_signature: CheckSignature | None = None,
+    key: Path | None = None,
     thresholds: Thresholds | None = None,
     now: datetime | None = None,
     tell: Tell = lambda _what, _events: None,
 ) -> ImportDone:
-    """Make the home; with `check_signature` the file must be signed.
+    """Make the home; with `check_signature` the file must be signed, by the key in the file `key`.
 
     Raises InputInvalid where the file does not verify or the folder is not free, StoreUnavailable where the disk says
     no: then nothing was made.
@@ -83,7 +85,9 @@ def import_export(
     _check_free(home)
     try:
         with reread(file) as source:
-            return _import(source, home, check_signature, thresholds, now or datetime.now(UTC), tell)
+            tell("verifying", 0)
+            verdict = _verified(source, check_signature, key)
+            return _import(source, home, verdict, thresholds, now or datetime.now(UTC), tell)
     except OSError as error:
         raise StoreUnavailable(f"{error.filename or home}: {error.strerror or error}; nothing was imported") from error
 
@@ -91,13 +95,11 @@ def import_export(
 def _import(
     source: Reread,
     home: Path,
-    check_signature: CheckSignature | None,
+    verdict: Verdict,
     thresholds: Thresholds | None,
     now: datetime,
     tell: Tell,
 ) -> ImportDone:
-    tell("verifying", 0)
-    verdict = _verified(source, check_signature)
     verified = source.digest
     unfinished = Path(
         tempfile.mkdtemp(prefix=f".{home.name[:FOLDER_CHARACTERS]}.", suffix=".unfinished", dir=home.parent)
@@ -112,7 +114,12 @@ def _import(
             _put_events(store, entering, source, tell)
             if source.digest != verified:
                 raise InputInvalid(f"{source.path} was changed while it was read: nothing was imported")
-            parked = _build_views(store, thresholds, tell)
+            try:
+                parked = _build_views(store, thresholds, tell)
+            except OverflowError as error:
+                raise InputInvalid(
+                    f"{source.path} holds a number larger than any that Handrail writes: nothing was imported"
+                ) from error
             store.run(
                 Imported(
                     file=source.path.name,
@@ -153,7 +160,7 @@ def _check_free(home: Path) -> None:
         )
 
 
-def _verified(source: Reread, check_signature: CheckSignature | None) -> Verdict:
+def _verified(source: Reread, check_signature: CheckSignature | None, key: Path | None) -> Verdict:
     first = next(source.lines(), b"")
     if first == FIRST_LINE_OF_SEAL:
         raise InputInvalid(f"{source.path} is a seal, which has no events: name an export")
@@ -161,9 +168,10 @@ def _verified(source: Reread, check_signature: CheckSignature | None) -> Verdict
     if not verdict.sound:
         more = len(verdict.findings) - 1 + verdict.more
         others = f", and {more:,} more" if more else ""
+        command = ["handrail", "verify", str(source.path), *(["--key", str(key)] if key is not None else [])]
         raise InputInvalid(
             f"{source.path} does not verify, and nothing was imported: {_place(verdict.findings[0])}{others}; "
-            f"`handrail verify {source.path}` names them"
+            f"`{shlex.join(command)}` names them"
         )
     return verdict
 

@@ -201,6 +201,11 @@ def _parsed(path: Path, content: bytes) -> tuple[str, dict[str, bytes]]:
     return current, keys
 
 
+def check_package() -> None:
+    """Raise InputInvalid, saying what to install, where what encrypts is not there."""
+    _aead()
+
+
 def _aead() -> ModuleType:
     try:
         from cryptography.hazmat.primitives.ciphers import aead  # noqa: PLC0415 - an extra

@@ -168,9 +168,7 @@ class Sealing:
         signer = Signer(*signing_key(self._schedule.key)) if self._schedule.key is not None else None
         made = JsonLines(Selection(), Redaction(), signer, seal=True)
         with whole_file(path, replace=False) as file:
-            lines = await self._aside(
-                lambda: made.lines(Histories(self._store.query, self._store.mapper.clear, Selection()))
-            )
+            lines = await self._aside(lambda: made.lines(Histories(self._store, self._store.mapper.clear, Selection())))
             while page := await self._aside(lambda: _page(lines)):
                 file.write(b"".join(page))
                 await asyncio.sleep(0)

@@ -22,6 +22,7 @@ import json
 import math
 import os
 import sys
+from array import array
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -153,6 +154,8 @@ class Scanner:
         begin = self.at
         try:
             found, self.at = DECODER.raw_decode(self.text, self.at)
+            if "\\u" in self.text[begin : self.at]:
+                json.dumps(found, ensure_ascii=False).encode("utf-8")  # half of a pair of surrogates has no form
         except (ValueError, RecursionError) as error:
             raise BadLine("is not JSON") from error
         if type(found) is not kind:
@@ -174,6 +177,64 @@ DECODER = json.JSONDecoder()
 def is_digest(text: object) -> bool:
     """Whether a text is a SHA-256 in hex."""
     return isinstance(text, str) and len(text) == DIGEST_CHARACTERS and HEX.issuperset(text)
+
+
+def is_count(value: object) -> bool:
+    """Whether this is a whole number, and not below 0."""
+    return type(value) is int and value >= 0
+
+
+def are_texts(value: object) -> bool:
+    """Whether this is a list of texts."""
+    return isinstance(value, list) and all(isinstance(one, str) for one in value)
+
+
+def is_selection(value: object) -> bool:
+    """Whether this says what was asked for, as a manifest does."""
+    if not isinstance(value, dict) or not set(value) <= {"all", "upto", "workflows", *SELECTED_BY_TEXT}:
+        return False
+    fits = value.get("all", True) is True and is_count(value.get("upto", 0)) and are_texts(value.get("workflows", []))
+    return fits and all(isinstance(value.get(name, ""), str) for name in SELECTED_BY_TEXT)
+
+
+SELECTED_BY_TEXT = ("definition", "ended_before", "since")
+KINDS: dict[str, Callable[[object], bool]] = {
+    "cut": is_count,
+    "redacted": are_texts,
+    "selection": is_selection,
+    "signer": is_digest,
+}
+"""What else a manifest may say: what is counted is held against what there is."""
+
+
+class Met:
+    """Which workflows were met before: eight bytes of each, in a table that is half empty at least."""
+
+    def __init__(self) -> None:
+        self.table = array("Q", bytes(8 * 1024))
+        self.size = 0
+
+    def again(self, workflow: str) -> bool:
+        """Whether this one was met before; from now on it is."""
+        short = int.from_bytes(hashlib.sha256(workflow.encode("utf-8")).digest()[:8], "big") or 1
+        place = self.place(short)
+        if self.table[place]:
+            return True
+        self.table[place] = short
+        self.size += 1
+        if self.size * 2 > len(self.table):
+            before, self.table = self.table, array("Q", bytes(16 * len(self.table)))
+            for one in before:
+                if one:
+                    self.table[self.place(one)] = one
+        return False
+
+    def place(self, short: int) -> int:
+        """Where it stands, or would."""
+        place = short % len(self.table)
+        while self.table[place] not in (0, short):
+            place = (place + 1) % len(self.table)
+        return place
 
 
 def plain(text: str) -> str:
@@ -252,6 +313,7 @@ class Export:
         self.format = FORMAT
         # The workflow whose events come now.
         self.workflow, self.last, self.head = "", 0, ""
+        self.met = Met()
         self.version, self.version_line = 0, 0
         self.may_follow: set[str] | None = {NOTHING_BEFORE}
         # What the manifest must say.
@@ -335,6 +397,8 @@ class Export:
             self.find("order", words, workflow)
             if number <= self.workflows:
                 return
+        elif self.met.again(workflow):
+            self.find("order", "is there a second time: a file has each workflow once", workflow)
         self.close_workflow()
         self.workflows = number if number > self.workflows else self.workflows + 1
         self.workflow, self.last, self.head = workflow, last, head
@@ -383,7 +447,7 @@ class Export:
             name = str(fields["name"]) if fields["shape"] == 1 else f"{fields['name']}@{fields['shape']}"
         except KeyError as error:
             raise BadLine("has a header that cannot be read") from error
-        if type(workflow) is not str or type(version) is not int:
+        if type(workflow) is not str or type(version) is not int or type(fields["name"]) is not str:
             raise BadLine("has a header that cannot be read")
         self.events += 1
         self.by_type[name] = self.by_type.get(name, 0) + 1
@@ -514,11 +578,14 @@ class Export:
             "workflows": self.workflows,
         }
         for name, found in counted.items():
-            if name not in manifest or manifest[name] != found:
+            if name not in manifest or canonical(manifest[name]) != canonical(found):
                 self.find("manifest", f"says {name} {manifest.get(name)!r}; there is {found!r}")
         names = {*counted, "content", "cut", "redacted", "root", "selection"}
         if set(manifest) - {"signer"} != names:
             self.find("manifest", "lacks, or has too much: " + ", ".join(sorted((set(manifest) - {"signer"}) ^ names)))
+        for name, fits in KINDS.items():
+            if name in manifest and not fits(manifest[name]):
+                self.find("manifest", f"says {name} {manifest[name]!r}, which is of another kind than it must be")
         if manifest.get("root") != self.root():
             self.find("root", f"says root {manifest.get('root')!r}; that of the events is {self.root()}")
         if manifest.get("content") != self.content.hexdigest():
@@ -655,9 +722,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if export.more:
         say(f"and {export.more} more")
     word = "WRONG" if code == WRONG else "sound"
-    say(f"{word}: {export.workflows} workflows, {export.events} events, root {export.root()}")
+    size = f"{counted(export.workflows, 'workflow')}, {counted(export.events, 'event')}"
+    say(f"{word}: {size}, root {export.root()}")
     say("not signed" if export.signature == "none" else f"signature {export.signature}")
     return code
+
+
+def counted(number: int, what: str) -> str:
+    """So many of something, as people write it."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def run() -> int:

@@ -26,7 +26,7 @@ def canonical(value: Any) -> bytes:
     """Canonical JSON (RFC 8785). Raises InputInvalid for integers beyond ±(2^53−1), NaN, infinities and other types."""
     try:
         return rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, RecursionError, UnicodeEncodeError) as error:
         raise InputInvalid(f"the value has no canonical JSON form: {error}") from error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 from pydantic_core import from_json
 
@@ -184,6 +184,7 @@ def to_state(recorded: RecordedEvent) -> bytes:
 WITHHELD: Final = b"withheld"
 """Stands behind the digests of an imported event whose payload was left out of the export."""
 _DIGESTS_LENGTH: Final = 129
+_YEARS: Final = range(1_000, 9_000)
 
 
 def imported_state(
@@ -225,7 +226,7 @@ def from_state(workflow_id: str, version: int, topic: str, state: bytes, *, impo
             digests, behind = behind_digests(digests)
             salts = from_json(behind) if behind else None
         previous, body_digest = digests.decode("ascii").split(" ")
-        timestamp = datetime.fromisoformat(fields["at"])
+        timestamp = instant_in(fields)
         name, shape = parse_topic(topic)
         if (fields["workflow"], fields["version"], fields["name"], fields["shape"]) != (
             workflow_id,
@@ -234,6 +235,7 @@ def from_state(workflow_id: str, version: int, topic: str, state: bytes, *, impo
             shape,
         ):
             raise EventCorrupt(f"{place}: its header belongs to another event; restore the store from a backup")
+        _check_kinds(fields)
         return RecordedEvent(
             workflow_id,
             version,
@@ -252,6 +254,27 @@ def from_state(workflow_id: str, version: int, topic: str, state: bytes, *, impo
         )
     except (ValueError, KeyError, TypeError) as error:
         raise EventCorrupt(f"{place} ({topic}) cannot be read: {error}; restore the store from a backup") from error
+
+
+def instant_in(fields: Mapping[str, Any]) -> datetime:
+    """When an event was recorded, as its header says. Raises ValueError, KeyError or TypeError.
+
+    An import may hold what somebody made up: an instant without a zone compares with none, and one near the ends of
+    the calendar leads out of it as soon as anything is added.
+    """
+    at = datetime.fromisoformat(fields["at"])
+    if at.tzinfo is None or at.year not in _YEARS:
+        raise ValueError(f"it was recorded at no instant that is counted with, {fields['at'][:40]!r}")
+    return at
+
+
+def _check_kinds(fields: Mapping[str, Any]) -> None:
+    """Raise ValueError or KeyError for a header with members of other kinds, which no column holds."""
+    decision = fields["decision"]
+    if type(decision) is not int or not 0 <= decision <= fields["version"]:
+        raise ValueError("its decision began with no event up to it")
+    if not all(isinstance(fields[name], str) for name in ("cause", "actor", "engine")):
+        raise ValueError("cause, actor or engine is no text")
 
 
 def verify(events: list[RecordedEvent], *, head: str | None = None, key: bytes = b"") -> None:

@@ -18,7 +18,8 @@ from domain.chain import GENESIS
 from domain.events import TERMINAL_EVENTS
 from producers.relay import RELAY
 from projections.exporting.jsonl import sound
-from projections.exporting.reading import WORKFLOWS_A_PAGE, Clear, Exported, Histories, Query, Row, Selection
+from projections.exporting.reading import WORKFLOWS_A_PAGE, Clear, Exported, Histories, Query, Selection, Source
+from projections.exporting.rows import Row
 from projections.schema import POSITION
 from projections.sql import text_of
 
@@ -160,10 +161,10 @@ class Ripe:
 class Leaving(Histories):
     """The histories that an archive is to hold: those that may go, whole and undamaged, in the order they began."""
 
-    def __init__(self, query: Query, clear: Clear, wanted: Wanted, ripe: Ripe) -> None:
+    def __init__(self, source: Source, clear: Clear, wanted: Wanted, ripe: Ripe) -> None:
         """`ripe` says which may go; `selection` is what the manifest says of them."""
         self.selection = Selection(definition=wanted.definition, ended_before=wanted.before)
-        super().__init__(query, clear, self.selection)
+        super().__init__(source, clear, self.selection)
         self._ripe = ripe
 
     def __iter__(self) -> Iterator[Exported]:
@@ -192,12 +193,14 @@ class Leaving(Histories):
 
     def _once_more(self, name: str) -> Iterator[Row]:
         """The events of a long workflow, which are read a piece at a time and once each time."""
-        for exported in Histories(self._query, self._clear, Selection((name,), upto=self.position)):
+        for exported in Histories(self._source, self._clear, Selection((name,), upto=self.position)):
             yield from exported.rows
 
 
 def _is_whole(exported: Exported, rows: Iterable[Row]) -> bool:
     """Whether every event is there and fits its digest and its place, and one of them is an end."""
+    if exported.key is None:
+        return False
     previous, number, ended = GENESIS, 0, False
     for row in rows:
         number += 1

@@ -31,7 +31,7 @@ from domain.store.positions import position_of
 from domain.store.recorder import EVENTS, SNAPSHOTS
 from domain.store.tombstones import Bury, Tombstone, heads_still_there, tombstones_of
 from producers.relay import RELAY
-from projections.exporting.reading import Row, parted
+from projections.exporting.rows import Row, parted
 from projections.leaving import Failed, Leave, failures_of
 from projections.mending import hold_position, tell_projector
 from projections.sql import text_of

@@ -51,10 +51,11 @@ class Imported:
 
     def refusal(self, place: str) -> ImportedReadOnly:
         """What is said to whoever would change it."""
+        told = f"tells of what was up to {self.latest[:16].replace('T', ' ')} UTC" if self.latest else "has no events"
         return ImportedReadOnly(
-            f"{place} was imported from {self.file} on {self.at[:16].replace('T', ' ')} UTC, tells of what was up to "
-            f"{self.latest[:16].replace('T', ' ')} UTC, and is never changed: list, show, history, replay, compare, "
-            "report, export and verify read it; to run workflows, name another home"
+            f"{place} was imported from {self.file} on {self.at[:16].replace('T', ' ')} UTC, {told}, and is never "
+            "changed: list, show, history, replay, compare, report, export and verify read it; to run workflows, name "
+            "another home"
         )
 
 

@@ -70,12 +70,15 @@ def tombstones_of(query: Query, workflow_ids: Iterable[str]) -> dict[str, Tombst
     return found
 
 
-def tombstones_between(query: Query, after: int, upto: int, limit: int) -> list[Tombstone]:
-    """Up to `limit` tombstones of workflows that began behind a position and ended up to another, as they began."""
+def tombstones_between(query: Query, after: int, until: int, upto: int, limit: int) -> list[Tombstone]:
+    """Up to `limit` tombstones of workflows that began behind a position, `until` another, as they began.
+
+    Those are left out whose last event is behind the position `upto`.
+    """
     rows = _asked(
         query,
-        f"SELECT {_LISTED} FROM {TOMBSTONES} WHERE began > ? AND position <= ? ORDER BY began LIMIT ?",
-        (after, upto, limit),
+        f"SELECT {_LISTED} FROM {TOMBSTONES} WHERE began > ? AND began <= ? AND position <= ? ORDER BY began LIMIT ?",
+        (after, until, upto, limit),
     )
     return [Tombstone(*row) for row in rows]
 

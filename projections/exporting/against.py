@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 from domain.chain import GENESIS
 from domain.store.tombstones import Tombstone, tombstones_of
 from projections.exporting.jsonl import sound
-from projections.exporting.reading import WORKFLOWS_A_PAGE, Clear, Exported, Histories, Query, Row, Selection
+from projections.exporting.reading import KEY_LOST, WORKFLOWS_A_PAGE, Clear, Exported, Histories, Selection, Source
+from projections.exporting.rows import Row
 from projections.exporting.verifying import MOST_FINDINGS, Check, Finding, plain
 
 _WORKFLOW: Final = b'{"workflow":'
@@ -47,22 +48,23 @@ class HeldAgainst:
         self.more = 0
         self._known = array("Q")
 
-    def hold(self, query: Query, clear: Clear, heads: Iterable[Head]) -> None:
+    def hold(self, source: Source, clear: Clear, heads: Iterable[Head]) -> None:
         """Read every workflow that a head is of, from its first event on."""
         rest = iter(heads)
         while page := {head.workflow: head for head in islice(rest, WORKFLOWS_A_PAGE)}:
-            found = set()
-            for exported in Histories(query, clear, Selection(tuple(page)), lenient=True):
+            found: set[str] = set()
+            for exported in Histories(source, clear, Selection(tuple(page)), lenient=True):
                 found.add(exported.workflow_id)
                 self._workflow(exported, page[exported.workflow_id])
-            stones = tombstones_of(query, page)
+            stones = tombstones_of(source.query, page)
+            found -= _archived_meanwhile(source, clear, found & stones.keys())
             self._without_events(stones, [head for name, head in page.items() if name not in found])
             for name in sorted(found & stones.keys()):
                 self._found(name, 1, Check.VERSION, "is in the store, and has a tombstone as if it were archived")
             self.workflows += len(page)
             self._known.extend(map(_short, page))
 
-    def hold_others(self, query: Query, clear: Clear) -> None:
+    def hold_others(self, source: Source, clear: Clear) -> None:
         """Read every workflow that no head was of, as those that began later, and hold its events one to the other.
 
         Whether their ends are there no chain can tell.
@@ -75,7 +77,7 @@ class HeldAgainst:
             return place < len(known) and known[place] == short
 
         before = self.events
-        for exported in Histories(query, clear, Selection(), but=held):
+        for exported in Histories(source, clear, Selection(), but=held):
             self.others += 1
             if exported.last:
                 self._workflow(exported, Head(exported.workflow_id, 0, ""))
@@ -101,6 +103,9 @@ class HeldAgainst:
 
     def _workflow(self, exported: Exported, head: Head) -> None:
         """Find the first thing that is wrong with a workflow."""
+        if exported.key is None:
+            self._found(head.workflow, 1, Check.DAMAGED, KEY_LOST)
+            return
         before: Row | None = None
         earlier = GENESIS
         doubtful: Row | None = None
@@ -142,6 +147,14 @@ class HeldAgainst:
             self.more += 1
         else:
             self.findings.append(Finding(0, plain(workflow), version, check, words))
+
+
+def _archived_meanwhile(source: Source, clear: Clear, names: set[str]) -> set[str]:
+    """Of workflows that had events and then a tombstone, those that have no events any more."""
+    if not names:
+        return set()
+    again = Histories(source, clear, Selection(tuple(names)), lenient=True)
+    return names - {exported.workflow_id for exported in again}
 
 
 def _short(name: str) -> int:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from domain import events as e
 from domain.recorded import RecordedEvent
+from projections.replaying.counting import counts_of
 from projections.replaying.words import Said, instant, plain, said
 
 MOST_EVENTS: Final = 300
@@ -48,9 +50,12 @@ _BY_PEOPLE: Final = frozenset(
 )
 
 
-def diagram_lines(events: Sequence[RecordedEvent], tell: Callable[[RecordedEvent], Said] = said) -> Iterator[str]:
+def diagram_lines(
+    events: Sequence[RecordedEvent], tell: Callable[[RecordedEvent], Said] | None = None
+) -> Iterator[str]:
     """The diagram's lines; `tell` says what an event says."""
     shown = list(events)
+    tell = tell or partial(said, counts=counts_of(shown))
     left_out = max(0, len(shown) - MOST_EVENTS)
     begin, end = shown[: MOST_EVENTS // 2] if left_out else shown, shown[-(MOST_EVENTS // 2) :] if left_out else []
     participants = _participants([*begin, *end])

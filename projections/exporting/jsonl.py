@@ -18,6 +18,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 
@@ -25,8 +26,9 @@ from domain.chain import GENESIS, canonical, payload_digest
 from domain.errors import InputInvalid
 from domain.recorded import stored_topic
 from domain.store.imported import Imported
-from projections.exporting.reading import Exported, Histories, Row, Selection, instant
+from projections.exporting.reading import KEY_LOST, Exported, Histories, Selection, instant
 from projections.exporting.redaction import Redaction, redactable_in
+from projections.exporting.rows import Row
 from projections.exporting.tree import Tree
 
 FORMAT: Final = "handrail.export.v1"
@@ -109,7 +111,8 @@ class JsonLines:
 
     def _unchanged(self, imported: Imported | None) -> Imported | None:
         """What the store was imported from, where this is all of that as it was: then it ends as that did."""
-        asked = self._seal or self._signer is not None or self._redaction.rules or self._selection != Selection()
+        chosen = self._selection._replace(upto=None) != Selection()
+        asked = self._seal or self._signer is not None or self._redaction.rules or chosen
         if imported is None or asked or json.loads(imported.manifest)["content"] != self._content.hexdigest():
             return None
         return imported
@@ -127,7 +130,9 @@ class JsonLines:
             self._found_damage(exported.workflow_id, exported.last or 1, words)
 
     def _events(self, exported: Exported) -> Iterator[bytes]:
-        previous, number = GENESIS, 0
+        previous, number, key = GENESIS, 0, exported.key or b""
+        if exported.key is None:
+            self._found_damage(exported.workflow_id, 1, KEY_LOST)
         for row in exported.rows:
             number += 1
             if row.version != number:
@@ -135,13 +140,13 @@ class JsonLines:
             elif row.header and row.previous != previous:
                 self._found_damage(row.workflow_id, number, "does not follow the event before it")
             previous, number = row.digest, row.version
-            line = self._event(row, exported.key) if row.header else None
+            line = self._event(row, key) if row.header else None
             if line is not None:
                 self._count(row)
             else:
                 self.damaged += 1
                 self._found_damage(row.workflow_id, row.version, "cannot be read")
-                line = damaged_line(row)
+                line = damaged_line(replace(row, state=b"") if self._redaction.rules else row)
             yield self._taken(line)
         if not number:
             self._found_damage(exported.workflow_id, 1, "is missing, and all behind it")
@@ -156,7 +161,8 @@ class JsonLines:
         )
         if not sound(row, key):
             self._found_damage(row.workflow_id, row.version, "has another payload, or place, than its digest is of")
-            if row.withheld or not _embeddable(row):
+            # What marks the values to be cut out is not to be believed either.
+            if row.withheld or self._redaction.rules or not _embeddable(row):
                 return None
             return b'%b,"payload":%b}\n' % (begin, row.payload)
         shown = self._redaction.show(row.payload, row.key(key), row.version)

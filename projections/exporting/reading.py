@@ -1,34 +1,54 @@
 """The histories that an export is about, whole workflows in the order in which they began, in constant memory.
 
 The log is read as it was at one position, in short queries: others write meanwhile, and what is up to that position
-does not change. What is stored is handed on as it is, damaged events included.
+does not change, but that workflows are archived. One goes whole, with its tombstone in its place: of whom nothing is
+found any more, the tombstones are asked before that is called damage. What is stored is handed on as it is, damaged
+events included.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from heapq import merge
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, Protocol
 
 from pydantic_core import from_json
 
 from domain.builtin import is_hidden
-from domain.chain import Key, link
 from domain.errors import EventCorrupt, InputInvalid, PayloadWithheld
-from domain.recorded import WITHHELD, behind_digests
+from domain.ports import Queries
 from domain.store.imported import IMPORTED_FACT, imported_of
-from domain.store.tombstones import Tombstone, lacking, tombstones_between
+from domain.store.recorder import key_of
+from domain.store.tombstones import Tombstone, lacking, tombstones_between, tombstones_of
+from projections.exporting.rows import NO_NUMBER, Row, bytes_of, parted, placed
 
 WORKFLOWS_A_PAGE: Final = 250
 EVENTS_A_READ: Final = 2_000
 BYTES_A_READ: Final = 8 * 1024 * 1024
 MOST_IDS: Final = 10_000
 """So many workflows may be named, and so many that lost their first event are looked for."""
+KEY_LOST: Final = "cannot be held against its digest, nor can all behind it: the workflow's key is damaged"
 
 Query = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 """The rows of one SELECT, as the store's `query` gives them."""
+
+
+class Source(Protocol):
+    """A store as it is read here: single SELECTs, and several in one consistent view."""
+
+    def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one SELECT."""
+        ...
+
+    def reading(self) -> AbstractContextManager[Queries]:
+        """A consistent view."""
+        ...
+
+
 Clear = Callable[[str, int, bytes], bytes]
 """Takes the cover from a stored event, as the store's mapper's `clear` does; raises PayloadWithheld where it cannot be
 taken off any more."""
@@ -48,7 +68,10 @@ class Selection(NamedTuple):
     ended_before: datetime | None = None
 
     def document(self) -> dict[str, Any]:
-        """As the manifest says it: what was asked for."""
+        """As the manifest says it: what was asked for.
+
+        `upto` is not said: the same range gives the same bytes, whether it ended there or is looked at again.
+        """
         said: dict[str, Any] = {}
         if self.workflow_ids:
             said["workflows"] = sorted(set(self.workflow_ids))
@@ -60,51 +83,37 @@ class Selection(NamedTuple):
             said["ended_before"] = self.ended_before.astimezone(UTC).isoformat()
         if not said:
             said["all"] = True
-        if self.upto is not None:
-            said["upto"] = self.upto
         return said
-
-
-@dataclass(slots=True)
-class Row:
-    """One stored event: its columns, and its parts where they can be told apart (`header` is empty where not).
-
-    `withheld`: its payload is not to be had any more, on purpose; `left` is what its store keeps instead. `salts` are
-    those of an imported event's marked values, as canonical JSON; None where it has no such values, or the workflow's
-    key is known.
-    """
-
-    workflow_id: str
-    version: int
-    topic: str
-    state: bytes
-    header: bytes = b""
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    previous: str = ""
-    payload_digest: str = ""
-    payload: bytes = b""
-    digest: str = ""
-    withheld: bool = False
-    left: Mapping[str, Any] = field(default_factory=dict)
-    salts: bytes | None = None
-
-    def key(self, of_workflow: bytes) -> Key:
-        """What the salts of its marked values come of."""
-        if self.salts is None:
-            return of_workflow
-        known: dict[str, str] = from_json(self.salts)
-        return known
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One workflow: the version and the digest of its last event, its rows to be read once, in order."""
+    """One workflow: the version and the digest of its last event, its rows to be read once, in order.
+
+    `key` is None where what the store has in its place is none.
+    """
 
     workflow_id: str
     last: int
     head: str
-    key: bytes
+    key: bytes | None
     rows: Iterable[Row]
+
+
+class _Size(NamedTuple):
+    """Of one workflow the number of its last event, which in a damaged SQLite file may be none; how many, how large."""
+
+    newest: int | None
+    events: int
+    bytes: int
+
+    @property
+    def last(self) -> int:
+        """The version of the last event; where its number is none, as its place says."""
+        return self.events if self.newest is None else self.newest
+
+
+_NOTHING: Final = _Size(0, 0, 0)
 
 
 class Histories:
@@ -112,7 +121,7 @@ class Histories:
 
     def __init__(
         self,
-        query: Query,
+        source: Source,
         clear: Clear,
         selection: Selection,
         *,
@@ -125,7 +134,8 @@ class Histories:
         """
         self._but = but
         self._lenient = lenient
-        self._query = query
+        self._source = source
+        self._query = query = source.query
         self._clear = clear
         self._selection = selection
         ((newest,),) = query("SELECT coalesce(max(id), 0) FROM stored_events", ())
@@ -151,33 +161,37 @@ class Histories:
             for page in self._pages():
                 yield from self._heads(page)
             return
-        archived = self._archived()
-        next_one = next(archived, None)
-        for began, names in self._begun():
-            heads = self._heads(names)
-            for place in began:
-                while next_one is not None and next_one.began < place:
-                    yield Exported(next_one.workflow_id, next_one.version, next_one.head, b"", ())
-                    next_one = next(archived, None)
-                yield next(heads)
-        while next_one is not None:
-            yield Exported(next_one.workflow_id, next_one.version, next_one.head, b"", ())
-            next_one = next(archived, None)
+        after = 0
+        for began, until in self._begun():
+            # Names come first: who is archived behind that is in both, and taken as one of the names.
+            here = ((began[one.workflow_id], one) for one in self._heads(list(began), archived=True))
+            there = ((one.began, _buried(one)) for one in self._archived(after, until) if one.workflow_id not in began)
+            for _, head in merge(here, there, key=itemgetter(0)):
+                yield head
+            after = until
         for page in _pages(self._without_first()):
             yield from self._heads(page)
 
-    def _heads(self, page: list[str]) -> Iterator[Exported]:
-        newest = self._newest(page) if page else {}
-        names = page if self._selection.since is None else self._since(page, newest)
+    def _heads(self, names: list[str], *, archived: bool = False) -> Iterator[Exported]:
+        """The heads of one page; of those that were archived meanwhile, their tombstones' where `archived` says so."""
+        newest = self._newest(names) if names else {}
+        if self._selection.since is not None:
+            names = self._since(names, newest)
         last = {row.workflow_id: row for row in self._last(names, newest)}
+        lost = [name for name in names if name not in last]
+        gone = tombstones_of(self._query, lost)
+        sizes = self._sizes(lost) if lost else {}
         for name in names:
-            version, digest = (last[name].version, last[name].digest) if name in last else (0, "")
-            yield Exported(name, version, digest, b"", ())
+            if name in last:
+                yield Exported(name, last[name].version, last[name].digest, b"", ())
+            elif name not in gone:
+                yield Exported(name, sizes.get(name, _NOTHING).last, "", b"", ())
+            elif archived:
+                yield _buried(gone[name])
 
-    def _archived(self) -> Iterator[Tombstone]:
-        """The archived workflows, as they began."""
-        after = 0
-        while page := tombstones_between(self._query, after, self.position, WORKFLOWS_A_PAGE):
+    def _archived(self, after: int, until: int) -> Iterator[Tombstone]:
+        """The archived workflows that began behind a position, up to another, as they began."""
+        while page := tombstones_between(self._query, after, until, self.position, WORKFLOWS_A_PAGE):
             yield from page
             after = page[-1].began
 
@@ -204,13 +218,16 @@ class Histories:
         yield from _pages([name for _, name in sorted(began)])
 
     def _all(self) -> Iterator[list[str]]:
-        for _, names in self._begun():
-            yield names
+        for began, _ in self._begun():
+            yield list(began)
         if self._selection.definition is None:
             yield from _pages(self._without_first())
 
-    def _begun(self) -> Iterator[tuple[list[int], list[str]]]:
-        """Pages of workflows that are wanted, as they began: the positions of their first events, and their ids."""
+    def _begun(self) -> Iterator[tuple[dict[str, int], int]]:
+        """Pages of workflows that are wanted, as they began: by their ids the positions of their first events.
+
+        With each, the position up to which it has all there are.
+        """
         after = 0
         while True:
             rows = self._query(
@@ -218,11 +235,11 @@ class Histories:
                 "WHERE originator_version = 1 AND id > ? AND id <= ? ORDER BY id LIMIT ?",
                 (after, self.position, WORKFLOWS_A_PAGE),
             )
-            wanted = [(began, name) for began, name, _, state in rows if self._wanted(name, state)]
-            yield [began for began, _ in wanted], [name for _, name in wanted]
-            if len(rows) < WORKFLOWS_A_PAGE:
+            is_last = len(rows) < WORKFLOWS_A_PAGE
+            after = self.position if is_last else rows[-1][0]
+            yield {name: began for began, name, _, state in rows if self._wanted(name, state)}, after
+            if is_last:
                 return
-            after = rows[-1][0]
 
     def _wanted(self, name: str, state: Any) -> bool:
         """Whether a workflow is of the definition; Handrail's own are exported only where they are asked for."""
@@ -250,13 +267,15 @@ class Histories:
         sizes = self._sizes(names)
         if self._selection.since is not None:
             names = self._since(names, _versions(sizes))
-        keys: dict[str, str] = dict(
-            self._query(f"SELECT workflow_id, key FROM workflow_keys WHERE workflow_id IN ({_MARKS})", _filled(names))  # noqa: S608 - marks
+        rows = self._query(
+            f"SELECT workflow_id, key FROM workflow_keys WHERE workflow_id IN ({_MARKS})",  # noqa: S608 - marks
+            _filled(names),
         )
+        keys = {name: _key(name, key) for name, key in rows}
         batch: list[str] = []
         events = held = 0
         for name in names:
-            _, count, size = sizes.get(name, (0, 0, 0))
+            _, count, size = sizes.get(name, _NOTHING)
             if batch and (events + count > EVENTS_A_READ or held + size > BYTES_A_READ):
                 yield from self._batch(batch, sizes, keys)
                 batch, events, held = [], 0, 0
@@ -266,22 +285,28 @@ class Histories:
         yield from self._batch(batch, sizes, keys)
 
     def _newest(self, names: Sequence[str]) -> dict[str, int]:
-        """Of each workflow the last version: what an index knows, however many events it has."""
+        """Of each workflow the last version: what an index knows, however many events it has.
+
+        One is left out whose last number is none.
+        """
         rows = self._query(
             "SELECT originator_id, max(originator_version) FROM stored_events "  # noqa: S608 - marks
             f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
             (*_filled(names), self.position),
         )
-        return {name: _version(name, last) for name, last in rows}
+        return {name: last for name, last in rows if isinstance(last, int)}
 
-    def _sizes(self, names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
+    def _sizes(self, names: Sequence[str]) -> dict[str, _Size]:
         """Of each workflow the last version, the number of its events, and their bytes."""
         rows = self._query(
             "SELECT originator_id, max(originator_version), count(*), sum(length(state)) FROM stored_events "  # noqa: S608 - marks
             f"WHERE originator_id IN ({_MARKS}) AND id <= ? GROUP BY originator_id",
             (*_filled(names), self.position),
         )
-        return {name: (_version(name, last), int(count), int(size)) for name, last, count, size in rows}
+        return {
+            name: _Size(last if isinstance(last, int) else None, int(count), int(size))
+            for name, last, count, size in rows
+        }
 
     def _since(self, names: list[str], newest: Mapping[str, int]) -> list[str]:
         """Those whose last event was recorded at the instant or later, or whose last event does not say when."""
@@ -290,14 +315,14 @@ class Histories:
             at = row.fields.get("at")
             if not isinstance(at, str) or self._selection.since is None or instant(at) >= self._selection.since:
                 kept.add(row.workflow_id)
-        return [name for name in names if name in kept]
+        return [name for name in names if name in kept or name not in newest]
 
-    def _last(self, names: Sequence[str], newest: Mapping[str, int]) -> Iterator[Row]:
+    def _last(self, names: Sequence[str], newest: Mapping[str, int], query: Query | None = None) -> Iterator[Row]:
         """The last event of each."""
         wanted = [(name, newest[name]) for name in names if name in newest]
         wanted += [("", 0)] * (WORKFLOWS_A_PAGE - len(wanted))
         values = ", ".join(["(?, CAST(? AS BIGINT))"] * WORKFLOWS_A_PAGE)
-        rows = self._query(
+        rows = (query or self._query)(
             f"WITH wanted(workflow_id, version) AS (VALUES {values}) "  # noqa: S608 - marks
             f"SELECT {_COLUMNS} FROM wanted CROSS JOIN stored_events "
             "WHERE originator_id = wanted.workflow_id AND originator_version = wanted.version",
@@ -306,34 +331,53 @@ class Histories:
         return (self._row(*row) for row in rows)
 
     def _batch(
-        self, names: Sequence[str], sizes: Mapping[str, tuple[int, int, int]], keys: Mapping[str, str]
+        self, names: Sequence[str], sizes: Mapping[str, _Size], keys: Mapping[str, bytes | None]
     ) -> Iterator[Exported]:
         if not names:
             return
-        if len(names) == 1 and names[0] in sizes and sizes[names[0]][1:] > (EVENTS_A_READ, 0):
+        if len(names) == 1 and sizes.get(names[0], _NOTHING).events > EVENTS_A_READ:
             name = names[0]
-            head = next((row.digest for row in self._last(names, _versions(sizes))), "")
-            yield Exported(name, sizes[name][0], head, bytes.fromhex(keys.get(name, "")), self._long(name, sizes[name]))
+            # An archive may take it while it is read: the view has it until the reader is done with it.
+            with self._source.reading() as view:
+                ending = next(self._last(names, _versions(sizes), view.query), None)
+                if ending is None and self._gone(names):
+                    return
+                head, rows = "" if ending is None else ending.digest, placed(self._long(view, name, sizes[name]))
+                yield Exported(name, sizes[name].last, head, keys.get(name, b""), rows)
             return
         found: dict[str, list[Row]] = {name: [] for name in names}
-        rows = self._query(
+        stored = self._query(
             f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 - marks
             f"WHERE originator_id IN ({_MARKS}) AND id <= ?",
             (*_filled(names), self.position),
         )
-        for row in rows:
+        for row in stored:
             found[row[0]].append(self._row(*row))
+        gone = self._gone([name for name, events in found.items() if not events])
         for name, events in found.items():
+            if name in gone:
+                continue
             events.sort(key=lambda row: row.version)
-            last, head = (events[-1].version, events[-1].digest) if events else (0, "")
-            yield Exported(name, last, head, bytes.fromhex(keys.get(name, "")), events)
+            whole = list(placed(events)) if events and events[0].version == NO_NUMBER else events
+            last, head = (whole[-1].version, whole[-1].digest) if whole else (0, "")
+            yield Exported(name, last, head, keys.get(name, b""), whole)
 
-    def _long(self, name: str, size: tuple[int, int, int]) -> Iterator[Row]:
+    def _gone(self, names: Sequence[str]) -> Mapping[str, Tombstone]:
+        """Of those without events, the tombstones of those that were archived since they were found.
+
+        Raises WorkflowArchived where they were named, and must be there.
+        """
+        gone = tombstones_of(self._query, names)
+        if gone and self._selection.workflow_ids and not self._lenient:
+            raise lacking(self._query, min(gone))
+        return gone
+
+    def _long(self, view: Queries, name: str, size: _Size) -> Iterator[Row]:
         """The events of one workflow, a piece at a time, of so many that a piece has about BYTES_A_READ."""
-        limit = max(1, min(EVENTS_A_READ, BYTES_A_READ * size[1] // max(1, size[2])))
+        limit = max(1, min(EVENTS_A_READ, BYTES_A_READ * size.events // max(1, size.bytes)))
         after = -1
         while True:
-            rows = self._query(
+            rows = view.query(
                 f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 - columns of ours
                 "WHERE originator_id = ? AND originator_version > ? AND id <= ? ORDER BY originator_version LIMIT ?",
                 (name, after, self.position, limit),
@@ -344,15 +388,16 @@ class Histories:
                 return
             after = rows[-1][1]
 
-    def _row(self, name: str, version: int, topic: str, state: Any) -> Row:
+    def _row(self, name: str, version: Any, topic: str, state: Any) -> Row:
+        if not isinstance(version, int):
+            return Row(name, NO_NUMBER, topic, bytes_of(state))
         row = Row(name, version, topic, b"")
         self._clear_into(row, state)
         return parted(row, imported=self.imported is not None)
 
     def _clear_into(self, row: Row, state: Any) -> None:
         """The state without its cover, or what is said where its payload is withheld."""
-        # A damaged SQLite file may hold a text, or a number, where bytes belong.
-        row.state = bytes(state) if isinstance(state, bytes | bytearray | memoryview) else str(state).encode()
+        row.state = bytes_of(state)
         try:
             row.state = self._clear(row.workflow_id, row.version, row.state)
         except PayloadWithheld as error:
@@ -363,22 +408,21 @@ class Histories:
 
 _COLUMNS: Final = "originator_id, originator_version, topic, state"
 _MARKS: Final = ", ".join("?" * WORKFLOWS_A_PAGE)
-_PARTS: Final = 3
-_DIGESTS: Final = re.compile(rb"[0-9a-f]{64} [0-9a-f]{64}")
 
 
-def _versions(sizes: Mapping[str, tuple[int, int, int]]) -> dict[str, int]:
-    return {name: last for name, (last, _, _) in sizes.items()}
+def _versions(sizes: Mapping[str, _Size]) -> dict[str, int]:
+    return {name: size.newest for name, size in sizes.items() if size.newest is not None}
 
 
-def _version(name: str, last: Any) -> int:
-    """The last version of a workflow; raises EventCorrupt where SQLite keeps a text, which comes after all numbers."""
+def _key(name: str, key: Any) -> bytes | None:
     try:
-        return int(last)
-    except ValueError as error:
-        raise EventCorrupt(
-            f"workflow {name} has an event whose number is none; restore the store from a backup"
-        ) from error
+        return key_of(name, key)
+    except EventCorrupt:
+        return None
+
+
+def _buried(stone: Tombstone) -> Exported:
+    return Exported(stone.workflow_id, stone.version, stone.head, b"", ())
 
 
 def _pages(names: Sequence[str]) -> Iterator[list[str]]:
@@ -389,25 +433,6 @@ def _pages(names: Sequence[str]) -> Iterator[list[str]]:
 def _filled(names: Sequence[str]) -> list[str]:
     """The names, filled up with one that matches nothing: so the statement is always the same."""
     return [*names, *[""] * (WORKFLOWS_A_PAGE - len(names))]
-
-
-def parted(row: Row, *, imported: bool = False) -> Row:
-    """Tell a row's header, digests and payload apart, where they can be."""
-    parts = row.state.split(b"\n", 2)
-    if imported and len(parts) == _PARTS:
-        parts[1], behind = behind_digests(parts[1])
-        row.salts = behind if behind and behind != WITHHELD else None
-    if len(parts) != _PARTS or _DIGESTS.fullmatch(parts[1]) is None:
-        return row
-    try:
-        fields = from_json(parts[0])
-    except ValueError:
-        return row
-    if isinstance(fields, dict):
-        row.header, row.fields, row.payload = parts[0], fields, b"" if row.withheld else parts[2]
-        row.previous, row.payload_digest = parts[1].decode().split(" ")
-        row.digest = link(row.header, row.previous, row.payload_digest)
-    return row
 
 
 def definition_in(row: Row) -> tuple[str, str]:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC
 from io import StringIO
 from typing import Any, Final
 
 from domain.errors import EventCorrupt, EventUnknown
 from domain.recorded import from_state
 from domain.workflow import Workflow
-from projections.exporting.reading import Exported, Row, definition_in, instant
-from projections.exporting.telling import Teller, Told, reason_in
+from projections.exporting.reading import Exported, definition_in
+from projections.exporting.rows import Row
+from projections.exporting.telling import Teller, Told, in_utc, reason_in
 
 COLUMNS: Final = (
     "workflow",
@@ -39,9 +39,10 @@ COLUMNS: Final = (
     "payload",
 )
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What spreadsheets begin a formula with, in half and in full width."""
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""Control characters, those of Latin 1 included, and what else ends a line."""
 
 
 class Table:
@@ -69,12 +70,12 @@ class Table:
 
 def _row(told: Told, definition: tuple[str, str], status: str) -> bytes:
     row, fields, said = told.row, told.row.fields, told.said
-    at = fields.get("at")
+    at = in_utc(fields.get("at"))
     return _line(
         (
             row.workflow_id,
             row.version,
-            instant(at).astimezone(UTC).isoformat() if isinstance(at, str) else "",
+            f"{at[:-1]}+00:00" if at else "",
             row.topic,
             *definition,
             status,
@@ -107,9 +108,10 @@ class _Status:
             return self.lost()
         try:
             recorded = from_state(row.workflow_id, row.version, row.topic, row.state, imported=row.salts is not None)
-        except (EventCorrupt, EventUnknown):
+            self._workflow.apply(recorded)
+        except (EventCorrupt, EventUnknown, KeyError, TypeError, AttributeError, ValueError):
+            # Sound in itself, and yet behind nothing that it could follow: an export may be made up.
             return self.lost()
-        self._workflow.apply(recorded)
         return self._workflow.state.status.value
 
     def lost(self) -> str:
@@ -126,6 +128,6 @@ def _line(cells: tuple[Any, ...]) -> bytes:
 
 def guarded(cell: object) -> str:
     """A cell that no spreadsheet computes, on one line, without characters that control anything."""
-    text = str(cell)
-    begins = text.lstrip(" \xa0").startswith(_FORMULA)
-    return f"{chr(39) if begins else ''}{_CONTROL.sub(' ', text)}"
+    text = _CONTROL.sub(" ", str(cell))
+    begins = text.lstrip().startswith(_FORMULA)
+    return f"{chr(39) if begins else ''}{text}"

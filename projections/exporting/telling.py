@@ -13,8 +13,9 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic_core import from_json
 
 from projections.exporting.jsonl import Damage, sound
-from projections.exporting.reading import Exported, Row
+from projections.exporting.reading import KEY_LOST, Exported
 from projections.exporting.redaction import Redaction, Shown
+from projections.exporting.rows import Row
 
 How = Literal["whole", "cut", "withheld", "damaged"]
 """What is shown of a payload: all of it, without the values that were cut out, nothing by a rule, nothing since it does
@@ -78,9 +79,12 @@ class Teller:
     def events_of(self, exported: Exported) -> Iterator[Told]:
         """The events of one workflow, in order."""
         self.workflows += 1
+        key = exported.key or b""
+        if exported.key is None and self.first_damage is None:
+            self.first_damage = Damage(exported.workflow_id, 1, KEY_LOST)
         for row in exported.rows:
             self.events += 1
-            told = self._told(row, exported.key)
+            told = self._told(row, key)
             if told.how == "damaged" and self.first_damage is None:
                 self.first_damage = Damage(row.workflow_id, row.version, "cannot be read, or was changed")
             yield told

@@ -20,6 +20,8 @@ from typing import Any, Final
 from domain.chain import GENESIS, canonical, link
 from domain.errors import InputInvalid
 from projections.exporting.jsonl import ALGORITHM, FIRST_LINE, FIRST_LINE_OF_SEAL, FORMAT, SEAL, type_named
+from projections.exporting.manifest import wrong_kinds
+from projections.exporting.met import Met
 from projections.exporting.reading import instant
 from projections.exporting.redaction import digest_shown, redactable_in
 from projections.exporting.tree import Tree
@@ -127,6 +129,7 @@ class Verification:
         self._number = 0
         self._seal = False
         self._block = _Block("", 0, "", 0)
+        self._met = Met()
         self._content = sha256()
         self._tree = Tree()
         self._by_type: Counter[str] = Counter()
@@ -195,6 +198,8 @@ class Verification:
             self._found(Check.ORDER, words, fields["workflow"])
             if fields["number"] <= self._workflows:
                 return
+        elif self._met.again(fields["workflow"]):
+            self._found(Check.ORDER, "is there a second time: a file has each workflow once", fields["workflow"])
         self._close()
         self._workflows = fields["number"] if fields["number"] > self._workflows else self._workflows + 1
         self._block = _Block(str(fields["workflow"]), fields["last"], fields["head"], self._number)
@@ -223,15 +228,16 @@ class Verification:
     def _event(self, match: re.Match[bytes]) -> None:
         header, previous, payload_digest, digest, salts, shown_digest, payload = match.groups()
         fields = _document(header) or {}
-        workflow, version = fields.get("workflow"), fields.get("version")
-        if not isinstance(workflow, str) or type(version) is not int or not {"name", "shape"} <= fields.keys():
+        workflow, version, name = fields.get("workflow"), fields.get("version"), fields.get("name")
+        named = isinstance(name, str) and "shape" in fields
+        if not isinstance(workflow, str) or type(version) is not int or not named:
             self._found(Check.LINE, "has a header that cannot be read")
             return
         if salts is not None and _document(salts) is None:
             self._found(Check.LINE, "has salts that cannot be read")
             return
         self._events += 1
-        self._by_type[type_named(fields["name"], fields["shape"])] += 1
+        self._by_type[type_named(name, fields["shape"])] += 1
         self._take_instant(fields.get("at"))
         computed = link(header, previous.decode(), payload_digest.decode())
         self._tree.add(bytes.fromhex(computed))
@@ -344,10 +350,13 @@ class Verification:
             "workflows": self._workflows,
         }
         for name, found in counted.items():
-            if manifest.get(name) != found:
+            # As texts: true would equal 1.
+            if name not in manifest or canonical(manifest[name]) != canonical(found):
                 self._found(Check.MANIFEST, f"says {name} {manifest.get(name)!r}; there is {found!r}")
         if extra := sorted(manifest.keys() ^ (counted.keys() | _UNCOUNTED | ({"signer"} & manifest.keys()))):
             self._found(Check.MANIFEST, f"lacks, or has too much: {', '.join(extra)}")
+        for name in wrong_kinds(manifest):
+            self._found(Check.MANIFEST, f"says {name} {manifest[name]!r}, which is of another kind than it must be")
         if manifest.get("root") != self._tree.root():
             self._found(Check.ROOT, f"says root {manifest.get('root')!r}; that of the events is {self._tree.root()}")
         if manifest.get("content") != self._content.hexdigest():
@@ -426,6 +435,9 @@ def _document(text: bytes) -> dict[str, Any] | None:
     """The JSON object that a text is, or None."""
     try:
         found = json.loads(text.decode())
+        if b"\\u" in text:
+            # Half of a pair of surrogates is no text, and no store keeps it.
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

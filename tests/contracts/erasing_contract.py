@@ -32,7 +32,6 @@ from projections.projector import catch_up
 from projections.queries import list_workflows
 from projections.rebuilding import Rebuild
 from projections.status import status_of
-from projections.thresholds import Thresholds
 from tests.contracts import stage as stages_of
 from tests.contracts.covers_contract import PAUSED, WORD, Damage
 from tests.contracts.stage import Stage, goal
@@ -117,7 +116,7 @@ class ErasingContract(Staged):
 
     def exported(self, store: WorkflowStore, selection: Selection = ALL) -> tuple[bytes, JsonLines]:
         lines = JsonLines(selection, Redaction())
-        histories = Histories(store.query, store.mapper.clear, selection)
+        histories = Histories(store, store.mapper.clear, selection)
         return b"".join(lines.lines(histories)), lines
 
     def differing(self, store: WorkflowStore) -> int:
@@ -179,7 +178,7 @@ class ErasingContract(Staged):
         self.erasing(stage, tmp_path).erase("wf_2")
         _, after = self.exported(stage.store, selection)
         assert (after.workflows, after.root) == (workflows, before.root)
-        histories = Histories(stage.store.query, stage.store.mapper.clear, ALL)
+        histories = Histories(stage.store, stage.store.mapper.clear, ALL)
         assert [definition_in(next(iter(one.rows))) for one in histories] == [("chain", "1")] * 3
 
     @pytest.mark.parametrize("act", ["load", "read", "decide"])
@@ -287,7 +286,7 @@ class ErasingContract(Staged):
         with pytest.raises(StoreUnavailable, match="wf_4 has events that the views do not show yet: run it again"):
             erasing.erase("wf_4")
         assert stage.store.load("wf_4").goal
-        erasing.bring_up_to_date(Thresholds())
+        erasing.bring_up_to_date()
         erasing.erase("wf_4")
         assert self.differing(stage.store) == 0
 

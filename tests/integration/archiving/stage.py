@@ -1,5 +1,6 @@
 """A store with histories as chance makes them, and archiving as the command does it, with a clock of the test's."""
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from deploy.archiving.choosing import Leaving, Ripe, Wanted
 from deploy.archiving.files import filed, verify, write
 from deploy.archiving.removing import By, Removed, Removing
+from deploy.loading import LoadedDefinitions
+from deploy.opened import open_store
 from domain.recorded import RecordedEvent
 from domain.store.application import WorkflowStore
 from domain.workflow import Workflow
@@ -20,6 +23,7 @@ from projections.keeper import Keeper
 from projections.log import LogReader
 from projections.projector import catch_up
 from projections.rebuilding import Rebuild, Report
+from tests.integration.command_line import CommandLine
 from tests.integration.exports.stock import fill
 from tests.unit.projections.histories import FIXED, PLANNED, Script
 
@@ -73,7 +77,7 @@ class Archive:
 
     def write(self) -> bool:
         ripe = Ripe(self.store.query, self.wanted)
-        leaving = Leaving(self.store.query, self.store.mapper.clear, self.wanted, ripe)
+        leaving = Leaving(self.store, self.store.mapper.clear, self.wanted, ripe)
         written = write(self.target, leaving, None, lambda _workflows, _events: None)
         self.kept = ripe.kept
         return written
@@ -108,7 +112,7 @@ def names_in(target: Path) -> list[str]:
 def sealed(store: WorkflowStore) -> bytes:
     """The bytes of a seal of the store."""
     made = JsonLines(Selection(), Redaction(()), seal=True)
-    return b"".join(made.lines(Histories(store.query, store.mapper.clear, Selection())))
+    return b"".join(made.lines(Histories(store, store.mapper.clear, Selection())))
 
 
 def compared(store: WorkflowStore) -> Report:
@@ -143,3 +147,14 @@ def everything(store: WorkflowStore) -> Iterator[str]:
     """Every workflow that has an event."""
     for (name,) in store.query("SELECT DISTINCT originator_id FROM stored_events ORDER BY originator_id"):
         yield name
+
+
+def open_home(handrail: CommandLine) -> contextlib.closing[WorkflowStore]:
+    return contextlib.closing(open_store(handrail.home, LoadedDefinitions()))
+
+
+def at_home(handrail: CommandLine) -> set[str]:
+    """A home with histories of long ago; their ids."""
+    with open_home(handrail) as store:
+        stock(store, histories(30, 1))
+        return set(everything(store))

@@ -43,7 +43,7 @@ def stocked(store: WorkflowStore) -> WorkflowStore:
 
 def held_against(store: WorkflowStore, lines: bytes) -> HeldAgainst:
     held = HeldAgainst()
-    held.hold(store.query, store.mapper.clear, heads_in(lines.splitlines(keepends=True)))
+    held.hold(store, store.mapper.clear, heads_in(lines.splitlines(keepends=True)))
     return held
 
 

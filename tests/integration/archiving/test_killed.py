@@ -1,14 +1,11 @@
 """Killed at every point of an archive, and begun again with the same file: it goes on and ends, with nothing lost."""
 
-import contextlib
 import signal
 from pathlib import Path
 
 import pytest
 
 from deploy.archiving import removing
-from deploy.loading import LoadedDefinitions
-from deploy.opened import open_store
 from domain.errors import StoreError, WorkflowArchived
 from domain.faultpoints import arm
 from domain.ports import Cursor
@@ -16,7 +13,18 @@ from domain.store.application import WorkflowStore
 from domain.store.recorder import EVENTS
 from domain.store.recorder_postgres import PostgresStoreRecorder
 from domain.store.tombstones import tombstones_of
-from tests.integration.archiving.stage import Archive, compared, everything, histories, left_of, names_in, sealed, stock
+from tests.integration.archiving.stage import (
+    Archive,
+    at_home,
+    compared,
+    everything,
+    histories,
+    left_of,
+    names_in,
+    open_home,
+    sealed,
+    stock,
+)
 from tests.integration.command_line import CommandLine
 
 
@@ -179,6 +187,7 @@ def test_whoever_looks_is_told(handrail: CommandLine) -> None:
     before = at_home(handrail)
     sealed_before = handrail("seal", "-o", "before.seal")
     assert sealed_before.code == 0, sealed_before.errors
+    of_one = len(handrail("list", "--definition", "fixed", "--json").document)
     shown = handrail("archive", "--older-than", "1d", "--dry-run", "--json").document
     told = handrail("archive", "--older-than", "1d", "-o", "old.jsonl", "--by", "ann", "--reason", "old", "--json")
     assert told.code == 0, told.errors
@@ -193,6 +202,9 @@ def test_whoever_looks_is_told(handrail: CommandLine) -> None:
         assert (ended.code, words in ended.errors, "was archived on" in ended.errors) == (2, True, True), ended
         assert "old.jsonl --read-only" in ended.errors
     assert f"{len(gone)} more are archived" in handrail("list").errors
+    left = handrail("list", "--definition", "fixed", "--json")
+    of_one -= len(left.document)
+    assert (0 < of_one < len(gone), f"{of_one} more are archived" in left.errors) == (True, True), left.errors
     everything_else = handrail("export", "--all", "-o", "rest.jsonl")
     assert f"{len(gone)} archived workflows not in it" in everything_else.errors
     assert handrail("replay", "--all", "--json").objects[-1]["archived"] == len(gone)
@@ -213,6 +225,18 @@ def test_a_definition_that_nothing_is_called_is_refused(handrail: CommandLine) -
     for more in (("--dry-run",), ("-o", "old.jsonl", "--yes")):
         refused = handrail("archive", "--older-than", "1s", "--reason", "old", "--definition", "nobody", *more)
         assert (refused.code, "--definition 'nobody': none is loaded" in refused.errors) == (2, True), refused
+    for spelt in ("FIXED", "fixed"):
+        found = handrail("archive", "--older-than", "1s", "--definition", spelt, "--dry-run", "--json").document
+        assert found["workflows"] > 0
+
+
+def test_a_definition_is_known_of_which_all_is_archived(handrail: CommandLine) -> None:
+    at_home(handrail)
+    assert handrail("archive", "--older-than", "1d", "-o", "old.jsonl", "--reason", "old", "--yes").code == 0
+    with open_home(handrail) as store, store.transaction() as cursor:
+        cursor.execute("DELETE FROM tallies", ())
+    for definition, code in (("fixed", 0), ("nobody", 2)):
+        assert handrail("failures", "--definition", definition).code == code
 
 
 def test_a_file_of_last_time_takes_no_more(handrail: CommandLine) -> None:
@@ -222,14 +246,3 @@ def test_a_file_of_last_time_takes_no_more(handrail: CommandLine) -> None:
     ended = handrail(*given)
     assert ended.code == 2
     assert "could go: name another file for them" in ended.errors
-
-
-def open_home(handrail: CommandLine) -> contextlib.closing[WorkflowStore]:
-    return contextlib.closing(open_store(handrail.home, LoadedDefinitions()))
-
-
-def at_home(handrail: CommandLine) -> set[str]:
-    """A home with histories of long ago; their ids."""
-    with open_home(handrail) as store:
-        stock(store, histories(30, 1))
-        return set(everything(store))

@@ -134,13 +134,16 @@ def test_a_command_under_way_keeps_its_workflow(stocked: WorkflowStore, target: 
     assert stocked.query("SELECT state FROM inbox WHERE message_id = ?", (one.messages[-1],)) == [("done",)]
 
 
-def test_what_is_damaged_stays_and_is_told(stocked: WorkflowStore, target: Path) -> None:
-    first, *rest = ripe_ones(stocked)
-    change(
-        stocked,
+@pytest.mark.parametrize(
+    "statement",
+    [
         "UPDATE stored_events SET topic = 'StepSkipped' WHERE originator_id = ? AND originator_version = 2",
-        first,
-    )
+        "UPDATE workflow_keys SET key = 'zz' WHERE workflow_id = ?",
+    ],
+)
+def test_what_is_damaged_stays_and_is_told(stocked: WorkflowStore, target: Path, statement: str) -> None:
+    first, *rest = ripe_ones(stocked)
+    change(stocked, statement, first)
     archive = Archive(stocked, target)
     removed = archive.run()
     assert archive.kept == {choosing.DAMAGED: 1}

@@ -71,7 +71,7 @@ def check(store: WorkflowStore, archived: set[str], all_names: set[str], seals: 
     assert compared(store).shown == []
     for seal in seals:
         held = HeldAgainst()
-        held.hold(store.query, store.mapper.clear, heads_in(seal.splitlines(keepends=True)))
+        held.hold(store, store.mapper.clear, heads_in(seal.splitlines(keepends=True)))
         assert held.findings == []
     checked = list(CheckingAll(store.reading, store.mapper.read, Both()).run(lambda _name: True))
     assert {one.workflow for one in checked} == all_names - archived

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -64,11 +65,14 @@ def test_erasing_leaves_nothing_of_it_and_everything_that_verifies(handrail: Enc
     handrail.done("export", "--all", "-o", "before.jsonl")
     handrail.done("seal", "-o", "sealed.jsonl")
     assert any(name.startswith(ARTIFACTS) for name in handrail.holding("onboarding"))
-    refused = handrail("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--json")
-    assert (refused.code, refused.out) == (2, "")
-    assert "cannot be undone: give --yes" in refused.errors
+    for as_json in ((), ("--json",)):
+        refused = handrail("erase", "wf_001", "--by", "ann", "--reason", "asked for", *as_json)
+        assert (refused.code, refused.out, refused.errors.count("\n")) == (2, "", 1)
+        assert "cannot be undone, and nobody can be asked here: say with --yes" in refused.errors
     looked = handrail.done("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--dry-run", "--json").document
     assert (looked["dry_run"], looked["workflows"][0]["artifacts"]) == (True, 1)
+    dry = handrail.done("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--dry-run").out
+    assert f"the payloads of {looked['workflows'][0]['events']} events, and 1 artifact would be erased" in dry
     assert handrail.done("show", "wf_001").code == 0, "a dry run changes nothing"
     erased = handrail.done("erase", "wf_001", "--by", "ann", "--reason", "asked for", "--yes", "--json").document
     assert erased["workflows"][0]["events"] == looked["workflows"][0]["events"]
@@ -79,7 +83,20 @@ def test_erasing_leaves_nothing_of_it_and_everything_that_verifies(handrail: Enc
         told = handrail.done(*command.split())
         assert WORD not in told.out
         assert "damaged" not in told.out + told.errors, command
-    assert "withheld" in handrail("replay", "wf_001").out
+    replayed = handrail("replay", "wf_001")
+    assert replayed.out.count("erased on") == 1, "it is told once, and not for each event"
+    assert (replayed.lines[0], replayed.code) == ("wf_001  completed", 3)
+    assert replayed.out == handrail("replay", "wf_001").out
+    shown = handrail.done("show", "wf_001")
+    assert shown.lines[0].startswith("wf_001  completed; more is not known: the payload of event 1 is withheld")
+    assert re.fullmatch(r"  erased on \d{4}-\d\d-\d\d \d\d:\d\d UTC by ann \(asked for\)", shown.lines[1])
+    document = handrail.done("show", "wf_001", "--json").document
+    assert (document["status"], document["erased"]["by"]) == ("completed", "ann")
+    assert document["definition"] == "vendor onboarding review"
+    assert document["started_at"] < document["ended_at"] < document["erased"]["at"]
+    handrail.done("report", "wf_001", "-o", "report")
+    page = (handrail.folder / "report" / "wf_001.html").read_text()
+    assert ("Nothing was attempted" in page, page.count("erased on")) == (False, 1)
     handrail.done("export", "--all", "-o", "after.jsonl")
     for file in ("before.jsonl", "after.jsonl", "sealed.jsonl"):
         handrail.done("verify", file, "--store")
@@ -91,6 +108,19 @@ def test_erasing_leaves_nothing_of_it_and_everything_that_verifies(handrail: Enc
     assert "by ann (asked for)" in again.out
     late = handrail("cancel", "wf_001", "--by", "ann", "--reason", "late")
     assert (late.code, "was erased on" in late.errors) == (2, True)
+
+
+def test_others_are_compared_with_the_last_run_that_was_not_erased(handrail: Encrypted) -> None:
+    for name in ("wf_001", "wf_002", "wf_003"):
+        handrail("run", "--goal", "asking", "--by", "ada")
+        handrail.done("approve", name, "--by", "bob")
+    assert handrail.done("compare", "wf_003", "--json").document["other"] == "wf_002"
+    handrail.done("erase", "wf_002", "--by", "ann", "--reason", "asked for", "--yes")
+    assert handrail.done("compare", "wf_003", "--json").document["other"] == "wf_001"
+    handrail("run", "--goal", "asking", "--by", "ada")
+    handrail("reject", "wf_004", "--by", "bob", "--reason", "too much")
+    handrail.done("erase", "wf_003", "--by", "ann", "--reason", "asked for", "--yes")
+    assert handrail("replay", "wf_004", "--json").document["beside"]["workflow"] == "wf_001"
 
 
 def test_keys_are_counted_and_rotated(handrail: Encrypted) -> None:

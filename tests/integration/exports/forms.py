@@ -20,8 +20,9 @@ from domain.store.application import WorkflowStore
 from domain.tracing import span_of, trace_of
 from projections.exporting.cloudevents import CloudEvents
 from projections.exporting.ocel import Ocel
-from projections.exporting.reading import Exported, Histories, Row, Selection, parted
+from projections.exporting.reading import Exported, Histories, Selection
 from projections.exporting.redaction import Redaction
+from projections.exporting.rows import Row, parted
 from projections.exporting.telling import Teller
 from projections.exporting.xes import Xes
 from tests.integration.exports.stock import key_of
@@ -48,7 +49,7 @@ def told(
         "otlp": lambda teller: PastTraces(teller, salt),
     }
     if isinstance(source, WorkflowStore):
-        source = Histories(source.query, source.mapper.clear, selection or Selection())
+        source = Histories(source, source.mapper.clear, selection or Selection())
     return b"".join(makers[form](teller).lines(source))
 
 

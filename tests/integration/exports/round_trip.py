@@ -47,7 +47,7 @@ def write(store: WorkflowStore, file: Path, rules: Sequence[str] = ()) -> None:
     selection = Selection()
     made = JsonLines(selection, Redaction(rules))
     with file.open("wb") as opened:
-        opened.writelines(made.lines(Histories(store.query, store.mapper.clear, selection)))
+        opened.writelines(made.lines(Histories(store, store.mapper.clear, selection)))
 
 
 def same_bytes(one: Path, other: Path) -> bool:

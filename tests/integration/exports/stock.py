@@ -117,4 +117,4 @@ def exported(
     """The bytes of an export of the store, all of it where nothing else is said."""
     selection = selection or Selection()
     made = JsonLines(selection, Redaction(rules), signer)
-    return b"".join(made.lines(Histories(store.query, store.mapper.clear, selection)))
+    return b"".join(made.lines(Histories(store, store.mapper.clear, selection)))

@@ -20,13 +20,13 @@ Rows = dict[Place, bytes]
 
 def sealed(store: WorkflowStore) -> bytes:
     made = JsonLines(Selection(), Redaction(), SIGNER, seal=True)
-    return b"".join(made.lines(Histories(store.query, store.mapper.clear, Selection())))
+    return b"".join(made.lines(Histories(store, store.mapper.clear, Selection())))
 
 
 def held(store: WorkflowStore, content: bytes) -> list[Finding]:
     """What is wrong with the store by the heads in an export or a seal."""
     against = HeldAgainst()
-    against.hold(store.query, store.mapper.clear, heads_in(content.splitlines(keepends=True)))
+    against.hold(store, store.mapper.clear, heads_in(content.splitlines(keepends=True)))
     return against.findings
 
 

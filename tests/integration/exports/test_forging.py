@@ -1,15 +1,22 @@
 """Whoever makes the checks of lines anew, and not all of them, is found out as well, by both verifiers alike."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.importing import import_export
 from domain.chain import canonical, link
+from domain.errors import InputInvalid
 from domain.store.application import WorkflowStore
-from projections.exporting.jsonl import workflow_line
+from projections.exporting.jsonl import JsonLines, workflow_line
+from projections.exporting.reading import Exported, Histories, Selection
+from projections.exporting.redaction import Redaction
+from projections.exporting.tree import Tree
 from tests.integration.exports.stock import exported
 from tests.integration.exports.tampering import SIGNER, verdicts
 
@@ -50,6 +57,18 @@ def replaced(name: str, value: Any) -> Callable[[Manifest], None]:
         (replaced("more", True), "manifest"),
         (lambda manifest: manifest.pop("selection") and None, "manifest"),
         (lambda manifest: json.dumps(manifest).encode(), "manifest"),
+        (replaced("damaged", False), "manifest"),
+        (replaced("cut", -1), "manifest"),
+        (replaced("cut", True), "manifest"),
+        (replaced("redacted", 7), "manifest"),
+        (replaced("redacted", [{"a": 1}]), "manifest"),
+        (replaced("selection", 5), "manifest"),
+        (replaced("selection", {"all": 1}), "manifest"),
+        (replaced("selection", {"more": True}), "manifest"),
+        (replaced("selection", {"since": 7}), "manifest"),
+        (replaced("selection", {"upto": "7"}), "manifest"),
+        (replaced("selection", {"workflows": "wf_001"}), "manifest"),
+        (replaced("signer", 7), "manifest"),
         (replaced("root", "0" * 64), "root"),
         (replaced("content", "0" * 64), "content"),
     ],
@@ -118,6 +137,65 @@ def test_a_workflow_that_was_made_anew_from_its_line_on_is_found_by_the_manifest
     begin = workflow_line("wf_001", 1, len(made), previous)
     content = b"".join([lines[0], begin, *made, *lines[end:]])
     assert found(content) == (len(lines), "root")
+
+
+class Twice(Histories):
+    """Histories, the second of which comes once more at the end."""
+
+    def __iter__(self) -> Iterator[Exported]:
+        made = [replace(one, rows=list(one.rows)) for one in super().__iter__()]
+        return iter([*made, made[1]])
+
+    def heads(self) -> Iterator[Exported]:
+        made = list(super().heads())
+        return iter([*made, made[1]])
+
+
+@pytest.mark.parametrize("seal", [False, True])
+def test_a_workflow_that_is_there_twice(seal: bool, stocked: WorkflowStore, tmp_path: Path) -> None:
+    """All digests are made anew: nothing but the line of the workflow itself tells."""
+    made = JsonLines(Selection(), Redaction(), seal=seal)
+    lines = list(made.lines(Twice(stocked, stocked.mapper.clear, Selection())))
+    again = next(number for number, line in enumerate(lines, start=1) if b'"number":13' in line)
+    content = b"".join(lines)
+    assert [one[1] for one in verdicts(content, None)] == [[(again, "wf_002", 0, "order")]] * 2
+    if not seal:
+        (tmp_path / "twice.jsonl").write_bytes(content)
+        with pytest.raises(InputInvalid, match=r"does not verify, .* workflow wf_002: order: is there a second time"):
+            import_export(tmp_path / "twice.jsonl", tmp_path / "there")
+
+
+def test_a_number_that_no_column_holds_is_refused_and_nothing_is_made(stocked: WorkflowStore, tmp_path: Path) -> None:
+    lines = exported(stocked).splitlines(keepends=True)
+    end = next(number for number, line in enumerate(lines) if b'"number":2' in line)
+    previous, made, tree = "0" * 64, list[bytes](), Tree()
+    for number in range(2, end):
+        header, _ = parts(lines[number])
+        payload = lines[number].partition(b',"payload":')[2].removesuffix(b"}\n")
+        line, previous = event_line(header, previous, payload.replace(b'"attempt":1', b'"attempt":%d' % 10**30))
+        made.append(line)
+    before = [lines[0], workflow_line("wf_001", 1, len(made), previous), *made, *lines[end:-1]]
+    for line in before:
+        if line.startswith(b'{"header":'):
+            tree.add(bytes.fromhex(json.loads(line)["digest"]))
+    fitting = {"root": tree.root(), "content": sha256(b"".join(before)).hexdigest()}
+    content, _ = with_manifest(b"".join([*before, lines[-1]]), lambda manifest: manifest.update(fitting))
+    assert verdicts(content, None)[0] == ("none", [])
+    (tmp_path / "large.jsonl").write_bytes(content)
+    with pytest.raises(InputInvalid, match="holds a number larger than any"):
+        import_export(tmp_path / "large.jsonl", tmp_path / "there")
+    assert not (tmp_path / "there").exists()
+
+
+def test_what_is_no_text_is_in_no_id_and_no_header(stocked: WorkflowStore) -> None:
+    """Half of a pair of surrogates stands in JSON as an escape, and no store can keep it."""
+    lines = exported(stocked).splitlines(keepends=True)
+    last = int(json.loads(lines[1])["last"])
+    assert found(b"".join([lines[0], workflow_line("wf_\ud800", 1, last, "0" * 64), *lines[2:]])) == (2, "line")
+    header, previous = parts(lines[2])
+    for name in (b'"\\ud800"', b"7", b"{}"):
+        line, _ = event_line(header.replace(b'"WorkflowStarted"', name), previous.decode(), b"{}")
+        assert found(b"".join([*lines[:2], line, *lines[3:]])) == (3, "line")
 
 
 def salted(lines: list[bytes]) -> tuple[int, bytes, bytes, bytes]:

@@ -50,6 +50,7 @@ def test_exported_again_it_is_the_file_that_it_came_of(kind: str, place: Path, r
         content = exported(source, rules=rules, signer=signer)
         store = imported(content, place)
         assert exported(store) == content, rules
+        assert exported(store, Selection(upto=store.newest())) == content, rules
         assert held(store, content) == [], "salts and all fit the digests"
         some = Selection(("wf_002", "wf_003"))
         lines = exported(source, some, rules=rules).splitlines()
@@ -134,6 +135,20 @@ def test_a_file_that_is_changed_after_it_was_verified_is_refused(stocked: Workfl
     with pytest.raises(InputInvalid, match="was changed while it was read"):
         import_export(file, place / "home", tell=change)
     assert list(place.iterdir()) == []
+
+
+def test_one_without_events_does_not_tell_up_to_when(stocked: WorkflowStore, place: Path) -> None:
+    imported(exported(stocked, Selection(upto=0)), place).close()
+    with pytest.raises(ImportedReadOnly, match=r"on \d{4}-.* UTC, has no events, and is never changed"):
+        open_store(place / "home", LoadedDefinitions())
+
+
+def test_the_command_that_says_more_has_the_key(stocked: WorkflowStore, place: Path) -> None:
+    file, key = place.parent / "export.jsonl", place / "my keys.pub"
+    file.write_bytes(exported(stocked))
+    with pytest.raises(InputInvalid) as refused:
+        import_export(file, place / "home", check_signature=CHECK, key=key)
+    assert f"`handrail verify {file} --key '{key}'` names them" in str(refused.value)
 
 
 def test_only_a_free_place_is_taken(stocked: WorkflowStore, place: Path) -> None:
@@ -282,6 +297,12 @@ def test_the_command_line_imports_and_then_only_looks(
     here, there = (handrail("replay", "wf_003", "--json", *more).document for more in ((), ("--home", "there")))
     assert here["state_digest"] == there["state_digest"] != ""
     assert len(handrail("list", "--home", "there").lines) == 14
+    of_one = handrail("list", "--definition", "paying", "--home", "there", "--json").document
+    assert {one["definition"] for one in of_one} == {"paying"}
+    offered = "retries the steps that wait"
+    assert offered in handrail("failures").errors
+    of_import = handrail("failures", "--home", "there").errors
+    assert (offered in of_import, "this is an import: nothing of it can be changed" in of_import) == (False, True)
     assert database.read_bytes() == before
     # Who asks for the home's lock may leave that behind.
     assert {one.name for one in database.parent.iterdir()} <= {DATABASE_FILE, "lock"}
@@ -294,6 +315,7 @@ def test_the_command_line_says_what_is_withheld(stocked: WorkflowStore, handrail
     assert (made.code, "22 payloads withheld: of 12 workflows no more" in made.errors) == (0, True), made.errors
     shown = handrail("show", "wf_003", "--home", "there")
     assert (shown.code, "the payload of event 1 is withheld" in shown.out) == (0, True), shown
+    assert "erased" not in shown.out
     lines = [json.loads(line) for line in handrail("history", "wf_003", "--home", "there").lines]
     assert [line.get("withheld", False) for line in lines] == [True, False, False, False, False]
     replayed = handrail("replay", "wf_003", "--home", "there")
@@ -301,5 +323,10 @@ def test_the_command_line_says_what_is_withheld(stocked: WorkflowStore, handrail
     assert handrail("replay", "--all", "--home", "there").code == 3
     listed = handrail("list", "--home", "there", "--json").document
     assert {one["workflow_id"] for one in listed} == {f"wf_{number:03d}" for number in range(1, 13)}
+    of_one = handrail("list", "--definition", "paying", "--home", "there")
+    assert (of_one.code, len(of_one.lines), "payloads are withheld" in of_one.errors) == (0, 0, True), of_one
+    for arguments in (("approve", "wf_003", "--by", "rita"), ("cancel", "wf_003", "--by", "rita", "--reason", "no")):
+        refused = handrail(*arguments, "--home", "there")
+        assert (refused.code, "was imported from some.jsonl" in refused.errors) == (2, True), refused
     refused = handrail("compare", "wf_003", "wf_006", "--home", "there")
     assert (refused.code, "the payload of its first event is withheld" in refused.errors) == (2, True)

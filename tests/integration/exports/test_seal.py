@@ -51,8 +51,8 @@ def test_workflows_that_began_later_are_held_against_their_own_chains(stocked: W
     later = [list(paying(f"wf_{number}", number)) for number in (100, 101, 102)]
     fill(stocked, later)
     against = HeldAgainst()
-    against.hold(stocked.query, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
-    against.hold_others(stocked.query, stocked.mapper.clear)
+    against.hold(stocked, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
+    against.hold_others(stocked, stocked.mapper.clear)
     assert (against.workflows, against.others, against.other_events) == (12, 3, sum(map(len, later)))
     assert against.findings == []
     with stocked.transaction() as cursor:
@@ -62,9 +62,9 @@ def test_workflows_that_began_later_are_held_against_their_own_chains(stocked: W
         )
         cursor.execute("DELETE FROM stored_events WHERE originator_id = 'wf_102'")
     against = HeldAgainst()
-    against.hold(stocked.query, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
+    against.hold(stocked, stocked.mapper.clear, heads_in(content.splitlines(keepends=True)))
     assert against.findings == []
-    against.hold_others(stocked.query, stocked.mapper.clear)
+    against.hold_others(stocked, stocked.mapper.clear)
     assert {(one.workflow, one.version, one.check) for one in against.findings} == {
         ("wf_100", 2, Check.VERSION),
         ("wf_101", 1, Check.PAYLOAD),

@@ -10,10 +10,11 @@ import pytest
 
 from deploy.loading import LoadedDefinitions
 from deploy.opened import SCHEMA
-from domain.errors import EventCorrupt, InputInvalid, WorkflowUnknown
+from domain.errors import InputInvalid, WorkflowUnknown
 from domain.store.application import WorkflowStore
 from domain.store.opening import sqlite_settings
 from projections.exporting import reading
+from projections.exporting.against import HeldAgainst, heads_in
 from projections.exporting.jsonl import JsonLines
 from projections.exporting.reading import Selection
 from projections.exporting.redaction import Redaction
@@ -67,7 +68,7 @@ def test_sqlite_and_postgresql_give_the_same_bytes(stocked: WorkflowStore, stock
         assert here == exported(stocked, selection), "and the same once more"
         assert verdicts(here, None) == SOUND
     tables = [
-        b"".join(made.lines(reading.Histories(store.query, store.mapper.clear, Selection())))
+        b"".join(made.lines(reading.Histories(store, store.mapper.clear, Selection())))
         for store in (stocked, stocked_postgres)
         for made in [Table(Teller(Redaction(["iban"])))]
     ]
@@ -83,7 +84,7 @@ def test_a_store_that_covers_its_payloads_gives_the_same_bytes(stocked: Workflow
     assert b"NL0003" not in stored, "the payload is not"
     assert exported(covered) == exported(stocked)
     tables = [
-        b"".join(Table(Teller(Redaction())).lines(reading.Histories(store.query, store.mapper.clear, Selection())))
+        b"".join(Table(Teller(Redaction())).lines(reading.Histories(store, store.mapper.clear, Selection())))
         for store in (covered, stocked)
     ]
     covered.close()
@@ -125,9 +126,9 @@ def test_what_is_written_meanwhile_is_not_in_it(stocked: WorkflowStore) -> None:
     before, position = exported(stocked), stocked.newest()
     fill(stocked, [list(paying("wf_100", 100))])
     assert workflows_in(exported(stocked))[-1] == "wf_100"
-    again = exported(stocked, Selection(upto=position))
-    # The same but for what was asked for.
-    assert again.splitlines()[:-1] == before.splitlines()[:-1]
+    assert exported(stocked, Selection(upto=position)) == before
+    two = exported(stocked, Selection(("wf_002", "wf_003"), upto=position))
+    assert two == exported(stocked, Selection(("wf_002", "wf_003")))
     earlier = exported(stocked, Selection(upto=40))
     assert verdicts(earlier, None) == SOUND
     assert len(events_in(earlier)) == 40
@@ -169,6 +170,19 @@ DAMAGES = {
         ("wf_003", 4, "version"),
     ),
     "all": ("DELETE FROM stored_events WHERE originator_id = 'wf_003'", ("wf_003", 0, "damaged")),
+    "no number": (
+        "UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", 4),
+        ("wf_003", 4, "damaged"),
+    ),
+    "a number between": (
+        "UPDATE stored_events SET originator_version = 2.5 " + WHERE.format("wf_003", 4),
+        ("wf_003", 4, "damaged"),
+    ),
+    "key": (
+        "UPDATE workflow_keys SET key = 'zz' WHERE workflow_id = 'wf_003'",
+        # What its marked values were salted with is not known any more.
+        ("wf_003", 3, "payload"),
+    ),
     "moved": (
         "UPDATE stored_events SET originator_id = 'wf_003', originator_version = 60 " + WHERE.format("wf_006", 4),
         # Its marked values had their salts from the key of another workflow.
@@ -177,14 +191,71 @@ DAMAGES = {
 }
 
 
-def test_a_number_that_is_none_is_said_and_never_left_out(stocked: WorkflowStore, home: Path) -> None:
+@pytest.mark.parametrize("damage", ["payload", "key", "line ends"])
+def test_of_what_is_damaged_nothing_is_shown_where_anything_is_to_be_cut_out(
+    damage: str, stocked: WorkflowStore, home: Path
+) -> None:
+    statement, (name, version, _) = DAMAGES[damage]
     with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
-        connection.execute("UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", 4))
-    histories_of_all = reading.Histories(stocked.query, stocked.mapper.clear, Selection())
-    for read in (histories_of_all, histories_of_all.heads()):
-        with pytest.raises(EventCorrupt, match="wf_003 has an event whose number is none"):
-            list(read)
-    assert workflows_in(exported(stocked, Selection(("wf_004",)))) == ["wf_004"]
+        assert connection.execute(statement).rowcount == 1
+    content = exported(stocked, rules=["@marked", "iban"])
+    digits = b"000" + name[-1].encode()
+    assert b"NL" + digits not in content
+    assert b'"state":""' in content
+    ours, alone = verdicts(content, None)
+    assert ours[1][0][1:] == (name, version, "damaged")
+    assert ours == alone
+
+
+@pytest.mark.parametrize(
+    ("statement", "version"),
+    [
+        ("UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", 2), 2),
+        ("UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", 4), 4),
+        ("UPDATE workflow_keys SET key = 'zz' WHERE workflow_id = 'wf_003'", 1),
+        ("UPDATE workflow_keys SET key = 'zz' WHERE workflow_id = 'wf_004'", 1),
+    ],
+)
+@pytest.mark.parametrize(("events", "bytes_"), [(2_000, 8_388_608), (3, 900)])
+def test_a_number_or_a_key_that_is_none_is_told_of_its_workflow_alone(
+    statement: str,
+    version: int,
+    events: int,
+    bytes_: int,
+    stocked: WorkflowStore,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However the workflow is read: with others at once, or a piece at a time."""
+    before, name = exported(stocked), "wf_004" if "wf_004" in statement else "wf_003"
+    with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
+        assert connection.execute(statement).rowcount == 1
+    monkeypatch.setattr(reading, "EVENTS_A_READ", events)
+    monkeypatch.setattr(reading, "BYTES_A_READ", bytes_)
+    teller = Teller(Redaction())
+    rows = b"".join(Table(teller).lines(reading.Histories(stocked, stocked.mapper.clear, Selection())))
+    assert teller.first_damage is not None
+    assert teller.first_damage.workflow_id == name
+    assert teller.first_damage.version == version or events == 3, "its place is known where all are read at once"
+    assert rows.count(b"\r\n") == teller.events + 1 == sum(map(len, histories(12))) + 1
+    held = HeldAgainst()
+    held.hold(stocked, stocked.mapper.clear, heads_in(before.splitlines(keepends=True)))
+    assert {one.workflow for one in held.findings} == {name}
+    assert held.findings[0].version == version
+
+
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_seal_of_a_workflow_whose_event_has_no_number_tells_of_it(
+    version: int, stocked: WorkflowStore, home: Path
+) -> None:
+    last = len(histories(12)[2])
+    with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
+        connection.execute("UPDATE stored_events SET originator_version = 'none' " + WHERE.format("wf_003", version))
+    made = JsonLines(Selection(), Redaction(()), seal=True)
+    content = b"".join(made.lines(reading.Histories(stocked, stocked.mapper.clear, Selection())))
+    assert made.first_damage == ("wf_003", last, "cannot be read")
+    assert [one[1:] for one in verdicts(content, None)[0][1]] == [("wf_003", 0, "damaged")]
+    assert len(workflows_in(content)) == 12
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -192,15 +263,13 @@ def test_a_damaged_store_is_exported_as_it_is_and_found_out(damage: str, stocked
     statement, found = DAMAGES[damage]
     with contextlib.closing(sqlite3.connect(home / "handrail.db")) as connection, connection:
         assert connection.execute(statement).rowcount >= 1
-    made = JsonLines(Selection(), Redaction(["country"]))
-    content = b"".join(made.lines(reading.Histories(stocked.query, stocked.mapper.clear, Selection())))
+    made = JsonLines(Selection(), Redaction(()))
+    content = b"".join(made.lines(reading.Histories(stocked, stocked.mapper.clear, Selection())))
     assert made.first_damage is not None
     ours, alone = verdicts(content, None)
     assert ours[1][0][1:] == found
     assert ours == alone
     assert set(workflows_in(content)) == {f"wf_{number:03d}" for number in range(1, 13)}
     if damage not in {"all", "first"}:  # of what a workflow's first event says nothing is left
-        rows = b"".join(
-            Table(Teller(Redaction())).lines(reading.Histories(stocked.query, stocked.mapper.clear, Selection()))
-        )
+        rows = b"".join(Table(Teller(Redaction())).lines(reading.Histories(stocked, stocked.mapper.clear, Selection())))
         assert rows.count(b"\r\n") == made.events + made.damaged + 1

@@ -88,6 +88,30 @@ def test_bytes_that_are_no_event_are_corrupt(state: bytes) -> None:
         from_state(ID, 1, "StepSkipped", state)
 
 
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("at", "0001-01-01T00:00:00+14:00"),
+        ("at", "9999-12-31T23:59:59-14:00"),
+        ("at", "2026-01-01T00:00:00"),
+        ("at", 7),
+        ("decision", 10**30),
+        ("decision", -1),
+        ("decision", True),
+        ("decision", "1"),
+        ("cause", None),
+        ("actor", 5),
+        ("engine", []),
+    ],
+)
+def test_a_header_that_nobody_of_ours_writes_is_corrupt(member: str, value: object) -> None:
+    one = history()[2]
+    header, rest = to_state(one).split(b"\n", 1)
+    made_up = json.dumps({**json.loads(header), member: value}).encode()
+    with pytest.raises(EventCorrupt, match=r"wf_\d+ event 3 .* cannot be read"):
+        from_state(ID, 3, one.name, made_up + b"\n" + rest)
+
+
 def test_the_header_keeps_whatever_the_cause_and_the_actor_are_called() -> None:
     fact = e.StepSkipped(step="look", reason='é\n"quoted"')
     made = record(fact, stamp(ID, BEGINNING, 'a "cause"\n', "zoë", 1), 1, GENESIS)
@@ -195,7 +219,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any]) 
     assert json.loads(canonical(value)) == value
 
 
-@pytest.mark.parametrize("bad", [2**53, -(2**53), float("nan"), float("inf"), object(), {1: 2}])
+@pytest.mark.parametrize("bad", [2**53, -(2**53), float("nan"), float("inf"), object(), {1: 2}, {"\ud800": 1}])
 def test_what_has_no_canonical_form_is_refused(bad: Any) -> None:
     with pytest.raises(InputInvalid, match="no canonical JSON form"):
         canonical({"value": bad})
