@@ -16,7 +16,7 @@ from pydantic_core import from_json
 from domain import events as e
 from domain.errors import EventCorrupt, PayloadWithheld
 from domain.failures import Failure, FailureClass
-from domain.recorded import RecordedEvent
+from domain.recorded import RecordedEvent, instant_in
 from domain.state import Status
 from projections.rows import FailureNote, WorkflowRow
 from projections.views import ViewBroken, fold
@@ -49,7 +49,7 @@ def withheld_entry(position: int, row: Sequence[Any], error: PayloadWithheld) ->
     """The entry of a row of the log (workflow, version, topic, state). Raises EventCorrupt for a header of no event."""
     workflow_id, version, topic, state = row
     try:
-        at = datetime.fromisoformat(from_json(bytes(state).split(b"\n", 1)[0])["at"])
+        at = instant_in(from_json(bytes(state).split(b"\n", 1)[0]))
     except (ValueError, KeyError, TypeError) as damage:
         raise EventCorrupt(f"workflow {workflow_id} event {version}: its header cannot be read: {damage}") from damage
     return Withheld(position, workflow_id, version, topic, at, error.left)

@@ -12,10 +12,8 @@ from domain.ids import parse_message_id
 from domain.recorded import RecordedEvent
 from domain.replay import decisions
 from projections.replaying.because import attempt_of
+from projections.replaying.counting import Key, count_of, counts_of
 from projections.replaying.words import failure_words, plain
-
-Key = tuple[str, str, int]
-"""Step, kind and number of an attempt."""
 
 OPEN: Final = "open"
 """How an attempt is called that has not ended."""
@@ -23,11 +21,15 @@ OPEN: Final = "open"
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt. `scheduled` and `ended` are the versions of the events that say so; instants as recorded."""
+    """One attempt. `scheduled` and `ended` are the versions of the events that say so; instants as recorded.
+
+    `count` says which of its kind it is: runs, probes and undoings of a step share their numbers.
+    """
 
     step: str
     kind: str
     attempt: int
+    count: int
     activity: str
     scheduled: int
     scheduled_at: datetime
@@ -45,13 +47,16 @@ class Attempt:
 def attempts_of(events: Sequence[RecordedEvent]) -> list[Attempt]:
     """All attempts in the order in which they were scheduled."""
     found: dict[Key, Attempt] = {}
+    counts = counts_of(events)
     for decision in decisions(events):
         own = attempt_of(decision[0].event)
         for recorded in decision:
             event = recorded.event
             if isinstance(event, e.StepScheduled):
                 key = event.step, event.kind, event.attempt
-                found[key] = Attempt(*key, event.activity, recorded.originator_version, recorded.timestamp)
+                found[key] = Attempt(
+                    *key, count_of(counts, *key), event.activity, recorded.originator_version, recorded.timestamp
+                )
                 continue
             for ended, outcome in _ends(event, own):
                 attempt = found.get(ended)

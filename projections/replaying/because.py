@@ -14,6 +14,7 @@ from domain import events as e
 from domain.recorded import RecordedEvent
 from domain.replay import decisions
 from domain.state import UNDO
+from projections.replaying.counting import counts_of
 
 FIRST: Final = 1
 """The goal's event: what comes of nothing else comes of it."""
@@ -25,6 +26,7 @@ class Thread:
     def __init__(self, events: Sequence[RecordedEvent]) -> None:
         """`events` are all from the first on, without gaps."""
         self.events = events
+        self.counts = counts_of(events)
         self.because: dict[int, int] = {}
         self._latest: dict[str, int] = {}
         self._after: dict[str, tuple[str, ...]] = {}

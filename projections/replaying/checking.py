@@ -73,20 +73,18 @@ class CheckingAll:
             checked = Checked(walk.name, *walk.definition, walk.events, walk.word)
             if checked.word == Word.AGREES.value:
                 yield checked
-            elif not self._archived_meanwhile(walk.name):
-                yield self._looked_at(checked)
+            elif (found := self._looked_at(checked)) is not None:
+                yield found
 
-    def _archived_meanwhile(self, name: str) -> bool:
-        """Whether the events of a workflow went while they were read, and for that only do not fit."""
-        with self._view() as cursor:
-            return bool(tombstones_of(cursor.query, [name]))
+    def _looked_at(self, checked: Checked) -> Checked | None:
+        """Read a history once more, and say what is wrong with it.
 
-    def _looked_at(self, checked: Checked) -> Checked:
-        """Read a history once more, and say what is wrong with it."""
+        None where its events went to an archive while they were read, and for that only did not fit.
+        """
         with self._view() as cursor:
             history = read_history(cursor, self._decode, checked.workflow, upto=self.position)
-        if history is None:
-            return checked
+            if history is None:
+                return None if tombstones_of(cursor.query, [checked.workflow]) else checked
         return looked_at(history, self._definitions, checked)
 
 

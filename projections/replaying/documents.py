@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from domain.store.covers import Erasure
 from projections.replaying.origins import Cause
 from projections.replaying.reading import Elsewhere, Unreadable
 from projections.replaying.report import FORMAT, Report
@@ -27,6 +28,7 @@ def document_of(report: Report) -> dict[str, Any]:
         "waits": list(report.waits),
         "started_at": _plain(report.started_at),
         "ended_at": _plain(report.ended_at),
+        "end": report.end,
         "version": report.version,
         "head": report.head,
         "state_digest": report.state_digest,
@@ -42,6 +44,7 @@ def document_of(report: Report) -> dict[str, Any]:
             "broken": None if report.broken is None else asdict(report.broken),
             "unreadable": [_unreadable(one) for one in report.unreadable],
             "withheld": list(report.withheld),
+            "erased": None if report.erasure is None else erased_document(report.erasure),
             "cut": list(report.cut),
             "unfolded": report.unfolded,
         },
@@ -56,6 +59,11 @@ def cause_document(cause: Cause, elsewhere: Elsewhere | None = None) -> dict[str
     """One cause; with how often its failure was counted elsewhere."""
     document: dict[str, Any] = _plain({name: getattr(cause, name) for name in cause.__dataclass_fields__})
     return {**document, "elsewhere": None if elsewhere is None else asdict(elsewhere)}
+
+
+def erased_document(erasure: Erasure) -> dict[str, Any]:
+    """Who erased a workflow, when and why."""
+    return {"at": erasure.erased_at.isoformat(), "by": erasure.erased_by, "reason": erasure.reason}
 
 
 def _unreadable(one: Unreadable) -> dict[str, Any]:

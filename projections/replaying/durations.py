@@ -1,13 +1,14 @@
-"""Where a workflow's time went: every moment from the first event to the last is counted once.
+"""Where a workflow's time went: every moment from its first event to its end, or so far to the last, is counted once.
 
 Where several things went on at once, the moment counts as what stands first in `PARTS`: while anything runs, nobody is
 waited for. What is still awaited at the last event is listed apart: how long it will take, the record does not say.
+What comes after the end, an act that is refused or a fork, takes no time of the workflow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -15,6 +16,7 @@ from domain.recorded import RecordedEvent
 from domain.state import UNDO, State
 from domain.workflow import Workflow
 from projections.replaying.attempts import Attempt
+from projections.replaying.reading import ending_of, version_of
 
 RUNNING: Final = "running"
 WORKER: Final = "worker"
@@ -25,6 +27,7 @@ PERSON: Final = "person"
 OTHERS: Final = "others"
 LATE: Final = "late"
 DEFINITION: Final = "definition"
+WITHHELD: Final = "withheld"
 BETWEEN: Final = "between"
 
 PARTS: Final = {
@@ -37,6 +40,7 @@ PARTS: Final = {
     OTHERS: "waiting for a time, a signal or a child",
     LATE: "due, and nobody woke it",
     DEFINITION: "waiting for the definition to be loaded",
+    WITHHELD: "not known: its payloads are withheld",
     BETWEEN: "nothing of these",
 }
 """What time may go to; the first that applies."""
@@ -83,24 +87,28 @@ class Durations:
 
 
 def stretches(events: Sequence[RecordedEvent], attempts: Sequence[Attempt]) -> tuple[list[Span], list[Awaited]]:
-    """The stretches of time of a history, which overlap, and what is still awaited at its end.
+    """The stretches of time of a history, which overlap, and what is still awaited at the last event.
 
     `events` are those that can be folded.
     """
     if not events:
         return [], []
-    end = max(one.timestamp for one in events)
+    lived = lifetime(events)
+    end = max(one.timestamp for one in lived)
     waiting = _Waiting()
     workflow = Workflow(events[0].originator_id)
-    for recorded in events:
+    for recorded in lived:
         workflow.apply(recorded)
         waiting.look(workflow.state, recorded.timestamp)
     spans = [*waiting.spans, *waiting.closed(end)]
+    for recorded in events[len(lived) :]:
+        workflow.apply(recorded)
+        waiting.look(workflow.state, recorded.timestamp)
     awaited = [*waiting.awaited()]
     for attempt in attempts:
         spans += _of_attempt(attempt, end)
         if attempt.ended_at is None and workflow.state.ended is None:
-            awaited.append(Awaited(WORKER, attempt.step, f"{attempt.kind} {attempt.attempt}", attempt.scheduled_at))
+            awaited.append(Awaited(WORKER, attempt.step, f"{attempt.kind} {attempt.count}", attempt.scheduled_at))
     return spans, awaited
 
 
@@ -108,13 +116,27 @@ def summed(events: Sequence[RecordedEvent], spans: Sequence[Span], awaited: Sequ
     """What the stretches of a history come to."""
     if not events:
         return Durations(0.0, {}, {}, ())
-    begin, end = events[0].timestamp, max(one.timestamp for one in events)
+    begin, end = events[0].timestamp, max(one.timestamp for one in lifetime(events))
     steps: dict[str, dict[str, float]] = {}
     for span in spans:
         if span.step and span.seconds > 0:
             of_step = steps.setdefault(span.step, {})
             of_step[span.part] = of_step.get(span.part, 0.0) + span.seconds
     return Durations((end - begin).total_seconds(), _each_once(spans, begin, end), steps, tuple(awaited))
+
+
+def as_far_as_known(durations: Durations, begin: datetime, end: datetime) -> Durations:
+    """The same from a workflow's first event to its end, where payloads are withheld before that comes."""
+    total = (end - begin).total_seconds()
+    rest = round(total - durations.total_seconds, 6)
+    parts = {**durations.parts, **({WITHHELD: rest} if rest > 0 else {})}
+    return replace(durations, total_seconds=total, parts=parts, awaited=())
+
+
+def lifetime(events: Sequence[RecordedEvent]) -> Sequence[RecordedEvent]:
+    """The events up to the one that ended the workflow; all where none has."""
+    ending = ending_of(events)
+    return events if ending is None else events[: version_of(ending)]
 
 
 def _of_attempt(attempt: Attempt, end: datetime) -> Iterator[Span]:

@@ -253,6 +253,7 @@ def cause_of(
         made = thread.event(scheduled).event
         activity = made.activity if isinstance(made, e.StepScheduled) and made.step == step else None
         scheduled = thread.because.get(scheduled)
+    words = said(recorded, thread.counts)
     return Cause(
         kind,
         fault,
@@ -260,14 +261,14 @@ def cause_of(
         version,
         recorded.name,
         recorded.timestamp,
-        said(recorded).what,
+        words.what,
         seen_at,
         step,
         attempt,
         activity,
         getattr(event, "failure", None),
         also,
-        said(recorded).why,
+        words.why,
     )
 
 

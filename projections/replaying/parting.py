@@ -1,29 +1,29 @@
 """Two runs held side by side: the first point where their ways part, and what differed before it.
 
-What counts is the *way*: which events there are for each step, with which verdict, outcome and failure. Data (inputs,
-outputs, the definition's version) that differ while the way is the same are listed apart: they may be the reason. No
-differences are time, ids, workers, who decided, what was refused, and pauses. Steps are compared each for itself, so
-that steps which run beside one another may end in any order; where nothing else differs, another order is told.
+What counts is the *way*: which events there are for each step, with which verdict, outcome and failure; `ways` says
+which parts of an event that is. Data (inputs, outputs, the definition's version) that differ while the way is the same
+are listed apart: they may be the reason. No differences are time, ids, workers, who decided, what was refused, and
+pauses. Steps are compared each for itself, so that steps which run beside one another may end in any order; where
+nothing else differs, another order is told.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
 from domain import events as e
 from domain.ids import PLAN_STEP
 from domain.recorded import RecordedEvent
+from projections.replaying.counting import Counts, counts_of
 from projections.replaying.verdict import Difference, json_differences
+from projections.replaying.ways import Neutral, apart, neutral_for, parts_of, way_differences
 from projections.replaying.words import said
 
 MOST_DATA: Final = 50
 """How many differing parts of the data are listed."""
-_LONG_ID: Final = 5
-"""Ids at least so long are the same word in both runs where they stand in a text."""
 
 
 class What(StrEnum):
@@ -145,9 +145,7 @@ def _lane(ours: Sequence[_Move], theirs: Sequence[_Move], length: int) -> tuple[
     data: list[Point] = []
     for one, other in zip(ours, theirs, strict=False):
         if one.way != other.way:
-            same_kind = type(one.event) is type(other.event)
-            differences = tuple(json_differences(one.way, other.way)) if same_kind else ()
-            return [(one.version, _point(one, other, differences))], data
+            return [(one.version, _parting(one, other))], data
         if one.data != other.data:
             data.append(_point(one, other, tuple(json_differences(one.data, other.data))))
     at = min(len(ours), len(theirs))
@@ -156,6 +154,15 @@ def _lane(ours: Sequence[_Move], theirs: Sequence[_Move], length: int) -> tuple[
     if len(theirs) > at:
         return [(length + 1, _point(None, theirs[at]))], data
     return [], data
+
+
+def _parting(one: _Move, other: _Move) -> Point:
+    """The point where two events are not the same way; its words say what differs."""
+    if type(one.event) is not type(other.event):
+        return _point(one, other)
+    differences = tuple(way_differences(one.way, other.way))
+    here_words, there_words = apart((one.words, other.words), (one.event, other.event), differences)
+    return replace(_point(one, other, differences), here_words=here_words, there_words=there_words)
 
 
 def _point(one: _Move | None, other: _Move | None, differences: tuple[Difference, ...] = ()) -> Point:
@@ -217,26 +224,14 @@ def _order(ours: Sequence[_Move], theirs: Sequence[_Move], limit: int) -> Point 
 
 
 def _moves(events: Sequence[RecordedEvent]) -> list[_Move]:
-    return [_move(recorded) for recorded in events if not isinstance(recorded.event, _PASSED_OVER)]
+    counts, neutral = counts_of(events), neutral_for(events)
+    return [_move(recorded, counts, neutral) for recorded in events if not isinstance(recorded.event, _PASSED_OVER)]
 
 
-def _move(recorded: RecordedEvent) -> _Move:
+def _move(recorded: RecordedEvent, counts: Counts, neutral: Neutral) -> _Move:
     event = recorded.event
-    fact: dict[str, Any] = _neutral(event.model_dump(mode="json", exclude=_NOT_COMPARED), recorded.originator_id)
-    failure = fact.get("failure")
-    if isinstance(failure, dict):
-        fact["failure"] = {name: failure[name] for name in ("kind", "type", "fingerprint")}
-    if isinstance(event, e.ApprovalRequested):
-        fact["action"] = {name: part for name, part in fact["action"].items() if name != "workflow"}
-    data = {name: fact.pop(name) for name in list(fact) if name in _DATA}
-    return _Move(
-        recorded.originator_version,
-        _lane_of(event),
-        {"event": event.stored_name, **fact},
-        data,
-        event,
-        said(recorded).what,
-    )
+    way, data = parts_of(event, neutral)
+    return _Move(recorded.originator_version, _lane_of(event), way, data, event, said(recorded, counts).what)
 
 
 def _lane_of(event: e.Event) -> str:
@@ -250,31 +245,4 @@ def _lane_of(event: e.Event) -> str:
     return f"{step}/{kind}" if step and kind == "compensate" else step
 
 
-def _neutral(value: Any, workflow_id: str) -> Any:
-    """The value with the workflow's own id taken out of its texts, so that it is no difference."""
-    if isinstance(value, str):
-        if len(workflow_id) < _LONG_ID or workflow_id not in value:
-            return value
-        return re.sub(rf"(?<![a-z0-9_.-]){re.escape(workflow_id)}(?![a-z0-9_-])", "ID", value)
-    if isinstance(value, dict):
-        return {name: _neutral(part, workflow_id) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_neutral(part, workflow_id) for part in value]
-    return value
-
-
 _PASSED_OVER: Final = (e.DecisionRefused, e.WorkflowPaused, e.WorkflowResumed, e.ForkTaken)
-
-_NOT_COMPARED: Final = {
-    "trigger", "worker", "owner", "claimed_at", "started_at", "finished_at", "expires_at", "due_at", "delay_seconds",
-    "deadline_at", "escalate_at", "probe_due_at", "message_id", "key", "digest", "action_digest", "revoked", "ended",
-    "epoch", "doubted", "decided_by", "by", "requested_by", "barred", "supplied_by", "accepted_by", "settled_by",
-    "child_workflow", "children", "effects", "undo", "parent_workflow", "source", "source_digest", "state",
-    "redactable", "attempt", "size",
-}  # fmt: skip
-
-_DATA: Final = frozenset(
-    {"definition", "definition_version", "goal", "input", "tags", "output", "payload", "action", "evidence",
-     "artifacts", "controls", "proposed_controls", "reason", "detail", "name", "correlation", "policy_version"}
-)  # fmt: skip
-"""Parts that may differ while both go the same way."""

@@ -17,11 +17,13 @@ from pydantic_core import from_json
 from domain.chain import GENESIS, REDACTED, link, payload_digest
 from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld, StoreError
 from domain.ports import Cursor
-from domain.recorded import RecordedEvent, redactable_of
+from domain.recorded import RecordedEvent, instant_in, redactable_of
+from domain.store.covers import Erasure, erasures_of
 from domain.store.mapper import are_bytes
 from domain.store.positions import position_of
 from domain.store.recorder import key_of
 from projections.schema import POSITION as VIEWS
+from projections.withheld import ENDINGS
 
 Decode = Callable[[str, int, str, bytes], RecordedEvent]
 """Makes an event of a row's columns: the store's mapper's `read`."""
@@ -32,6 +34,17 @@ _EVENTS: Final = (
 )
 _KEY: Final = "SELECT key FROM workflow_keys WHERE workflow_id = ?"
 _POSITION: Final = "SELECT coalesce(max(id), 0) FROM stored_events"
+_COMPLETED: Final = (
+    "SELECT workflow_id FROM workflows WHERE definition = ? AND status = 'completed' AND workflow_id <> ? "
+    "AND NOT EXISTS (SELECT 1 FROM parked_views WHERE parked_views.workflow_id = workflows.workflow_id) "
+    "ORDER BY CASE WHEN definition_version = ? THEN 0 ELSE 1 END, ended_at DESC, workflow_id DESC LIMIT ? OFFSET ?"
+)
+_FIRST: Final = (
+    "SELECT originator_version, topic, state FROM stored_events WHERE originator_id = ? AND originator_version = 1"
+)
+RUNS_A_PAGE: Final = 20
+PAGES_LOOKED_AT: Final = 20
+"""So far back is gone at most for a run that tells something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +102,8 @@ class History:
     entries: tuple[Entry, ...]
     position: int = 0
     broken: Break | None = None
+    erasure: Erasure | None = None
+    """Who erased it, when and why; then all its payloads are withheld."""
 
     @property
     def sound(self) -> tuple[RecordedEvent, ...]:
@@ -111,6 +126,11 @@ class History:
         return tuple(entry for entry in self.entries if isinstance(entry, Unreadable) and entry.withheld)
 
     @property
+    def headers(self) -> tuple[Entry, ...]:
+        """The events whose headers can be believed: all, where nothing is wrong with the record, and else the sound."""
+        return self.sound if self.broken is not None or self.unreadable else self.entries
+
+    @property
     def cut(self) -> tuple[int, ...]:
         """The versions of the events that values were cut out of, before they were imported."""
         return tuple(
@@ -123,6 +143,28 @@ class History:
 def version_of(entry: Entry) -> int:
     """Number of an event within its workflow."""
     return entry.version if isinstance(entry, Unreadable) else entry.originator_version
+
+
+def ending_of(entries: Sequence[Entry]) -> Entry | None:
+    """The event that ended the workflow; None where none has. Its name is enough, whether or not it has its payload."""
+    for entry in entries:
+        if _stored_name(entry) in ENDINGS and not (isinstance(entry, Unreadable) and not entry.withheld):
+            return entry
+    return None
+
+
+def status_by(ending: Entry | None) -> str:
+    """The status that a workflow has from this event on; `unknown` where none ended it."""
+    return "unknown" if ending is None else ENDINGS[_stored_name(ending)]
+
+
+def _stored_name(entry: Entry) -> str:
+    return entry.name.partition("@")[0]
+
+
+def moment_of(entry: Entry) -> datetime | None:
+    """When an event was recorded, as its header says it."""
+    return entry.at if isinstance(entry, Unreadable) else entry.timestamp
 
 
 def read_history(cursor: Cursor, decode: Decode, workflow_id: str, *, upto: int | None = None) -> History | None:
@@ -140,7 +182,16 @@ def read_history(cursor: Cursor, decode: Decode, workflow_id: str, *, upto: int 
         key = key_of(workflow_id, keys[0][0]) if keys else b""
     except EventCorrupt as error:
         return replace(history_of(workflow_id, rows, decode, position=position), broken=Break(1, str(error)))
-    return history_of(workflow_id, rows, decode, key=key, position=position)
+    history = history_of(workflow_id, rows, decode, key=key, position=position)
+    return replace(history, erasure=_erasure(cursor, workflow_id)) if history.withheld else history
+
+
+def _erasure(cursor: Cursor, workflow_id: str) -> Erasure | None:
+    """What the store says of an erasure; an import says nothing of it."""
+    try:
+        return erasures_of(cursor.query, [workflow_id]).get(workflow_id)
+    except StoreError:  # a store of an older version, opened for reading, lacks the table
+        return None
 
 
 def counted_elsewhere(cursor: Cursor, fingerprint: str, workflow_id: str) -> Elsewhere | None:
@@ -160,17 +211,28 @@ def counted_elsewhere(cursor: Cursor, fingerprint: str, workflow_id: str) -> Els
     return Elsewhere(fingerprint, max(0, int(number) - int(own)), first_seen, last_seen, upto)
 
 
-def last_completed(cursor: Cursor, definition: str, version: str, *, besides: str) -> str | None:
+def last_completed(cursor: Cursor, decode: Decode, definition: str, version: str, *, besides: str) -> str | None:
     """The workflow of a definition that completed last, as the views know it; one of this version, where there is one.
 
-    None where there is none besides the one named.
+    None where there is none besides the one named. One tells nothing that was erased, or cannot be read, or that the
+    views could not be folded over: of so many in a row as are looked at, the one before is taken.
     """
-    rows = cursor.query(
-        "SELECT workflow_id FROM workflows WHERE definition = ? AND status = 'completed' AND workflow_id <> ? "
-        "ORDER BY CASE WHEN definition_version = ? THEN 0 ELSE 1 END, ended_at DESC, workflow_id DESC LIMIT 1",
-        (definition, besides, version),
-    )
-    return rows[0][0] if rows else None
+    for page in range(PAGES_LOOKED_AT):
+        rows = cursor.query(_COMPLETED, (definition, besides, version, RUNS_A_PAGE, page * RUNS_A_PAGE))
+        for (name,) in rows:
+            if _tells(cursor, decode, name):
+                return str(name)
+        if len(rows) < RUNS_A_PAGE:
+            return None
+    return None
+
+
+def _tells(cursor: Cursor, decode: Decode, workflow_id: str) -> bool:
+    """Whether the first event of a workflow can be read."""
+    try:
+        return any(decode(workflow_id, *row) for row in cursor.query(_FIRST, (workflow_id,)))
+    except (EventCorrupt, EventUnknown, PayloadWithheld):
+        return False
 
 
 def history_of(
@@ -209,7 +271,7 @@ def _unreadable(version: int, topic: str, state: Any, error: StoreError) -> Unre
     try:
         header, digests, _ = stored.split(b"\n", 2)
         fields = from_json(header)
-        at = datetime.fromisoformat(fields["at"])
+        at = instant_in(fields)
         said = str(fields["cause"]), str(fields["actor"]), int(fields["decision"])
         if not withheld:
             return Unreadable(version, topic, str(error), newer, at, *said)

@@ -22,13 +22,23 @@ from domain.ports import Definitions
 from domain.recorded import ENGINE, RecordedEvent
 from domain.replay import fold
 from domain.state import STATE, State, Status
+from domain.store.covers import Erasure
 from projections.replaying.attempts import Attempt, attempts_of
 from projections.replaying.because import Thread
-from projections.replaying.durations import Durations, Span, stretches, summed
+from projections.replaying.durations import Durations, Span, as_far_as_known, stretches, summed
 from projections.replaying.lateness import Late, late_events
 from projections.replaying.origins import Cause, Kind, Origins, Related, cause_of
 from projections.replaying.parting import Point, compare
-from projections.replaying.reading import Break, Elsewhere, History, Unreadable, version_of
+from projections.replaying.reading import (
+    Break,
+    Elsewhere,
+    History,
+    Unreadable,
+    ending_of,
+    moment_of,
+    status_by,
+    version_of,
+)
 from projections.replaying.timeline import Act, DecisionTold, acts_of, timeline_of
 from projections.replaying.verdict import UNDECIDABLE, Verdict, Word, definition_of, verdict_of
 from projections.replaying.words import plain, said
@@ -72,6 +82,8 @@ class Report:
     waits: tuple[str, ...]
     started_at: datetime | None
     ended_at: datetime | None
+    end: int | None
+    """The event that ended it; what comes after that is neither time of the workflow nor on the way."""
     version: int
     head: str
     position: int
@@ -86,6 +98,9 @@ class Report:
     unreadable: tuple[Unreadable, ...]
     withheld: tuple[int, ...]
     """The events whose payloads are withheld: of what follows the first no more is known than headers say."""
+    known_to_end: bool
+    """Whether it is known how it stands, or ended: no payload before that is withheld."""
+    erasure: Erasure | None
     cut: tuple[int, ...]
     """The events that values were cut out of."""
     state_digest: str
@@ -127,47 +142,70 @@ def build(
     thread = Thread(sound)
     verdict = verdict_of(history, sound, definitions)
     late = late_events(sound)
-    causes = _causes(history, thread, verdict, late, related)
+    known_to_end = not history.withheld or state.ended is not None
+    ending = ending_of(sound if known_to_end else history.headers)
+    end = None if ending is None else version_of(ending)
+    # Where it stood when payloads began to be withheld is no trouble of now, nor anything that is waited for.
+    troubles = _troubles(thread, related) if known_to_end else []
+    causes = _causes(history, thread, verdict, late if known_to_end else [], troubles)
     first = causes[0] if causes else None
     elsewhere = None
     if first is not None and first.failure is not None:
         elsewhere = counted(first.failure.fingerprint, first.workflow)
     attempts = attempts_of(sound)
     spans, awaited = stretches(sound, attempts)
+    durations = summed(sound, spans, awaited)
+    headers = history.headers
+    started_at = state.started_at or (moment_of(headers[0]) if headers else None)
+    if not known_to_end and started_at is not None:
+        durations = as_far_as_known(durations, started_at, moment_of(ending or headers[-1]) or started_at)
+    left = history.erasure.left if history.erasure is not None else {}
     return Report(
         workflow=history.workflow_id,
         goal=plain(state.goal),
-        definition=state.definition,
-        definition_version=state.definition_version,
+        definition=state.definition or left.get("definition", ""),
+        definition_version=state.definition_version or left.get("definition_version", ""),
         requested_by=plain(state.requested_by, 200),
-        status=status_of(state),
+        status=status_of(state) if known_to_end else status_by(ending),
         reason=plain(state.ended_reason),
-        waits=tuple(f"{wait.reason} ({wait.step})" if wait.step else wait.reason for wait in state.waits.values()),
-        started_at=state.started_at or (sound[0].timestamp if sound else None),
-        ended_at=state.ended_at,
+        waits=_waits(state) if known_to_end else (),
+        started_at=started_at,
+        ended_at=state.ended_at or (None if ending is None else moment_of(ending)),
+        end=end,
         version=version_of(history.entries[-1]) if history.entries else 0,
-        head=state.head if whole else "",
+        head=state.head if whole else _head(history),
         position=history.position,
         engine=ENGINE,
         first_cause=first,
         others=tuple(causes[1:]),
         elsewhere=elsewhere,
         beside=_beside(sound, first, completed),
-        chain=tuple(_chain(thread, first, related)),
+        chain=tuple(_chain(thread, first, related, end)),
         verdict=verdict,
         broken=history.broken,
         unreadable=history.unreadable,
         withheld=tuple(one.version for one in history.withheld),
+        known_to_end=known_to_end,
+        erasure=history.erasure,
         cut=history.cut,
         state_digest=digest_of(STATE.dump_python(state, mode="json")) if whole and not history.cut else "",
         unfolded=unfolded,
-        durations=summed(sound, spans, awaited),
+        durations=durations,
         spans=tuple(spans),
         late=tuple(late),
         attempts=tuple(attempts),
-        acts=tuple(acts_of(sound)),
-        decisions=tuple(timeline_of(history.entries, thread.because)),
+        acts=tuple(acts_of(sound, end)),
+        decisions=tuple(timeline_of(history.entries, thread.because, thread.counts, end)),
     )
+
+
+def _waits(state: State) -> tuple[str, ...]:
+    return tuple(f"{wait.reason} ({wait.step})" if wait.step else wait.reason for wait in state.waits.values())
+
+
+def _head(history: History) -> str:
+    """The digest of the last event where not all can be folded: known where that is for payloads which are withheld."""
+    return history.headers[-1].digest if history.withheld and len(history.headers) == len(history.entries) else ""
 
 
 def _beside(sound: Sequence[RecordedEvent], first: Cause | None, completed: Completed) -> Beside | None:
@@ -206,11 +244,12 @@ def _folds(events: Sequence[RecordedEvent]) -> bool:
 # --- the first cause ------------------------------------------------------------------------------------------------
 
 
-def _causes(history: History, thread: Thread, verdict: Verdict, late: Sequence[Late], related: Related) -> list[Cause]:
+def _causes(
+    history: History, thread: Thread, verdict: Verdict, late: Sequence[Late], troubles: Sequence[Cause]
+) -> list[Cause]:
     """The first cause, and what else there is to look at."""
     damage = _damage(history)
     decided = _decided_otherwise(thread, verdict)
-    troubles = _troubles(thread, related)
     faults = [cause for cause in troubles if cause.fault]
     waits = [cause for cause in troubles if not cause.fault]
     grave = [damage, decided if verdict.suspect == "engine" else None]
@@ -270,13 +309,13 @@ def _troubles(thread: Thread, related: Related) -> list[Cause]:
     return Origins(thread, related).all()
 
 
-def _chain(thread: Thread, first: Cause | None, related: Related) -> list[Link]:
-    """From the goal to where the first cause shows (without one, to the last event); then on in the family, to it."""
+def _chain(thread: Thread, first: Cause | None, related: Related, end: int | None) -> list[Link]:
+    """From the goal to where the first cause shows (without one, to the end); then on in the family, to it."""
     if not thread.events:
         return []
     last = len(thread.events)
     if first is None:
-        return _links(thread, last)
+        return _links(thread, min(end or last, last))
     if first.workflow == thread.events[0].originator_id:
         return _links(thread, min(first.seen_at, last), min(first.version, last))
     events = related(first.workflow)
@@ -287,4 +326,7 @@ def _links(thread: Thread, *versions: int) -> list[Link]:
     """The events on the ways from the goal to these."""
     found = {one for version in versions for one in thread.back(version)}
     way = [thread.event(version) for version in sorted(found)]
-    return [Link(one.originator_id, one.originator_version, one.name, one.timestamp, said(one).what) for one in way]
+    return [
+        Link(one.originator_id, one.originator_version, one.name, one.timestamp, said(one, thread.counts).what)
+        for one in way
+    ]

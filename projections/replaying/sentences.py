@@ -8,7 +8,7 @@ from domain.recorded import ENGINE
 from projections.replaying.origins import Cause, Kind
 from projections.replaying.report import Beside, Report
 from projections.replaying.verdict import Verdict, Word
-from projections.replaying.words import duration, instant
+from projections.replaying.words import duration, instant, plain
 
 KINDS: Final = {
     Kind.TAMPERED: "the record was changed",
@@ -52,6 +52,35 @@ def beside_words(beside: Beside) -> str:
     where = f"at event {point.here}" if point.here is not None else "at the end"
     there = f"there: {point.there_words}" if point.there is not None else "there is nothing further there"
     return f"{beside.workflow}, the last that completed, parts from it {where}; {there}"
+
+
+NOT_KNOWN: Final = "not known: its payloads are withheld"
+
+
+def withheld_words(report: Report) -> str:
+    """Why payloads are withheld."""
+    if report.erasure is not None:
+        return plain(f"the workflow was {report.erasure.words}", 500)
+    return "left out of the export that was imported"
+
+
+def lacking_words(report: Report, words: str) -> str:
+    """What is said where there is nothing to tell: `words`, unless that is not known."""
+    return words if report.known_to_end else f"{NOT_KNOWN.capitalize()}."
+
+
+def goal_words(report: Report) -> str:
+    """What was asked for, by whom, under which definition."""
+    definition = f"{report.definition} {report.definition_version}".strip()
+    if 1 in report.withheld:
+        return f"{NOT_KNOWN} ({definition})" if definition else NOT_KNOWN
+    return f"{report.goal} ({definition}, asked for by {report.requested_by})"
+
+
+def well_words(report: Report) -> str:
+    """What is said where there is no first cause: what was overcome on the way is told apart from nothing at all."""
+    lived = (one for decision in report.decisions if not decision.after_end for one in decision.transitions)
+    return "nothing went wrong that lasted" if any(one.bad for one in lived) else "nothing went wrong"
 
 
 def place(cause: Cause, workflow: str) -> str:
@@ -118,6 +147,8 @@ def record_words(report: Report) -> str:
 
 def state_words(report: Report) -> str:
     """The digest of the state after the last event, or why there is none."""
+    if report.withheld == tuple(range(1, report.version + 1)):
+        return NOT_KNOWN
     if report.withheld:
         return f"not whole: it is known up to event {report.withheld[0] - 1}, and withheld from there on"
     if report.cut:

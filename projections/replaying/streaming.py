@@ -20,7 +20,7 @@ from domain.builtin import is_hidden
 from domain.chain import GENESIS, payload_digest
 from domain.errors import EventCorrupt, EventUnknown, PayloadWithheld
 from domain.ports import Cursor
-from domain.recorded import RecordedEvent, redactable_of
+from domain.recorded import RecordedEvent, instant_in, redactable_of
 from domain.store.recorder import key_of
 from projections.replaying.reading import Decode
 from projections.replaying.verdict import definition_of
@@ -269,7 +269,7 @@ def recorded_at(state: Any) -> datetime:
     """When the event of a row was recorded; raises EventCorrupt."""
     try:
         header = state.partition("\n")[0] if isinstance(state, str) else bytes(state).partition(b"\n")[0]
-        return datetime.fromisoformat(from_json(header)["at"])
+        return instant_in(from_json(header))
     except (ValueError, KeyError, TypeError) as error:
         raise EventCorrupt(
             f"the header of an event cannot be read: {error}; restore the store from a backup"

@@ -6,11 +6,12 @@ An event that cannot be read is a transition too, with as much of it as its head
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain import events as e
 from domain.recorded import RecordedEvent
+from projections.replaying.counting import AS_NUMBERED, Counts
 from projections.replaying.nodes import nodes_of
 from projections.replaying.origins import is_bad
 from projections.replaying.reading import Entry, Unreadable
@@ -33,7 +34,10 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class DecisionTold:
-    """One decision: when, on what, from whom, and the transitions that it made. `cause` is the message, or the word."""
+    """One decision: when, on what, from whom, and the transitions that it made. `cause` is the message, or the word.
+
+    `after_end`: the workflow had ended before.
+    """
 
     version: int
     at: datetime | None
@@ -42,43 +46,51 @@ class DecisionTold:
     actor: str
     engine: str
     transitions: tuple[Transition, ...]
+    after_end: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What a person did."""
+    """What a person did. `after_end` as for decisions."""
 
     version: int
     at: datetime
     who: str
     what: str
     why: str
+    after_end: bool = False
 
 
-def timeline_of(entries: Sequence[Entry], because: dict[int, int]) -> list[DecisionTold]:
-    """The decisions of a history, in their order."""
+def timeline_of(
+    entries: Sequence[Entry], because: dict[int, int], counts: Counts = AS_NUMBERED, end: int | None = None
+) -> list[DecisionTold]:
+    """The decisions of a history, in their order; `end` is the event that ended the workflow."""
     told: list[DecisionTold] = []
     current: list[RecordedEvent] = []
+    withheld = frozenset(one.version for one in entries if isinstance(one, Unreadable) and one.withheld)
     for entry in entries:
         if current and (isinstance(entry, Unreadable) or entry.decision != current[0].decision):
-            told.append(_told(current, because))
+            told.append(_told(current, because, counts, withheld))
             current = []
         if isinstance(entry, Unreadable):
             told.append(_unread(entry))
         else:
             current.append(entry)
     if current:
-        told.append(_told(current, because))
-    return told
+        told.append(_told(current, because, counts, withheld))
+    return [replace(one, after_end=True) if end is not None and one.version > end else one for one in told]
 
 
-def _told(decision: Sequence[RecordedEvent], because: dict[int, int]) -> DecisionTold:
+def _told(
+    decision: Sequence[RecordedEvent], because: dict[int, int], counts: Counts, withheld: frozenset[int]
+) -> DecisionTold:
     first = decision[0]
     whole = first.originator_version == first.decision
+    unread = "withheld" if first.decision in withheld else "not readable"
     return DecisionTold(
         first.originator_version,
         first.timestamp,
-        trigger_words(first) if whole else "not readable",
+        trigger_words(first, counts) if whole else unread,
         plain(first.cause, 200),
         plain(first.actor, 200),
         first.engine,
@@ -88,7 +100,7 @@ def _told(decision: Sequence[RecordedEvent], because: dict[int, int]) -> Decisio
                 recorded.name,
                 node,
                 str(getattr(recorded.event, "step", "") or ""),
-                *said(recorded),
+                *said(recorded, counts),
                 because.get(recorded.originator_version),
                 is_trouble(recorded.event),
             )
@@ -100,7 +112,8 @@ def _told(decision: Sequence[RecordedEvent], because: dict[int, int]) -> Decisio
 def _unread(entry: Unreadable) -> DecisionTold:
     what = "written by a newer version of Handrail" if entry.newer else "cannot be read"
     what = f"{entry.name}, withheld" if entry.withheld else what
-    transition = Transition(entry.version, entry.name, "", "", what, plain(entry.why), None, bad=not entry.withheld)
+    why = "" if entry.withheld else plain(entry.why)  # which is the same for all of them, and told once
+    transition = Transition(entry.version, entry.name, "", "", what, why, None, bad=not entry.withheld)
     trigger = "withheld" if entry.withheld else "not readable"
     return DecisionTold(
         entry.version, entry.at, trigger, plain(entry.cause, 200), plain(entry.actor, 200), "", (transition,)
@@ -133,15 +146,16 @@ _TROUBLES = (
 )
 
 
-def acts_of(events: Sequence[RecordedEvent]) -> list[Act]:
-    """What people did, in its order: asked, decided (also what was refused), intervened."""
+def acts_of(events: Sequence[RecordedEvent], end: int | None = None) -> list[Act]:
+    """What people did, in its order: asked, decided (also what was refused), intervened; `end` as above."""
     found = []
     for recorded in events:
         who = _person(recorded.event)
         if who:
             words = said(recorded)
-            at = recorded.timestamp
-            found.append(Act(recorded.originator_version, at, plain(who, 100), words.what, words.why))
+            version, at = recorded.originator_version, recorded.timestamp
+            after = end is not None and version > end
+            found.append(Act(version, at, plain(who, 100), words.what, words.why, after))
     return found
 
 

@@ -24,9 +24,6 @@ from domain.policies import ApprovalPolicy, GatePolicy, Policy, RetryPolicy
 ALL: Final = "*"
 """Instead of a name: every policy of this kind, every activity."""
 
-LONGEST: Final = timedelta(days=36_500)
-"""The longest time that is asked about: what lies far beyond it, no calendar can tell."""
-
 _ALIKE: Final = 0.6
 _SPAN: Final = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -201,18 +198,13 @@ class OtherPolicies:
         spans = {name for name, field in kind.model_fields.items() if timedelta in _types(field.annotation)}
         given = {name: _span(value) if name in spans else value for name, value in parts.items()}
         try:
-            made = kind.model_validate({**own, **given})
+            return kind.model_validate({**own, **given})
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join([place, *map(str, first["loc"])])
             hint = "; give seconds, or 90s, 4h, 2d, or PT4H" if spans.intersection(first["loc"][:1]) else ""
             message = f"{first['msg'].removeprefix('Value error, ')}{hint}"
             raise InputInvalid(f"{self._place}: {where}: {message}") from error
-        for name in sorted(spans.intersection(parts)):
-            span = getattr(made, name)
-            if isinstance(span, timedelta) and span > LONGEST:
-                raise InputInvalid(f"{self._place}: {place}.{name}: give at most {LONGEST.days}d")
-        return made
 
     # --- what there is ----------------------------------------------------------------------------------------------
 

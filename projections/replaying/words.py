@@ -10,6 +10,7 @@ from domain import events as e
 from domain.failures import Failure
 from domain.ids import ARTIFACT_STEP, PLAN_STEP, attempts_made
 from domain.recorded import RecordedEvent
+from projections.replaying.counting import AS_NUMBERED, Counts, count_of
 
 CHARACTERS: Final = 300
 """No text of a report is longer: all of it is in the history."""
@@ -33,9 +34,13 @@ def plain(text: object, most: int = CHARACTERS) -> str:
     return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
-def said(recorded: RecordedEvent) -> Said:
-    """What an event says."""
-    what, why = _TELLERS[type(recorded.event)](recorded.event)
+def said(recorded: RecordedEvent, counts: Counts = AS_NUMBERED) -> Said:
+    """What an event says; `counts` are those of its history, where attempts are to be counted by kind."""
+    event: Any = recorded.event
+    if counts and getattr(event, "attempt", None) is not None:
+        count = count_of(counts, event.step, getattr(event, "kind", "run"), event.attempt)
+        event = event.model_copy(update={"attempt": count})
+    what, why = _TELLERS[type(event)](event)
     return Said(plain(what), plain(why))
 
 
@@ -263,17 +268,17 @@ _TELLERS: Final[dict[type[e.Event], Callable[[Any], Said]]] = {
 }
 
 
-def trigger_words(recorded: RecordedEvent) -> str:
-    """What a decision was made on, as its first event tells."""
+def trigger_words(recorded: RecordedEvent, counts: Counts = AS_NUMBERED) -> str:
+    """What a decision was made on, as its first event tells; `counts` as in `said`."""
     event, trigger = recorded.event, recorded.event.trigger
     if trigger is None:
         if isinstance(event, e.StepSucceeded):
-            return f"outcome of {_of_parts(event.step, 'run', event.attempt)}"
+            return f"outcome of {_of_parts(event.step, 'run', event.attempt, counts)}"
         return "a goal" if isinstance(event, e.WorkflowStarted) else "a fork"
     kind = str(trigger.get("type", ""))
     if kind in {"record_outcome", "lapse_attempt", "dead_letter_command"}:
         what = {"record_outcome": "outcome", "lapse_attempt": "end of the lease", "dead_letter_command": "dead letter"}
-        return f"{what[kind]} of {_of_parts(trigger['step'], trigger['kind'], trigger['attempt'])}"
+        return f"{what[kind]} of {_of_parts(trigger['step'], trigger['kind'], trigger['attempt'], counts)}"
     step = trigger.get("step")
     about = f" of {step}" if step else ""
     return plain(_TRIGGERS.get(kind, kind.replace("_", " ")) + about, 80)
@@ -298,8 +303,8 @@ _TRIGGERS: Final = {
 }
 
 
-def _of_parts(step: Any, kind: Any, attempt: Any) -> str:
-    number = attempts_made(int(attempt))
+def _of_parts(step: Any, kind: Any, attempt: Any, counts: Counts) -> str:
+    number = count_of(counts, step, kind, int(attempt))
     if kind == "compensate":
         return f"attempt {number} at undoing {step}"
     return f"{'probe' if kind == 'probe' else 'attempt'} {number} of {named(str(step))}"

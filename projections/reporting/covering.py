@@ -16,6 +16,7 @@ from domain.errors import InputInvalid
 from domain.recorded import RecordedEvent
 from domain.state import TERMINAL
 from projections.exporting.redaction import Redaction
+from projections.replaying.counting import AS_NUMBERED, Counts
 from projections.replaying.origins import Cause
 from projections.replaying.report import Link, Report
 from projections.replaying.timeline import Transition
@@ -80,9 +81,9 @@ def hidden_in(payloads: Mapping[int, Payload]) -> frozenset[int]:
     return frozenset(version for version, payload in payloads.items() if payload.text is None or payload.cut)
 
 
-def teller(hidden: frozenset[int]) -> Callable[[RecordedEvent], Said]:
-    """Says what events say, but for those that are hidden."""
-    return lambda one: Said(f"{one.name}: {NOT_SHOWN}") if one.originator_version in hidden else said(one)
+def teller(hidden: frozenset[int], counts: Counts = AS_NUMBERED) -> Callable[[RecordedEvent], Said]:
+    """Says what events say, but for those that are hidden; `counts` as in `said`."""
+    return lambda one: Said(f"{one.name}: {NOT_SHOWN}") if one.originator_version in hidden else said(one, counts)
 
 
 def _ended(report: Report) -> int:

@@ -12,14 +12,18 @@ from projections.replaying.origins import Cause
 from projections.replaying.report import Link, Report
 from projections.replaying.sentences import (
     KINDS,
+    NOT_KNOWN,
     beside_words,
     code_words,
     elsewhere_words,
     events_words,
+    lacking_words,
     place,
     record_words,
     span_words,
     state_words,
+    well_words,
+    withheld_words,
 )
 from projections.replaying.verdict import Word
 from projections.replaying.words import duration, instant, named, plain
@@ -69,10 +73,11 @@ def head(told: Facts) -> Markup:
     report = told.report
     tone, sign = _TONES.get(report.status, ("busy", "…"))
     badge = tag("span", f"{sign} {report.status}", class_=f"badge {tone}")
-    definition = isolated(f"{report.definition} {report.definition_version}".strip() or "not readable")
+    unread = NOT_KNOWN if 1 in report.withheld else "not readable"
+    definition = isolated(f"{report.definition} {report.definition_version}".strip() or unread)
     rows: list[tuple[str, object]] = [
         ("Definition", definition),
-        ("Requested by", isolated(report.requested_by or "not readable")),
+        ("Requested by", isolated(report.requested_by or unread)),
         ("Time", span_words(report) if report.started_at is not None else _span_of_headers(report)),
     ]
     if report.reason:
@@ -92,21 +97,20 @@ def head(told: Facts) -> Markup:
     notice = []
     if report.withheld:
         words = (
-            f"From event {report.withheld[0]} on, payloads are withheld or erased: of these events the page has what "
-            "their headers say, and all that it tells of steps, attempts, approvals and time is what came before. "
+            f"From event {report.withheld[0]} on, payloads are withheld: of these events the page has what their "
+            "headers say, and all that it tells of steps, attempts, approvals and people is what came before. "
         )
-        why = next(
-            one.why
-            for decision in report.decisions
-            for one in decision.transitions
-            if one.version == report.withheld[0]
-        )
-        notice = [tag("p", tag("strong", words), isolated(why), class_="answer busy notice")]
+        why = f"{withheld_words(report)}."
+        notice = [tag("p", tag("strong", words), isolated(why[0].upper() + why[1:]), class_="answer busy notice")]
     return tag(
         "header",
         tag("p", "Incident report", class_="kind"),
         tag("h1", isolated(report.workflow), " ", badge),
-        tag("p", isolated(report.goal or "the goal cannot be read"), class_="goal"),
+        tag(
+            "p",
+            isolated(report.goal or (NOT_KNOWN if 1 in report.withheld else "the goal cannot be read")),
+            class_="goal",
+        ),
         *notice,
         facts(rows),
     )
@@ -134,8 +138,7 @@ def answer(told: Facts, shown: Shown) -> Markup:
     first = report.first_cause
     if first is None:
         withheld = report.withheld[0] if report.withheld else None
-        troubled = any(one.bad for decision in report.decisions for one in decision.transitions)
-        words = "Nothing went wrong that lasted." if troubled else "Nothing went wrong."
+        words = f"{well_words(report).capitalize()}."
         if withheld is not None:
             words = f"Not known: payloads are withheld from event {withheld} on."
         tone = tone_of(report)
@@ -185,7 +188,8 @@ def chain(told: Facts, shown: Shown) -> Markup:
     first = report.first_cause
     links = report.chain
     if not links:
-        return section("chain", "How it came to that", tag("p", "Not one event can be read."))
+        words = lacking_words(report, "Not one event can be read.")
+        return section("chain", "How it came to that", tag("p", words))
     kept: list[Link | None] = list(links)
     if len(links) > LINKS_SHOWN:
         kept = [*links[: LINKS_SHOWN // 2], None, *links[-(LINKS_SHOWN // 2) :]]
@@ -218,7 +222,7 @@ def when(told: Facts) -> Markup:
     drawn = _drawn(report, begin) if begin is not None and report.spans else None
     parts: list[Markup] = []
     if drawn is None:
-        parts.append(tag("p", "No step was under way, and nothing was waited for."))
+        parts.append(tag("p", lacking_words(report, "No step was under way, and nothing was waited for.")))
     else:
         caption = ["All instants are UTC."]
         if drawn.breaks:
@@ -243,6 +247,7 @@ def _drawn(report: Report, begin: datetime) -> Timeline:
     first = report.first_cause
     mine = first is not None and first.workflow == report.workflow
     mark = Mark(first.version, first.at, first.step) if first is not None and mine else None
+    end = max(end, mark.at if mark is not None else end)  # an effect may come late, when all is over
     return timeline(report.spans, begin, end, mark, waits=first is not None and not first.fault)
 
 
@@ -250,14 +255,13 @@ def time_went(told: Facts) -> Markup:
     """Where the time went, in numbers: in all, by step, and what is still awaited."""
     durations, late = told.report.durations, told.report.late
     total = durations.total_seconds
+    last = "the last" if told.report.end is None else f"event {told.report.end}, the end"
     rows = [
         (PARTS[part], duration(amount), f"{100 * amount / total if total else 0:.1f} %")
         for part, amount in sorted(durations.parts.items(), key=lambda one: -one[1])
     ]
     columns = (Column("What it went to"), Column("Time", "number"), Column("Share", "number"))
-    content = [
-        tag("p", f"{duration(total)} from the first event to the last; every moment counts once.", class_="note")
-    ]
+    content = [tag("p", f"{duration(total)} from the first event to {last}; every moment counts once.", class_="note")]
     if rows:
         content.append(table("Where the time went", columns, rows))
     if durations.steps:
@@ -312,7 +316,7 @@ _SHORT: Final = {
 def steps(told: Facts) -> Markup:
     """The graph of the steps, and the table that says the same."""
     if not told.steps:
-        return section("steps", "Steps", tag("p", "There is no plan."))
+        return section("steps", "Steps", tag("p", lacking_words(told.report, "There is no plan.")))
     report = told.report
     first = report.first_cause
     cause = first.step if first is not None and first.fault and first.workflow == report.workflow else ""

@@ -8,9 +8,9 @@ from typing import Final
 
 from pydantic_core import from_json
 
-from domain.ids import attempts_made
 from projections.replaying.attempts import OPEN, Attempt
-from projections.replaying.timeline import DecisionTold, Transition
+from projections.replaying.sentences import lacking_words
+from projections.replaying.timeline import Act, DecisionTold, Transition
 from projections.replaying.words import duration, named
 from projections.reporting.facts import Facts, Round, Vote
 from projections.reporting.markup import Markup, joined, tag
@@ -39,7 +39,7 @@ def attempts(told: Facts, shown: Shown) -> Markup:
     """Every attempt; of very many, those that did not end well."""
     every = told.report.attempts
     if not every:
-        return section("attempts", "Attempts", tag("p", "Nothing was attempted."))
+        return section("attempts", "Attempts", tag("p", lacking_words(told.report, "Nothing was attempted.")))
     bad = [one for one in every if one.outcome not in _WELL]
     kept: Sequence[Attempt] = every if len(every) <= ATTEMPTS_SHOWN else bad[:ATTEMPTS_SHOWN]
     words = f"{len(every)} in all, {len(bad)} of them did not end well."
@@ -58,7 +58,7 @@ def attempts(told: Facts, shown: Shown) -> Markup:
 
 
 def _attempt(one: Attempt, shown: Shown) -> tuple[object, ...]:
-    number = f"{attempts_made(one.attempt)}" + ("" if one.kind == "run" else f" ({one.kind})")
+    number = f"{one.count}" + ("" if one.kind == "run" else f" ({one.kind})")
     waited = ran = "–"
     if one.started_at is not None:
         waited = duration(max(0.0, (one.started_at - one.scheduled_at).total_seconds()))
@@ -80,7 +80,8 @@ def _attempt(one: Attempt, shown: Shown) -> tuple[object, ...]:
 def approvals(told: Facts, shown: Shown) -> Markup:
     """Every round: who was asked to approve what, until when, who decided what, and what it came to."""
     if not told.approvals:
-        return section("approvals", "Approvals", tag("p", "Nobody had to approve anything."))
+        words = lacking_words(told.report, "Nobody had to approve anything.")
+        return section("approvals", "Approvals", tag("p", words))
     kept = told.approvals[:APPROVALS_SHOWN]
     content: list[Markup] = []
     for one in kept:
@@ -130,17 +131,24 @@ def people(told: Facts, shown: Shown) -> Markup:
     """What people did."""
     acts = told.report.acts
     if not acts:
-        return section("people", "Who acted", tag("p", "No person acted."))
+        words = lacking_words(told.report, "No person acted.")
+        more = "" if told.report.known_to_end else " Each event below says who caused it."
+        return section("people", "Who acted", tag("p", words, more))
     columns = (Column("When (UTC)", "when"), Column("Who"), Column("What", "wide"), Column("Event", "number"))
     rows = []
     for act in acts[:ACTS_SHOWN]:
         because = [tag("span", " – ", isolated(act.why), class_="quiet")] if act.why and act.version > 1 else []
-        what = joined([isolated(act.what), *because])
+        what = joined([*_after_end(act), isolated(act.what), *because])
         rows.append((moment(act.at), isolated(act.who), what, shown.number(act.version)))
     content = [table("Who acted", columns, rows)]
     if len(acts) > ACTS_SHOWN:
         content.append(tag("p", f"The first {ACTS_SHOWN} of {len(acts)} acts; the events have all.", class_="note"))
     return section("people", "Who acted", *content)
+
+
+def _after_end(one: Act | DecisionTold) -> list[Markup]:
+    """What marks an act, or a decision, that came when the workflow had ended."""
+    return [tag("span", "after the end: ", class_="quiet")] if one.after_end else []
 
 
 # --- events ---------------------------------------------------------------------------------------------------------
@@ -217,7 +225,7 @@ def _decision(one: DecisionTold, texts: _Payloads, shown: Shown) -> Markup:
     cause = [tag("span", " (", isolated(one.cause), ")")] if one.cause else []
     at = tag("span", "?") if one.at is None else tag("time", f"{one.at:%Y-%m-%d %H:%M:%S.%f}"[:-3],
                                                      datetime=one.at.isoformat())  # fmt: skip
-    trigger = tag("p", at, " ", isolated(one.trigger), *actor, *cause, class_="trigger")
+    trigger = tag("p", at, " ", *_after_end(one), isolated(one.trigger), *actor, *cause, class_="trigger")
     items = [_transition(event, one.version, texts, shown) for event in one.transitions]
     return tag("li", trigger, tag("ol", *items, class_="transitions"))
 

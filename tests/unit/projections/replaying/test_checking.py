@@ -119,6 +119,16 @@ def test_a_change_that_decides_nothing_is_found_by_its_digest(store: WorkflowSto
     assert found(store) == [("wf_001", "damaged", 4)]
 
 
+def test_a_tombstone_beside_events_hides_nothing(store: WorkflowStore) -> None:
+    put(store, changed(plain(5), 5, b'"activity":"reserve"', b'"activity":"deserve"'))
+    with store.transaction() as cursor:
+        cursor.execute(
+            "INSERT INTO tombstones VALUES "
+            "('wf_005', 'd', '1', 'completed', 3, 'x', 1, 2, NULL, 'e', 'a', 'b', 'r', 'f', 'r')"
+        )
+    assert found(store) == [("wf_005", "damaged", 5)]
+
+
 def test_a_changed_definition_is_found_where_it_decides_otherwise(store: WorkflowStore) -> None:
     put(store, plain(1), long(2), plain(3))
     other = Loaded({**KNOWN.known, ("test", "1"): define(act("look"), reserve("deserve"), act("tell"))})

@@ -14,8 +14,9 @@ from domain.plan import ref
 from domain.policies import GatePolicy, RetryPolicy
 from domain.ports import Definitions
 from domain.recorded import RecordedEvent, from_state, to_state
-from projections.exporting.reading import Exported, Row, parted
+from projections.exporting.reading import Exported
 from projections.exporting.redaction import Redaction
+from projections.exporting.rows import Row, parted
 from projections.exporting.telling import Teller
 from projections.replaying.reading import Elsewhere, history_of
 from projections.replaying.report import build

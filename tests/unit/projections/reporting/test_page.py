@@ -3,6 +3,8 @@
 import base64
 import json
 import re
+from dataclasses import replace
+from datetime import UTC, datetime
 from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -13,6 +15,7 @@ import pytest
 
 from domain.errors import PayloadWithheld
 from domain.recorded import RecordedEvent, from_state, to_state
+from domain.store.covers import Erasure
 from projections.replaying.durations import PARTS
 from projections.replaying.reading import Elsewhere, history_of
 from projections.replaying.report import build
@@ -249,24 +252,25 @@ def test_withheld_and_erased_payloads_show_as_such(first: int) -> None:
 
     def decode(workflow_id: str, version: int, topic: str, state: bytes) -> RecordedEvent:
         if version >= first:
-            raise PayloadWithheld("erased on 2030-02-01 by ann", workflow_id=workflow_id, version=version)
+            raise PayloadWithheld("erased", workflow_id=workflow_id, version=version)
         return from_state(workflow_id, version, topic, state)
 
     rows = [(one.originator_version, one.name, to_state(one)) for one in story.history]
-    history = history_of("wf_001", rows, decode, position=99)
+    erasure = Erasure("wf_001", 28, datetime(2030, 2, 1, tzinfo=UTC), "ann", "asked for")
+    history = replace(history_of("wf_001", rows, decode, position=99), erasure=erasure)
     report = build(history, story.definitions, lambda _: None)
     whole = facts_of_scenario(story).payloads
     payloads = {version: one if version < first else Payload(None, "erased") for version, one in whole.items()}
     page = page_of(facts_of(report, history, payloads))
     is_sound(page)
     header = _text(next(tree(page).iter(f"{XHTML}header")))
-    assert f"From event {first} on, payloads are withheld or erased" in header
-    assert "erased on 2030-02-01 by ann" in header
+    assert f"From event {first} on, payloads are withheld" in header
+    assert "erased on 2030-02-01 00:00 UTC by ann (asked for)" in header
     assert "2030-01-01 12:00:00" in header
     assert "damaged" not in page
     answered = section(page, "cause")
-    assert answered.startswith(
-        "First cause event 16: " if first > 1 else "First cause Not known: payloads are withheld"
+    assert answered.startswith(f"First cause Not known: payloads are withheld from event {first} on"), (
+        "it waited for an approval at event 16, and waits no more"
     )
     assert section(page, "events").count("withheld") + section(page, "events").count("erased") >= 28 - first
     assert ("a secret" in page) is (first > 1)
