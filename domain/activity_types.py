@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, overload
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from domain.durations import LONGEST
 from domain.errors import DefinitionInvalid
 from domain.ids import NAME_PATTERN, is_name
 from domain.limits import Limits
@@ -301,6 +302,10 @@ def _check_activity(declared: ActivityType, place: str) -> None:
             f"{place}: schedule_to_finish ({declared.schedule_to_finish}) is shorter than start_to_finish "
             f"({declared.start_to_finish}): no attempt could ever end in time"
         )
+    if declared.schedule_to_finish > LONGEST:
+        raise DefinitionInvalid(f"{place}: schedule_to_finish must be {LONGEST.days} days at most")
+    if not timedelta(0) <= declared.settle_after <= LONGEST:
+        raise DefinitionInvalid(f"{place}: settle_after must be between nothing and {LONGEST.days} days")
     if declared.reconcile is not None and declared.effect != "once":
         raise DefinitionInvalid(f"{place}: only an activity with effect='once' has a reconcile probe")
     if declared.pivot and declared.compensation is not None:

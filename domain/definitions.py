@@ -28,6 +28,7 @@ from domain.activity_types import (
     Redactable,
     activity,
 )
+from domain.durations import LONGEST
 from domain.errors import DefinitionInvalid, PlanInvalid
 from domain.plan import ChildSpec, OnTimeout, PlannedStep, PlanProposal, PlanRequest, SignalWait, TimeWait, check_plan
 from domain.policies import ANYONE, ApprovalPolicy, GatePolicy, Predicate
@@ -200,6 +201,8 @@ class Definition:
             raise DefinitionInvalid(f"{self.place}: attempts_budget must be at least 1")
         if self.deadline is not None and self.deadline <= timedelta(0):
             raise DefinitionInvalid(f"{self.place}: deadline must be longer than nothing")
+        if self.deadline is not None and self.deadline > LONGEST:
+            raise DefinitionInvalid(f"{self.place}: deadline must be {LONGEST.days} days at most")
 
     def _gather(self, steps: Sequence[Step], activities: Sequence[ActivityType]) -> dict[str, ActivityType]:
         named: dict[str, ActivityType] = {}

@@ -111,6 +111,12 @@ class DefinitionMissing(Refused):
         self.version = version
 
 
+def not_loaded(definition: str, version: str) -> DefinitionMissing:
+    """What to say where a person's act needs a definition that is not loaded."""
+    words = f"definition {definition!r} version {version!r} is not loaded here; name its module with --module"
+    return DefinitionMissing(words, definition=definition, version=version)
+
+
 class PlanInvalid(Refused):
     """A proposed plan breaks a rule of plans."""
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.durations import FIRST_YEAR, LAST_YEAR, LONGEST
 from domain.errors import PlanInvalid
 from domain.ids import NAME_PATTERN
 
@@ -41,7 +42,7 @@ class TimeWait(PlanData):
     """A wait for an instant, or for a duration from the moment the wait begins; exactly one of the two."""
 
     until: datetime | None = None
-    duration: timedelta | None = Field(default=None, ge=timedelta(0))
+    duration: timedelta | None = Field(default=None, ge=timedelta(0), le=LONGEST)
 
     @model_validator(mode="after")
     def _one_of_two(self) -> TimeWait:
@@ -50,6 +51,9 @@ class TimeWait(PlanData):
             raise ValueError(message)
         if self.until is not None and self.until.tzinfo is None:
             message = "until=… needs a time zone, for example datetime(2030, 1, 1, tzinfo=timezone.utc)"
+            raise ValueError(message)
+        if self.until is not None and not FIRST_YEAR <= self.until.year <= LAST_YEAR:
+            message = f"until=… must lie between the years {FIRST_YEAR} and {LAST_YEAR}"
             raise ValueError(message)
         return self
 
@@ -76,7 +80,7 @@ class PlannedStep(PlanData):
     wait_time: TimeWait | None = None
     wait_signal: SignalWait | None = None
     child: ChildSpec | None = None
-    timeout: timedelta | None = Field(default=None, gt=timedelta(0))
+    timeout: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     on_timeout: OnTimeout = "fail"
     approval: str | None = None
 

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from domain.durations import LONGEST
+
 ANYONE: Final = "*"
 MOST_ATTEMPTS: Final = 1_000
 
@@ -29,10 +31,10 @@ class RetryPolicy(Policy):
     """
 
     max_attempts: int = Field(default=3, ge=1, le=MOST_ATTEMPTS)
-    initial_delay: timedelta = Field(default=timedelta(seconds=1), ge=timedelta(0))
-    maximum_delay: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0))
+    initial_delay: timedelta = Field(default=timedelta(seconds=1), ge=timedelta(0), le=LONGEST)
+    maximum_delay: timedelta = Field(default=timedelta(seconds=60), ge=timedelta(0), le=LONGEST)
     multiplier: float = Field(default=2.0, ge=1.0, le=100.0)
-    deadline: timedelta | None = Field(default=None, gt=timedelta(0))
+    deadline: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
 
 
 class ApprovalPolicy(Policy):
@@ -50,8 +52,8 @@ class ApprovalPolicy(Policy):
     required: int = Field(default=1, ge=1, le=100)
     rejections: int = Field(default=1, ge=1, le=100)
     four_eyes: bool = False
-    deadline: timedelta | None = Field(default=None, gt=timedelta(0))
-    escalate_after: timedelta | None = Field(default=None, gt=timedelta(0))
+    deadline: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
+    escalate_after: timedelta | None = Field(default=None, gt=timedelta(0), le=LONGEST)
     escalate_to: tuple[str, ...] = Field(default=(), max_length=1_000)
     on_expiry: Literal["reject", "intervene", "grant"] = "reject"
     proposed_controls: tuple[str, ...] = Field(default=(), max_length=100)

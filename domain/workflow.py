@@ -15,7 +15,7 @@ from domain import progress
 from domain.chain import GENESIS
 from domain.decision import Decision, Events
 from domain.definitions import Definition
-from domain.errors import DecisionFault, DefinitionMissing, WorkflowUnknown
+from domain.errors import DecisionFault, WorkflowUnknown, not_loaded
 from domain.events import Event
 from domain.evolve import evolve
 from domain.facts import Authored, Facts
@@ -135,11 +135,7 @@ class Workflow:
         version = trigger.definition_version if isinstance(trigger, StartWorkflow) else state.definition_version
         if isinstance(trigger, ForkWorkflow) or state.ended is not None:
             return
-        raise DefinitionMissing(
-            f"definition {name!r} version {version!r} is not loaded here; name its module with --module",
-            definition=name,
-            version=version,
-        )
+        raise not_loaded(name, version)
 
     def _record(self, events: Events, given: Given, stamped: Stamp) -> None:
         """Apply events as they are decided, each with its header."""

@@ -9,6 +9,7 @@ from deploy.cli.lines import one_line
 from deploy.cli.screen import complain
 from deploy.cli.session import Session
 from domain import events as e
+from domain.errors import not_loaded
 from domain.ports import Decided
 from domain.state import State
 from domain.triggers import Trigger
@@ -32,6 +33,8 @@ def act(
     session.must_exist()
 
     before = session.standing(workflow_id)
+    if not session.shared:
+        _check_loaded(session, before)
 
     async def work() -> ExitCode:
         async with session.runtime([workflow_id], drive=not detach) as runtime:
@@ -49,6 +52,17 @@ def act(
             return await session.drive(runtime, before)
 
     return session.run(work())
+
+
+def _check_loaded(session: Session, state: State) -> None:
+    """Refuse an act that needs a definition which is not loaded, before anything runs: the workflow would lack it, too.
+
+    Raises DefinitionMissing.
+    """
+    from deploy.cli.replaying import loaded
+
+    if state.ended is None and loaded(session).find(state.definition, state.definition_version) is None:
+        raise not_loaded(state.definition, state.definition_version)
 
 
 def trigger_name(trigger: Trigger) -> str:

@@ -20,7 +20,7 @@ def register(app: typer.Typer) -> None:
             "the disk, and only then remove their events and rows. A tombstone stays of each, which says where it is, "
             "and what it received stays known. Others may run meanwhile. Killed anywhere, the same command with the "
             "same file goes on. Keep the file: it is all there is of them.",
-            'handrail archive --older-than 400d --dry-run --reason "yearly"',
+            "handrail archive --older-than 400d --dry-run",
             'handrail archive --older-than 400d -o 2026-05.jsonl --by olga --reason "kept for 400 days" --yes',
             'handrail archive --older-than 90d --definition nightly_check -o nightly.jsonl --reason "of no use" --yes',
             "handrail import 2026-05.jsonl --read-only --home old",
@@ -42,7 +42,9 @@ def archive(
         str | None, typer.Option("--definition", metavar="NAME", help="Only workflows of this definition.")
     ] = None,
     by: By = None,
-    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")] = None,
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is kept. Needed, but for --dry-run.")
+    ] = None,
     sign: Annotated[
         Path | None, typer.Option("--sign", metavar="KEY.pem", help="Sign with this private key (Ed25519).")
     ] = None,

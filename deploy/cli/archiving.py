@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from deploy.cli.exits import ExitCode
 from deploy.cli.exporting import check_definition
 from deploy.cli.given import read_duration, read_name, read_reason
 from deploy.cli.listing import bring_up_to_date
+from deploy.cli.named import spelt
 from deploy.cli.person import at_terminal
 from deploy.cli.screen import counted
 from deploy.cli.session import Session
@@ -64,7 +65,9 @@ def run_archive(session: Session, asked: Asked) -> ExitCode:
         session.screen.note(behind, "yellow")
     with session.store(read_only=False) as store:
         if wanted.definition is not None:
-            check_definition(session, store, wanted.definition)
+            name = spelt(store, wanted.definition)
+            check_definition(session, store, name)
+            wanted = replace(wanted, definition=name)
         if target is None or asked.dry_run:
             return _show(session, store, wanted)
         return _Archive(session, store, wanted, target, key).run(By(who, why, str(target)), rate, began, yes=asked.yes)
@@ -72,7 +75,7 @@ def run_archive(session: Session, asked: Asked) -> ExitCode:
 
 def _show(session: Session, store: WorkflowStore, wanted: Wanted) -> ExitCode:
     ripe = Ripe(store.query, wanted)
-    workflows, events = Leaving(store.query, store.mapper.clear, wanted, ripe).count()
+    workflows, events = Leaving(store, store.mapper.clear, wanted, ripe).count()
     if session.screen.as_json:
         session.screen.document({"workflows": workflows, "events": events, "kept": dict(ripe.kept)})
         return ExitCode.COMPLETED
@@ -142,7 +145,7 @@ class _Archive:
 
     def _write(self) -> bool:
         ripe = Ripe(self._store.query, self._wanted)
-        leaving = Leaving(self._store.query, self._store.mapper.clear, self._wanted, ripe)
+        leaving = Leaving(self._store, self._store.mapper.clear, self._wanted, ripe)
         written = write(self._target, leaving, self._key, self._tell_written)
         self._kept = ripe.kept
         return written
@@ -150,7 +153,7 @@ class _Archive:
     def _refuse_more(self) -> None:
         """All of the file is archived: others need a file of their own, and whoever asks for that must hear it."""
         workflows, _ = Leaving(
-            self._store.query, self._store.mapper.clear, self._wanted, Ripe(self._store.query, self._wanted)
+            self._store, self._store.mapper.clear, self._wanted, Ripe(self._store.query, self._wanted)
         ).count()
         if workflows:
             raise InputInvalid(
@@ -160,11 +163,12 @@ class _Archive:
 
     def _tell_written(self, workflows: int, events: int) -> None:
         if self._is_time():
-            self._session.screen.note(f"written: {events:,} events of {workflows:,} workflows")
+            self._session.screen.note(f"written: {counted(events, 'event')} of {counted(workflows, 'workflow')}")
 
     def _tell_removed(self, removed: Removed) -> None:
         if self._is_time():
-            self._session.screen.note(f"removed: {removed.events:,} events of {removed.workflows:,} workflows")
+            workflows = counted(removed.workflows, "workflow")
+            self._session.screen.note(f"removed: {counted(removed.events, 'event')} of {workflows}")
 
     def _is_time(self) -> bool:
         now = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from deploy.cli.exits import ExitCode
 from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import Reader
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.errors import EventCorrupt, InputInvalid
 from domain.events import Event, WorkflowForked
@@ -16,7 +18,7 @@ from domain.replay import fold
 from projections.replaying.parting import Comparison, Point, What, compare
 from projections.replaying.reading import last_completed
 from projections.replaying.report import foldable, status_of
-from projections.replaying.verdict import definition_of
+from projections.replaying.verdict import Difference, definition_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "handrail.compare.v1"
 DATA_SHOWN: Final = 10
+PARTS_SHOWN: Final = 3
+VALUE_CHARACTERS: Final = 60
 
 _WORDS: Final = {
     What.DEFINITION: "the definition",
@@ -49,7 +53,7 @@ def print_comparison(session: Session, workflow_id: str, other_id: str | None) -
         name, version = definition_of(here[0].event)
         chosen = other_id is None
         if other_id is None:
-            other_id = last_completed(cursor, name, version, besides=workflow_id)
+            other_id = last_completed(cursor, store.mapper.read, name, version, besides=workflow_id)
         if other_id is None:
             raise InputInvalid(
                 f"no other workflow of definition {name!r} has completed, as far as the views know: "
@@ -121,7 +125,7 @@ def _document(found: Comparison) -> dict[str, Any]:
 def _text(facts: dict[str, Any], found: Comparison) -> Iterator[str]:
     both = f"{facts['workflow']} and {facts['other']}"
     if found.same:
-        yield f"{both} went the same way with the same data: {found.events} events"
+        yield f"{both} went the same way with the same data: {counted(found.events, 'event')}"
     elif found.parting is not None:
         point = found.parting
         where = f"event {point.here}" if point.here is not None else "the end of the first"
@@ -134,11 +138,8 @@ def _text(facts: dict[str, Any], found: Comparison) -> Iterator[str]:
         yield f"{both} did the same in another order, first at event {found.order.here}"
         yield from _sides(found.order)
     if found.parting is not None:
-        yield from wrapped("before", f"{found.events} events the same way{_before(found)}")
-    for point in found.data[:DATA_SHOWN]:
-        yield from _data(point)
-    if len(found.data) > DATA_SHOWN:
-        yield from wrapped("", f"and {len(found.data) - DATA_SHOWN} more (--json)")
+        yield from wrapped("before", f"{counted(found.events, 'event')} the same way{_before(found)}")
+    yield from _data(found.data)
     yield from wrapped("here", f"{facts['workflow']}, {facts['status']}, of {facts['definition']}")
     why = ", the last of this definition that completed" if facts["chosen"] else ""
     yield from wrapped("there", f"{facts['other']}, {facts['other_status']}, of {facts['other_definition']}{why}")
@@ -162,12 +163,36 @@ def _sides(point: Point) -> Iterator[str]:
     yield from wrapped("here", here)
     yield from wrapped("there", there)
     for one in point.differences[:DATA_SHOWN]:
-        yield from wrapped("", f"{one.path}: {shown(one.recorded, 60)} here, {shown(one.decided, 60)} there")
+        yield from wrapped("", f"{one.path}: {_both(one)}")
 
 
-def _data(point: Point) -> Iterator[str]:
-    for number, one in enumerate(point.differences[:3]):
-        label = f"event {point.here}" if number == 0 else ""
+def _data(points: Sequence[Point]) -> Iterator[str]:
+    """Where data differ; what was copied on from an event above is told as such, in a line."""
+    known: dict[tuple[str, str], int | None] = {}
+    told = 0
+    for number, point in enumerate(points):
+        if told == DATA_SHOWN:
+            yield from wrapped("", f"and {len(points) - number} events more (--json)")
+            return
         step = f"{point.step} " if point.step else ""
-        words = f"{step}{one.path}: {shown(one.recorded, 60)} here, {shown(one.decided, 60)} there"
-        yield from wrapped(label, words)
+        fresh = [one for one in point.differences if _key(one) not in known]
+        lines = [f"{step}{one.path}: {_both(one)}" for one in fresh[:PARTS_SHOWN]]
+        left = len(fresh) - PARTS_SHOWN
+        if not fresh:
+            lines = [f"{step}{one.path}: as in event {known[_key(one)]}" for one in point.differences[:1]]
+            left = len(point.differences) - 1
+        if left > 0:
+            lines.append(f"and {left} {'part' if left == 1 else 'parts'} more{'' if fresh else ' as above'} (--json)")
+        for place, line in enumerate(lines):
+            yield from wrapped(f"event {point.here}" if place == 0 else "", line)
+        known |= {_key(one): point.here for one in fresh}
+        told += bool(fresh)
+
+
+def _key(one: Difference) -> tuple[str, str]:
+    """The same for a difference wherever it was copied to: the name of the part, and its two values."""
+    return one.path.rpartition("/")[2], json.dumps([one.recorded, one.decided], sort_keys=True)
+
+
+def _both(one: Difference) -> str:
+    return f"{shown(one.recorded, VALUE_CHARACTERS)} here, {shown(one.decided, VALUE_CHARACTERS)} there"

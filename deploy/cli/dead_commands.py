@@ -23,7 +23,7 @@ Queues = Annotated[
     ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say which would be meant.")]
-Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, for whoever reads what was done.")]
+Why = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why; needed, but for --dry-run.")]
 
 _LOGIN = (
     "Logs in as HANDRAIL_BROKER_OPERATOR (a user of the role operator), or else as HANDRAIL_BROKER. What is looked at "

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.pending import WHO, Place
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.ids import attempts_made
 from domain.state import Status, StepStatus
@@ -21,24 +22,22 @@ _ENDED: Final = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELLED, St
 _SETTLED: Final = frozenset({StepStatus.OK, StepStatus.SKIPPED, StepStatus.COMPENSATED})
 
 
-def print_dead_lettered(session: Session, *, definition: str | None, since: timedelta | None, limit: int) -> ExitCode:
-    """Print up to `limit` of them, the last first; those of a definition, those given up since so long ago."""
+def print_dead_lettered(session: Session, *, definition: str | None, since: datetime | None, limit: int) -> ExitCode:
+    """Print up to `limit` of them, the last first; those of a definition, those given up since then (in UTC)."""
     from deploy.cli.listing import bring_up_to_date
-    from deploy.cli.stuck import no_workflows_of
+    from deploy.cli.named import definition_named
     from deploy.cli.timers import note_import, note_more
     from domain.store.tombstones import how_many
-    from projections.queries import dead_lettered, has_definition
+    from projections.queries import dead_lettered
     from projections.sql import text_of
 
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
-    earliest = "" if since is None else text_of(datetime.now(UTC) - since) or ""
     with session.store() as store:
-        asked = dead_lettered(store.query, since=earliest, definition=definition, texts=store.texts)
+        definition = definition_named(session, store, definition)
+        asked = dead_lettered(store.query, since=text_of(since) or "", definition=definition, texts=store.texts)
         found = list(islice(asked, limit + 1))
-        if definition is not None and not has_definition(store.query, definition):
-            session.screen.note(no_workflows_of(definition), "yellow")
         note_import(session, store, "nothing of it can be changed")
         place = session.place if store.imported is None else None
         archived = how_many(store.query, definition)
@@ -50,7 +49,7 @@ def print_dead_lettered(session: Session, *, definition: str | None, since: time
             session.screen.text(line)
     note_more(session, shown=limit, found=len(found))
     if archived:
-        session.screen.note(f"those of {archived:,} archived workflows are not here any more")
+        session.screen.note(f"those of {counted(archived, 'archived workflow')} are not here any more")
     return ExitCode.COMPLETED
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.options import KEEP, AsJson, By, Home, Reason, help_text
+from deploy.cli.options import KEEP, AsJson, By, Home, help_text
 
 if TYPE_CHECKING:
     from deploy.cli.screen import Screen
@@ -35,8 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def erase(
     workflow_ids: Annotated[list[str], typer.Argument(metavar="ID…", help="The workflows.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")],
     by: By = None,
-    reason: Reason = None,
     family: Annotated[
         bool, typer.Option("--family", help="Their parents, children and forks too, and the relatives of those.")
     ] = False,
@@ -49,12 +49,13 @@ def erase(
     from deploy import faults
     from deploy.cli.exits import ExitCode
     from deploy.cli.given import read_name, read_reason
+    from deploy.cli.many import agreed
+    from deploy.cli.person import at_terminal
     from deploy.cli.place import existing_home, is_shared
     from deploy.cli.screen import Screen
     from deploy.cli.stores import open_any_store
     from deploy.erasing import Erasing, checked_ids
     from deploy.settings import load_settings
-    from deploy.thresholds import thresholds_of
     from domain.errors import InputInvalid
 
     who, why = read_name(by), read_reason(reason, needed=True)
@@ -64,15 +65,18 @@ def erase(
         folder = load_settings().artifacts if shared else existing_home(home)
         erasing = Erasing(store, folder, by=who, reason=why, shared=shared)
         names = checked_ids(workflow_ids)
-        erasing.bring_up_to_date(thresholds_of(load_settings().stuck, ()))
+        erasing.bring_up_to_date()
         if family:
             names = erasing.family(names)
         found = [erasing.look(name) for name in names]
         if not dry_run and not yes and any(not one.before for one in found):
-            if as_json:
-                raise InputInvalid("erasing cannot be undone: give --yes, or look first with --dry-run")
+            if as_json or not at_terminal():
+                raise InputInvalid(
+                    "erasing cannot be undone, and nobody can be asked here: say with --yes that it is wanted, or look "
+                    "first with --dry-run"
+                )
             _tell(screen, found, dry_run=True)
-            if not typer.confirm("This cannot be undone. Erase them?", default=False, err=True):
+            if not agreed("this cannot be undone; erase them? [y/N] "):
                 screen.note("nothing was erased")
                 return ExitCode.REFUSED
         if not dry_run:
@@ -94,12 +98,14 @@ def erase(
 
 
 def _tell(screen: Screen, found: list[Erased], *, dry_run: bool) -> None:
+    from deploy.cli.screen import counted
+
     names = {one.workflow_id for one in found}
     for one in found:
         if one.before:
             screen.text(f"{one.workflow_id}: was {one.before}")
             continue
-        what = f"the payloads of {one.events} events, and {one.artifacts} artifacts"
+        what = f"the payloads of {counted(one.events, 'event')}, and {counted(one.artifacts, 'artifact')}"
         screen.text(f"{one.workflow_id}: {what} {'would be' if dry_run else 'are'} erased")
     archived = {name: file for one in found for name, file in one.archived.items()}
     others = sorted({name for one in found for name in one.relatives} - names - archived.keys())

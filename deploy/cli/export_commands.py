@@ -23,11 +23,11 @@ def register(app: typer.Typer) -> None:
             "the same bytes.",
             "handrail export --all -o everything.jsonl",
             "handrail export wf_001 wf_002 -o two.jsonl",
-            "handrail export --definition vendor_onboarding --since 30d --format csv -o month.csv",
+            'handrail export --definition "vendor onboarding review" --since 30d --format csv -o month.csv',
             "handrail export --all --redact 'input.bank.*' --redact iban -o for-auditors.jsonl",
             "handrail export --all --sign signing.pem -o signed.jsonl",
             "handrail export --since 7d --format cloudevents -o week.jsonl",
-            "handrail export --definition vendor_onboarding --format ocel -o onboarding.jsonocel",
+            'handrail export --definition "vendor onboarding review" --format ocel -o onboarding.jsonocel',
             "handrail export wf_001 --format mermaid -o wf_001.mmd",
             "handrail export wf_001 --format html -o wf_001.html",
         )

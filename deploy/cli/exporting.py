@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.given import read_duration
+from deploy.cli.given import read_past
+from deploy.cli.named import spelt
 from deploy.cli.report_page import Made, make
 from deploy.cli.screen import Screen, counted
 from deploy.cli.session import Session
@@ -28,6 +29,7 @@ from projections.exporting.redaction import Redaction
 from projections.exporting.table import Table
 from projections.exporting.telling import Teller
 from projections.exporting.xes import Xes
+from projections.replaying.reading import Break, read_history
 
 if TYPE_CHECKING:
     from domain.store.application import WorkflowStore
@@ -114,6 +116,8 @@ def run_export(session: Session, asked: Asked) -> ExitCode:
     key = signing_key(asked.sign) if asked.sign is not None else None
     signer = Signer(*key) if key is not None else None
     with session.store() as store, whole_file(asked.output, replace=asked.force) as file:
+        if asked.definition is not None:
+            selection = selection._replace(definition=spelt(store, asked.definition))
         progress = _Progress(session.screen)
 
         def write(lines: Iterator[bytes], counts: Callable[[], tuple[int, int]]) -> None:
@@ -147,7 +151,7 @@ def check_definition(session: Session, store: WorkflowStore, name: str) -> None:
     from deploy.cli.replay_all import must_be_known
     from deploy.loading import load
 
-    of_it = Histories(store.query, store.mapper.clear, Selection(definition=name))
+    of_it = Histories(store, store.mapper.clear, Selection(definition=name))
     if how_many(store.query, name) == 0 and next(iter(of_it), None) is None:
         must_be_known(name, load(session.modules))
 
@@ -156,7 +160,7 @@ _Write = Callable[[Iterator[bytes], Callable[[], tuple[int, int]]], None]
 
 
 def _write_jsonl(store: WorkflowStore, selection: Selection, made: JsonLines, write: _Write) -> Written:
-    histories = Histories(store.query, store.mapper.clear, selection)
+    histories = Histories(store, store.mapper.clear, selection)
     write(made.lines(histories), lambda: (made.workflows, made.events))
     return Written(
         made.workflows,
@@ -170,7 +174,7 @@ def _write_jsonl(store: WorkflowStore, selection: Selection, made: JsonLines, wr
 
 
 def _write_told(store: WorkflowStore, selection: Selection, teller: Teller, form: str, write: _Write) -> Written:
-    histories = Histories(store.query, store.mapper.clear, selection)
+    histories = Histories(store, store.mapper.clear, selection)
     made = PastTraces(teller, salt_to_read(store)) if form == "otlp" else _FORMS[form](teller)
     write(made.lines(histories), lambda: (teller.workflows, teller.events))
     return Written(
@@ -185,22 +189,30 @@ def _write_told(store: WorkflowStore, selection: Selection, teller: Teller, form
 
 def _write_mermaid(store: WorkflowStore, selection: Selection, write: _Write) -> Written:
     (workflow_id,) = selection.workflow_ids
-    position = store.newest()
-    events = store.read(workflow_id)
+    with store.reading() as cursor:
+        history = read_history(cursor, store.mapper.read, workflow_id)
+    broken = history.broken if history is not None else None
+    # What is whole is read once more as any other reader does, who says what is archived, or withheld.
+    events = store.read(workflow_id) if history is None or broken is None else history.sound
     if not events:
-        raise EventCorrupt(f"workflow {workflow_id} has no events any more: `handrail replay` says more")
+        raise EventCorrupt(f"workflow {workflow_id} has no event that can be read: `handrail replay` says more")
     write((f"{line}\n".encode() for line in diagram_lines(events)), lambda: (1, len(events)))
-    return Written(1, len(events), position)
+    position = 0 if history is None else history.position
+    return Written(1, len(events), position, damage=_damage(workflow_id, broken))
 
 
 def _write_html(made: Made, write: _Write) -> Written:
     report = made.facts.report
     write(made.page(), lambda: (1, report.version))
-    broken = report.broken
-    damage = None
-    if broken is not None:
-        damage = Damage(report.workflow, broken.version, f"is where its record breaks: {broken.words}")
+    damage = _damage(report.workflow, report.broken)
     return Written(1, report.version, made.position, cut=made.cut, withheld=made.withheld, damage=damage)
+
+
+def _damage(workflow_id: str, broken: Break | None) -> Damage | None:
+    """What is said of the first place where a record breaks."""
+    if broken is None:
+        return None
+    return Damage(workflow_id, broken.version, f"is where its record breaks: {broken.words}")
 
 
 def _selection(asked: Asked, now: datetime) -> Selection:
@@ -210,24 +222,8 @@ def _selection(asked: Asked, now: datetime) -> Selection:
         raise InputInvalid("workflows are named by their ids, or selected by --all, --definition and --since: not both")
     if not asked.workflow_ids and not filters and not asked.everything:
         raise InputInvalid("say what to export: ids of workflows, --definition NAME, --since TIME, or --all")
-    since = _instant(asked.since, now) if asked.since is not None else None
+    since = read_past(asked.since, "--since", now) if asked.since is not None else None
     return Selection(asked.workflow_ids, asked.definition, since, asked.upto)
-
-
-def _instant(given: str, now: datetime) -> datetime:
-    """An instant, or how long ago; raises InputInvalid."""
-    try:
-        at = datetime.fromisoformat(given.strip())
-    except ValueError:
-        try:
-            return now - read_duration(given, "--since")
-        except (InputInvalid, OverflowError) as error:
-            raise InputInvalid(
-                f"--since {given[:40]!r} is no time: give 2026-01-31T12:00:00Z, or how long ago as 30d, 12h, 30m, 45s"
-            ) from error
-    if at.tzinfo is None:
-        raise InputInvalid(f"--since {given[:40]!r} has no time zone: add Z, or an offset like +01:00")
-    return at
 
 
 def check_format(form: str) -> None:
@@ -263,7 +259,7 @@ class _Progress:
             return
         self._said_at = now
         rate = events / (now - self._begun_at)
-        self._screen.note(f"{events:,} events of {workflows:,} workflows, {rate:,.0f} events/s")
+        self._screen.note(f"{counted(events, 'event')} of {counted(workflows, 'workflow')}, {rate:,.0f} events/s")
 
 
 def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
@@ -286,11 +282,11 @@ def _sum_up(screen: Screen, asked: Asked, written: Written) -> None:
             screen.note(f"{cut} cut out, {withheld} withheld")
     if written.damage is not None:
         one = written.damage
-        named = f"`handrail verify {asked.output}` names all such places"
+        named = "`handrail replay --all` names all such workflows"
         if asked.form == "html":
             named = "the page says what is known of it"
-        elif asked.form not in {"jsonl", SEAL}:
-            named = "export it as jsonl, of which `handrail verify` names all such places"
+        elif asked.form in {"jsonl", SEAL}:
+            named += f", `handrail verify {asked.output}` what of it is in the file"
         screen.note(
             f"the store is damaged: workflow {one.workflow_id}, event {one.version} {one.words}; {named}",
             "red",

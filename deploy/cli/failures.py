@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from deploy.cli.exits import ExitCode
@@ -16,29 +16,29 @@ if TYPE_CHECKING:
 MESSAGE_CHARACTERS: Final = 80
 
 
-def print_failures(session: Session, *, definition: str | None, since: timedelta | None) -> ExitCode:
-    """Print the makes of failure, the last seen first; those of a definition, those seen since so long ago."""
+def print_failures(session: Session, *, definition: str | None, since: datetime | None) -> ExitCode:
+    """Print the makes of failure, the last seen first; those of a definition, those seen since then (in UTC)."""
     from deploy.cli.listing import bring_up_to_date
-    from deploy.cli.stuck import no_workflows_of
+    from deploy.cli.named import definition_named
+    from deploy.cli.timers import note_import
     from projections.failures import failures
-    from projections.queries import has_definition
     from projections.sql import text_of
 
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
-    earliest = "" if since is None else text_of(datetime.now(UTC) - since) or ""
     with session.store() as store:
-        found = failures(store.query, definition=definition, since=earliest)
-        if definition is not None and not has_definition(store.query, definition):
-            session.screen.note(no_workflows_of(definition), "yellow")
+        definition = definition_named(session, store, definition)
+        found = failures(store.query, definition=definition, since=text_of(since) or "")
+        note_import(session, store, "nothing of it can be changed")
+        can_change = store.imported is None
     if session.screen.as_json:
         session.screen.document([one.as_dict() for one in found])
         return ExitCode.COMPLETED
     for line in _as_text(found):
         session.screen.text(line)
     retryable = next((one.fingerprint for one in found if one.waiting), None)
-    if retryable is not None:
+    if can_change and retryable is not None:
         session.screen.note(
             f"`{session.place.command('retry')} --fingerprint {retryable} --reason …` retries the steps that wait"
         )

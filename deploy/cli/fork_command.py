@@ -68,6 +68,7 @@ def fork(
     wanted = Wanted(
         workflow_id=workflow_id,
         at=at,
+        given=tuple(given or ()),
         changes=read_input(given or []),
         by=read_name(by),
         reason=read_reason(reason),

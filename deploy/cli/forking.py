@@ -7,7 +7,6 @@ a shared store the source is told by a message, and whoever serves begins the fo
 from __future__ import annotations
 
 import asyncio
-import shlex
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -45,10 +44,11 @@ EFFECT_SECONDS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the command was given. `changes` are the keys of the input that are to be others."""
+    """What the command was given. `changes` are the keys of the input that are to be others, as read from `given`."""
 
     workflow_id: str
     at: str
+    given: tuple[str, ...]
     changes: Mapping[str, Any]
     by: str
     reason: str
@@ -177,10 +177,13 @@ def _repeated(one: Repeated, source: str) -> str:
 
 
 def _again(session: Session, wanted: Wanted) -> str:
-    """The command that does it; what was given as input is for the person to repeat."""
-    more = " --input …" if wanted.changes else ""
-    why = f" --by {shlex.quote(wanted.by)}"
-    return f"{session.place.command('fork', wanted.workflow_id)} --at {shlex.quote(wanted.at)}{more}{why} --yes"
+    """The command that does it, to be typed as it is."""
+    given = [word for one in wanted.given for word in ("--input", one)]
+    why = ["--reason", wanted.reason] if wanted.reason else []
+    how = ["--another"] * wanted.another + ["--detach"] * wanted.detach
+    return session.place.command(
+        "fork", wanted.workflow_id, "--at", wanted.at, *given, "--by", wanted.by, *why, *how, "--yes"
+    )
 
 
 # --- doing it ---------------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ import json
 import re
 import tomllib
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from domain.durations import LONGEST
 from domain.errors import InputInvalid
 from domain.payloads import PAYLOAD_BYTES, check_payload
 
@@ -146,11 +147,48 @@ def read_controls(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_duration(given: str, option: str) -> timedelta:
-    """A length of time: a number with d, h, m or s behind it."""
+    """A length of time, a hundred years at most: a number with d, h, m or s behind it."""
     match = re.fullmatch("([0-9]{1,6})([dhms])", given.strip().lower())
     if match is None or int(match[1]) == 0:
         raise InputInvalid(f"{option} {given[:40]!r} is no length of time: give 90d, 12h, 30m or 45s")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+    time = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if time > LONGEST:
+        raise InputInvalid(f"{option} {given[:40]!r} is longer than a hundred years: give {LONGEST.days}d at most")
+    return time
+
+
+def read_instant(given: str, option: str, or_else: str = "") -> datetime:
+    """An instant in ISO 8601, as one of UTC; without a zone it is UTC. `or_else` says what else the option takes."""
+    try:
+        at = datetime.fromisoformat(given.strip())
+    except ValueError as error:
+        raise InputInvalid(
+            f"{option} {given[:40]!r} is no instant: give one as in 2026-01-31T12:00:00Z (without a zone it is UTC)"
+            f"{or_else}"
+        ) from error
+    try:
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except OverflowError as error:
+        raise InputInvalid(f"{option} {given[:40]!r} is in none of the years 1 to 9999 of UTC") from error
+
+
+def read_past(given: str, option: str, now: datetime) -> datetime:
+    """An instant, or how long before now."""
+    if _is_duration(given):
+        return now - read_duration(given, option)
+    return read_instant(given, option, ", or how long ago as in 30d, 12h, 30m, 45s")
+
+
+def read_future(given: str, option: str, now: datetime) -> datetime:
+    """An instant, or how long from now."""
+    if _is_duration(given):
+        return now + read_duration(given, option)
+    return read_instant(given, option, ", or how long from now as in 7d, 12h, 30m, 45s")
+
+
+def _is_duration(given: str) -> bool:
+    """Whether this is meant as a length of time: then what is wrong with it is told as of one."""
+    return re.fullmatch("[0-9]+[a-z]", given.strip().lower()) is not None
 
 
 def login_name() -> str:

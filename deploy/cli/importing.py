@@ -28,6 +28,7 @@ def run_import(screen: Screen, file: Path, home: Path, key: Path | None) -> Exit
         file,
         home,
         check_signature=check,
+        key=key,
         thresholds=thresholds_of(load_settings().stuck, ()),
         tell=progress.tell,
     )
@@ -58,4 +59,4 @@ class _Progress:
         now = time.monotonic()
         if now - self._said_at >= PROGRESS_SECONDS:
             self._said_at = now
-            self._screen.note(f"{what}: {events:,} events" if events else what)
+            self._screen.note(f"{what}: {counted(events, 'event')}" if events else what)

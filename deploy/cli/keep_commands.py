@@ -73,7 +73,7 @@ def schema(
     """Print or write schemas, or print the contract."""
     from deploy.cli.exits import ExitCode
     from deploy.cli.schemas import schema_documents, schema_text, write_schemas
-    from deploy.cli.screen import Screen
+    from deploy.cli.screen import Screen, counted
 
     screen = Screen(as_json=as_json)
     if asyncapi:
@@ -90,7 +90,7 @@ def schema(
     if as_json:
         screen.document({"folder": str(write), "files": [path.name for path in written]})
     else:
-        screen.note(f"{len(written)} schemas written to {write}")
+        screen.note(f"{counted(len(written), 'schema')} written to {write}")
     return ExitCode.COMPLETED
 
 

@@ -47,7 +47,8 @@ def new(
     """Make a ring."""
     from deploy.cli.exits import ExitCode
     from deploy.cli.screen import Screen
-    from deploy.keyring import new_ring
+    from deploy.keyring import check_package, new_ring
+    from domain.errors import InputInvalid
 
     key_id = new_ring(output)
     screen = Screen(as_json=as_json)
@@ -55,6 +56,11 @@ def new(
         screen.document({"file": str(output), "current": key_id})
     else:
         screen.note(f"{output} holds key {key_id}; set HANDRAIL_ENCRYPTION_KEYS={output} wherever Handrail runs")
+    try:
+        check_package()
+    except InputInvalid as error:
+        # The ring may be for other machines, so it is made all the same.
+        screen.note(f"here nothing can use it yet: {error}", "yellow")
     return ExitCode.COMPLETED
 
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.errors import ImportedReadOnly, InputInvalid, StoreUnavailable
 from domain.state import Status
@@ -26,48 +27,50 @@ def check_status(given: str | None) -> str | None:
     return given
 
 
-def print_list(session: Session, *, status: str | None, tags: Mapping[str, str]) -> ExitCode:
-    """Print the workflows, those in a status and with these tags where they are given."""
+def print_list(session: Session, *, status: str | None, definition: str | None, tags: Mapping[str, str]) -> ExitCode:
+    """Print the workflows, those in a status, of a definition and with these tags where they are given."""
+    from deploy.cli.named import definition_named
     from domain.store.tombstones import how_many
     from projections.queries import list_workflows, withheld_workflows
 
     behind = bring_up_to_date(session)
     with session.store() as store:
-        rows = list_workflows(store.query, status=status, tags=tags, texts=store.texts)
         if behind:
             session.screen.note(behind, "yellow")
+        definition = definition_named(session, store, definition)
+        rows = list_workflows(store.query, status=status, definition=definition, tags=tags, texts=store.texts)
         if store.imported is not None and store.imported.withheld:
             session.screen.note("payloads are withheld: of workflows with such there is no more here than headers say")
-            if status is None and not tags:
+            if status is None and definition is None and not tags:
                 rows = chain(rows, withheld_workflows(store.query))
         for line in _as_json(rows) if session.screen.as_json else _as_text(rows):
             session.screen.text(line)
-        if archived := how_many(store.query):
-            session.screen.note(f"{archived:,} more are archived; `handrail show ID` says where one is")
+        if archived := how_many(store.query, definition):
+            more = f"{archived:,} more {'is' if archived == 1 else 'are'} archived"
+            session.screen.note(f"{more}; `handrail show ID` says where one is")
     return ExitCode.COMPLETED
 
 
 def bring_up_to_date(session: Session) -> str:
     """Fold what the views do not have yet; what to say where they cannot be: a store that can be read is shown.
 
-    With a row goes when to look whether it is stuck: by what is set, as whoever judges it does.
+    What is folded here is looked at as soon as somebody judges, by thresholds that are not known here.
     """
-    from deploy.settings import load_settings
-    from deploy.thresholds import thresholds_of
     from projections.keeper import Keeper
     from projections.log import LogReader
     from projections.projector import catch_up
 
     try:
         with session.store(read_only=False) as store:
-            keeper = Keeper(store, thresholds=thresholds_of(load_settings().stuck, ()))
+            keeper = Keeper(store)
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
     except ImportedReadOnly:
         return ""  # what is in it was folded when it was imported
     except StoreUnavailable as error:
         return f"the list may be behind: {error}"
     if keeper.parked:
-        return f"{keeper.parked} workflows are shown as they were: their events cannot be read any more"
+        parked = f"{counted(keeper.parked, 'workflow')} {'is' if keeper.parked == 1 else 'are'}"
+        return f"{parked} shown as before: events of which cannot be read any more"
     return ""
 
 

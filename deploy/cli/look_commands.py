@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated, Final
 
 import typer
@@ -20,6 +21,7 @@ def register(app: typer.Typer) -> None:
         help=help_text(
             "List workflows in the order in which they began.",
             "handrail list",
+            'handrail list --status blocked --definition "vendor onboarding review"',
             "handrail list --status blocked --tag team=blue",
             "handrail list --json",
         ),
@@ -34,7 +36,7 @@ def register(app: typer.Typer) -> None:
             "handrail stuck",
             "handrail stuck --watch",
             "handrail stuck --module my.workflows",
-            "handrail stuck --definition vendor_onboarding --json",
+            'handrail stuck --definition "vendor onboarding review" --json',
         ),
     )(stuck)
     app.command(
@@ -46,7 +48,7 @@ def register(app: typer.Typer) -> None:
             "broker gave up, the last first: why, where the step stands now, and what would help; what still lies in "
             "a dead queue is listed by handrail dead list.",
             "handrail failures",
-            "handrail failures --since 24h --definition vendor_onboarding",
+            'handrail failures --since 24h --definition "vendor onboarding review"',
             "handrail failures --dead --since 24h",
             "handrail failures --json",
         ),
@@ -59,7 +61,7 @@ def register(app: typer.Typer) -> None:
             "of approvals, signals and children. How long an attempt under way, or a whole workflow, may take is told "
             "by handrail show.",
             "handrail timers",
-            "handrail timers --due-before 1h --definition vendor_onboarding",
+            'handrail timers --due-before 1h --definition "vendor onboarding review"',
             "handrail timers --due-before 2026-01-31T12:00:00Z --limit 1000 --json",
         ),
     )(timers)
@@ -96,6 +98,9 @@ def list_workflows(
     status: Annotated[
         str | None, typer.Option("--status", metavar="S", help="Only those in this status, for example blocked.")
     ] = None,
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="NAME", help="Only workflows of this definition.")
+    ] = None,
     tag: Annotated[
         list[str] | None, typer.Option("--tag", metavar="K=V", help="Only those with this tag; repeatable.")
     ] = None,
@@ -108,7 +113,7 @@ def list_workflows(
     from deploy.cli.session import Session
 
     session = Session(home, None, as_json=as_json)
-    return print_list(session, status=check_status(status), tags=read_tags(tag or []))
+    return print_list(session, status=check_status(status), definition=definition, tags=read_tags(tag or []))
 
 
 def stuck(
@@ -134,7 +139,7 @@ def failures(
         str | None, typer.Option("--definition", metavar="NAME", help="Only those of this definition, counted in it.")
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Only those seen in so long: 7d, 24h, 30m, 45s.")
+        str | None, typer.Option("--since", metavar="TIME", help="Only those seen since then: 2026-01-31T12:00Z, 7d.")
     ] = None,
     dead: Annotated[bool, typer.Option("--dead", help="Commands that the broker gave up, each by itself.")] = False,
     limit: Annotated[
@@ -145,19 +150,19 @@ def failures(
 ) -> int:
     """List what fails."""
     from deploy.cli.failures import print_failures
-    from deploy.cli.given import read_duration
+    from deploy.cli.given import read_past
     from deploy.cli.session import Session
     from domain.errors import InputInvalid
 
-    ago = None if since is None else read_duration(since, "--since")
+    earliest = None if since is None else read_past(since, "--since", datetime.now(UTC))
     session = Session(home, None, as_json=as_json)
     if dead:
         from deploy.cli.dead_lettered import print_dead_lettered
 
-        return print_dead_lettered(session, definition=definition, since=ago, limit=limit or LISTED)
+        return print_dead_lettered(session, definition=definition, since=earliest, limit=limit or LISTED)
     if limit is not None:
         raise InputInvalid("--limit goes with --dead: failures that are grouped are listed all")
-    return print_failures(session, definition=definition, since=ago)
+    return print_failures(session, definition=definition, since=earliest)
 
 
 def timers(
@@ -198,7 +203,7 @@ def show(workflow_id: WorkflowId, home: Home = None, module: Modules = None, as_
             from deploy.cli.withheld import print_known
 
             return print_known(session, store, workflow_id, error)
-        return print_workflow(session, state)
+        return print_workflow(session, store, state)
 
 
 def history(

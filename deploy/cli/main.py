@@ -41,6 +41,7 @@ from deploy.cli import (
 )
 from deploy.cli.exits import ExitCode, exit_code_of
 from deploy.cli.logs import LOG_FILE, LOG_FOLDER, log_to
+from deploy.cli.options import in_short
 from deploy.cli.place import DEBUG_VARIABLE, DEFAULT_HOME, HOME_VARIABLE, PROGRAM
 from deploy.cli.screen import complain
 from deploy.version import version_of
@@ -101,11 +102,16 @@ for _commands in (
     doctor_command,
 ):
     _commands.register(app)
+for _command in app.registered_commands:
+    _command.short_help = in_short(_command.help or "")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; its exit code. No error passes as a traceback: that goes to a log file."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if (bad := next((one for one in given if not _is_text(one)), None)) is not None:
+        complain(f"the argument {bad[:80]!a} is not UTF-8: write it so, and give a file of such a name another one")
+        return ExitCode.REFUSED
     try:
         code = app(args=given or ["--help"], prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
@@ -118,6 +124,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told in one line
         return _tell(error, given)
     return int(code or 0)
+
+
+def _is_text(given: str) -> bool:
+    """Whether an argument came as UTF-8: bytes that are none stand in it as what no store keeps and no line shows."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _tell(error: Exception, given: Sequence[str]) -> ExitCode:

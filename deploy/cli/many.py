@@ -25,7 +25,7 @@ from deploy.cli.person import at_terminal
 from deploy.cli.session import Session
 from deploy.misspelt import nearest
 from domain.chain import digest_of
-from domain.errors import DefinitionInvalid, InputInvalid, Refused
+from domain.errors import InputInvalid, Refused
 from domain.events import DecisionRefused
 from domain.ids import receipt_id
 from domain.ports import Decided, Receipt
@@ -267,19 +267,14 @@ def cancel_all(
     Raises InputInvalid where no definition is called so: none that is loaded here, and none of a workflow in the views.
     """
     from deploy.cli.listing import bring_up_to_date
-    from deploy.cli.stuck import no_workflows_of
-    from projections.queries import definitions_known, has_definition, list_workflows
+    from deploy.cli.named import definition_named
+    from projections.queries import list_workflows
 
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
     with session.store() as store:
-        if not has_definition(store.query, definition):
-            # Of one that is loaded there may be no workflow yet, or none that the views have: that is no slip.
-            loaded = _loaded_names(session)
-            if definition not in loaded:
-                known = {*definitions_known(store.query), *loaded}
-                raise InputInvalid(f"{no_workflows_of(definition)}{nearest(definition, known)}")
+        definition = definition_named(session, store, definition) or definition
         rows: Iterator[Mapping[str, Any]] = list_workflows(
             store.query, status=status, definition=definition, tags=tags, texts=store.texts
         )
@@ -291,16 +286,6 @@ def cancel_all(
                 break
             acts.append(Act(row["workflow_id"], "", row["started_at"] or "", trigger))
     return Many(session, "cancel", acts, how, more=more).carry_out()
-
-
-def _loaded_names(session: Session) -> set[str]:
-    """The names of the definitions that are loaded here; none where they cannot be, since nothing here runs them."""
-    from deploy.loading import load
-
-    try:
-        return {definition.name for definition in load(session.modules)}
-    except DefinitionInvalid:
-        return set()
 
 
 def _received(store: WorkflowStore, receipt: str) -> bool:

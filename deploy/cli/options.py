@@ -39,6 +39,12 @@ Controls = Annotated[
 Detach = Annotated[bool, typer.Option("--detach", help="Save it and return; `handrail resume` goes on.")]
 
 
+def in_short(text: str) -> str:
+    """What stands beside a command in a list of them: how its help begins, up to where details do."""
+    paragraph = text.partition("\n\n")[0]
+    return paragraph.partition(". ")[0].partition(": ")[0].rstrip(".") + "."
+
+
 def help_text(summary: str, *examples: str) -> str:
     """A command's help: what it does, then examples, one a line."""
     lines = "\n".join(f"  {example}" for example in examples)

@@ -24,12 +24,17 @@ class Place:
 
     def command(self, *words: str) -> str:
         """A command line of ours, quoted for the shell."""
-        given = [self.program, *words]
-        if self.home is not None:
-            given += ["--home", self.home]
-        for module in self.modules:
-            given += ["--module", module]
-        return shlex.join(given)
+        return shlex.join([self.program, *words, *self.options])
+
+    @property
+    def options(self) -> list[str]:
+        """As words of a command line, not quoted yet."""
+        home = [] if self.home is None else ["--home", self.home]
+        return [*home, *(word for module in self.modules for word in ("--module", module))]
+
+    def looking(self, *words: str) -> str:
+        """A command line that only looks, and so needs no definitions."""
+        return replace(self, modules=()).command(*words)
 
 
 @dataclass(frozen=True, slots=True)

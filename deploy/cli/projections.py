@@ -15,7 +15,6 @@ from domain.errors import InputInvalid
 if TYPE_CHECKING:
     from projections.rebuilding import Report
     from projections.status import ViewsStatus
-    from projections.thresholds import Thresholds
 
 TOLD_EVENTS: Final = 100_000
 """How many events are folded between two words of how far it is."""
@@ -47,14 +46,13 @@ def compare(session: Session, name: str, *, mend: bool) -> ExitCode:
     from projections.rebuilding import Rebuild, chosen
 
     views = chosen(name)
-    thresholds = _thresholds()
     with session.store(read_only=False) as store:
         log = LogReader(store.recorder, store.mapper.read)
         if not session.shared:
             # A home may have nobody who keeps its views.
-            catch_up(Keeper(store, thresholds=thresholds), log)
+            catch_up(Keeper(store), log)
         faults.arm_from_environment()
-        rebuild = Rebuild(store, log, views=views, thresholds=thresholds, tell=_teller(session))
+        rebuild = Rebuild(store, log, views=views, tell=_teller(session))
         report = rebuild.run(mend=mend, now=datetime.now(UTC))
     _print_report(session, name, report)
     return ExitCode.COMPLETED if mend or not report.total else ExitCode.ENDED
@@ -67,7 +65,7 @@ def retry_some(session: Session, workflow_ids: Sequence[str], *, everything: boo
     if everything == bool(workflow_ids):
         raise InputInvalid("name the workflows that are to be taken up again, or say --all, and not both")
     with session.store(read_only=False) as store:
-        done = retry_parked(store, store.mapper.read, None if everything else workflow_ids, _thresholds())
+        done = retry_parked(store, store.mapper.read, None if everything else workflow_ids)
     if session.screen.as_json:
         session.screen.document({"folded": done.folded, "parked": done.parked})
     else:
@@ -78,13 +76,6 @@ def retry_some(session: Session, workflow_ids: Sequence[str], *, everything: boo
         if not (done.folded or done.parked):
             session.screen.text("nothing is parked")
     return ExitCode.ENDED if done.parked else ExitCode.COMPLETED
-
-
-def _thresholds() -> Thresholds:
-    from deploy.settings import load_settings
-    from deploy.thresholds import thresholds_of
-
-    return thresholds_of(load_settings().stuck, ())
 
 
 def _teller(session: Session) -> Callable[[int, int], None]:

@@ -35,7 +35,7 @@ def reconcile(
     from deploy import process
     from deploy.cli.exits import ExitCode
     from deploy.cli.place import modules_of
-    from deploy.cli.screen import Screen
+    from deploy.cli.screen import Screen, counted
     from deploy.loading import load
     from deploy.runtime import utc_now
     from deploy.serving.parts import Parts
@@ -54,12 +54,14 @@ def reconcile(
             screen.document({"dry_run": dry_run, **asdict(done)})
             return ExitCode.COMPLETED
         if dry_run:
-            screen.text(f"{done.commands} commands and {done.approvals} approvals would be issued again")
+            commands, approvals = counted(done.commands, "command"), counted(done.approvals, "approval")
+            screen.text(f"{commands} and {approvals} would be issued again")
         else:
-            screen.text(f"{done.commands_sent} of {done.commands} outstanding commands issued again")
-            screen.text(f"{done.approvals_sent} of {done.approvals} pending approvals asked for again")
+            screen.text(f"{done.commands_sent:,} of {counted(done.commands, 'outstanding command')} issued again")
+            screen.text(f"{done.approvals_sent:,} of {counted(done.approvals, 'pending approval')} asked for again")
         if done.parked:
-            screen.text(f"{done.parked} events wait for a queue that is full or missing: `handrail topology check`")
+            parked = counted(done.parked, "event")
+            screen.text(f"{parked} not sent, a queue is full or missing: `handrail topology check`")
         all_sent = dry_run or (done.commands_sent == done.commands and done.approvals_sent == done.approvals)
         return ExitCode.COMPLETED if all_sent else ExitCode.INTERNAL
 

@@ -13,9 +13,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.given import read_duration
+from deploy.cli.given import read_past
 from deploy.cli.replay_jobs import Check, checked_by, jobs_for
-from deploy.cli.replay_states import read_instant
 from deploy.cli.replay_text import shown, wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.screen import counted
@@ -75,7 +74,7 @@ def print_check(
 
     In so many processes; None: in as many as it is worth. Raises InputInvalid where there is no such definition.
     """
-    begin = None if since is None else read_since(since, datetime.now(UTC))
+    begin = None if since is None else read_past(since, "--since", datetime.now(UTC))
     definitions = loaded(session)
     total, began = _Sum(), clock()
     told = began
@@ -114,15 +113,6 @@ def seldom_collected() -> Iterator[None]:
     finally:
         gc.set_threshold(*thresholds)
         gc.unfreeze()
-
-
-def read_since(given: str, now: datetime) -> datetime:
-    """An instant, or a length of time before now: `7d`, `24h`. Raises InputInvalid."""
-    return (
-        now - read_duration(given, "--since")
-        if given[-1:] in "dhms" and given[:1].isdigit()
-        else (read_instant(given, "--since"))
-    )
 
 
 def must_be_known(name: str, definitions: LoadedDefinitions) -> None:

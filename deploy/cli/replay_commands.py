@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
             "handrail replay wf_001 --walk",
             "handrail replay --all --module my.workflows",
             "handrail replay --all --jobs 8",
-            "handrail replay --all --definition vendor_onboarding --since 7d --json",
+            'handrail replay --all --definition "vendor onboarding review" --since 7d --json',
         )
         + "\n\nExit codes: 0 the code decides what is recorded, 1 it does not or the record is damaged, "
         "3 it is not known: the definition is not loaded, or payloads are withheld.",

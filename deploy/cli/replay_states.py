@@ -6,10 +6,10 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.cli.exits import ExitCode
+from deploy.cli.given import read_instant
 from deploy.cli.pending import pendings
 from deploy.cli.replay_text import decision_lines, shown, text_of, wrapped
 from deploy.cli.replaying import Reader, loaded
@@ -19,6 +19,7 @@ from domain.errors import EventCorrupt, InputInvalid
 from domain.recorded import RecordedEvent
 from domain.replay import fold
 from domain.state import STATE, State
+from projections.replaying.counting import counts_of
 from projections.replaying.report import build, foldable
 from projections.replaying.sentences import place
 from projections.replaying.verdict import Difference, json_differences
@@ -41,12 +42,11 @@ def print_state_at(session: Session, workflow_id: str, at: str) -> ExitCode:
     waits = [replace(one, commands=()) for one in pendings(state, session.place)]
     if session.screen.as_json:
         told = {"position": position, "at": {"version": version, "time": recorded.timestamp.isoformat()}}
-        session.screen.document({**told, **as_document(state, waits)})
+        session.screen.document({**told, **as_document(state, waits, events[:version])})
         return ExitCode.COMPLETED
-    session.screen.text(
-        f"after event {version} of {len(events)}, {instant(recorded.timestamp)} UTC: {said(recorded).what}"
-    )
-    for line in as_text(state, waits):
+    what = said(recorded, counts_of(events)).what
+    session.screen.text(f"after event {version} of {len(events)}, {instant(recorded.timestamp)} UTC: {what}")
+    for line in as_text(state, waits, events[:version]):
         session.screen.text(line)
     return ExitCode.COMPLETED
 
@@ -64,8 +64,9 @@ def print_changes(session: Session, workflow_id: str, first: int, second: int) -
         )
         return ExitCode.COMPLETED
     low, high = sorted((first, second))
+    counts = counts_of(events)
     for recorded in events[low:high]:
-        session.screen.text(f"{recorded.originator_version:>6} {said(recorded).what}")
+        session.screen.text(f"{recorded.originator_version:>6} {said(recorded, counts).what}")
     session.screen.text("")
     for line in _change_lines(changes):
         session.screen.text(line)
@@ -102,17 +103,6 @@ def version_at(events: Sequence[RecordedEvent], given: str) -> int:
     if not found:
         raise InputInvalid(f"--at {given}: the workflow began later, at {events[0].timestamp.isoformat()}")
     return max(found)
-
-
-def read_instant(given: str, option: str) -> datetime:
-    """An instant in ISO 8601; without a zone it is UTC. Raises InputInvalid."""
-    try:
-        at = datetime.fromisoformat(given.strip())
-    except ValueError as error:
-        raise InputInvalid(
-            f"{option} {given[:40]!r} is no instant: give one as in 2026-01-31T12:00:00Z; without a zone it is UTC"
-        ) from error
-    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
 def _check_version(events: Sequence[RecordedEvent], version: int) -> int:
@@ -243,7 +233,8 @@ class _Walker:
     def _state(self) -> None:
         state = self._folded(self.at)
         if state is not None:
-            self._print(as_text(state, [replace(one, commands=()) for one in pendings(state, self._session.place)]))
+            waits = [replace(one, commands=()) for one in pendings(state, self._session.place)]
+            self._print(as_text(state, waits, self._events[: self.at]))
 
     def _changes(self) -> None:
         before, after = self._folded(self.at - 1), self._folded(self.at)

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
-from domain.ids import attempts_made
-from projections.replaying.attempts import OPEN, Attempt
+from deploy.cli.screen import counted
+from projections.replaying.attempts import OPEN
 from projections.replaying.durations import PARTS
 from projections.replaying.report import Report
 from projections.replaying.sentences import (
@@ -17,10 +17,13 @@ from projections.replaying.sentences import (
     code_words,
     elsewhere_words,
     events_words,
+    goal_words,
     place,
     record_words,
     span_words,
     state_words,
+    well_words,
+    withheld_words,
 )
 from projections.replaying.timeline import DecisionTold
 from projections.replaying.verdict import Verdict, Word
@@ -46,7 +49,7 @@ def text_of(report: Report, commands: Sequence[str] = (), *, details: bool = Tru
         return
     yield from _section("how it came to that", _chain(report))
     yield from _section("where the time went", _time(report))
-    yield from _section("attempts that did not end well", _attempts(report.attempts))
+    yield from _section("attempts that did not end well", _attempts(report))
     yield from _section("who acted", _people(report))
     if report.verdict.version is not None and (report.verdict.word is not Word.WITHHELD or report.verdict.differences):
         yield from _section("where the code and the record part", _parting(report.verdict))
@@ -89,15 +92,17 @@ def _answer(report: Report) -> Iterator[str]:
     if report.waits:
         more = f" and {len(report.waits) - WAITS_SHOWN} more" if len(report.waits) > WAITS_SHOWN else ""
         reason = f": waits for {', '.join(report.waits[:WAITS_SHOWN])}{more}"
-    yield from textwrap.wrap(f"{report.workflow}  {report.status}{reason}", WIDTH, subsequent_indent="  ")
+    status = report.status if report.known_to_end or report.end is not None else "not known"
+    yield from textwrap.wrap(f"{report.workflow}  {status}{reason}", WIDTH, subsequent_indent="  ")
     yield from _first_cause(report)
     if report.beside is not None:
         yield from wrapped("beside", beside_words(report.beside))
     yield from wrapped("code", code_words(report.verdict, report.version))
     yield from wrapped("record", record_words(report))
+    if report.withheld:
+        yield from wrapped("withheld", withheld_words(report))
     yield from wrapped("state", state_words(report))
-    definition = f"{report.definition} {report.definition_version}".strip()
-    yield from wrapped("goal", f"{report.goal} ({definition}, asked for by {report.requested_by})")
+    yield from wrapped("goal", goal_words(report))
     yield from wrapped("time", span_words(report))
     position = f"log position {report.position}, event {report.version}"
     yield from wrapped("store", f"{position}, digest {report.head[:16]}" if report.head else position)
@@ -109,7 +114,7 @@ def _first_cause(report: Report) -> Iterator[str]:
         yield from wrapped("cause", "not known: payloads are withheld")
         return
     if cause is None:
-        yield from wrapped("cause", "nothing went wrong that lasted" if _any_trouble(report) else "nothing went wrong")
+        yield from wrapped("cause", well_words(report))
         return
     yield from wrapped("cause", f"{place(cause, report.workflow)}: {KINDS[cause.kind]}")
     yield from wrapped("", cause.words)
@@ -125,10 +130,6 @@ def _first_cause(report: Report) -> Iterator[str]:
         yield from wrapped("", f"and {len(report.others) - 3} more (--json)")
 
 
-def _any_trouble(report: Report) -> bool:
-    return any(transition.bad for decision in report.decisions for transition in decision.transitions)
-
-
 # --- the details ----------------------------------------------------------------------------------------------------
 
 
@@ -140,10 +141,17 @@ def _chain(report: Report) -> Iterator[str]:
         shown = (*shown[:STEPS_SHOWN], *shown[-STEPS_SHOWN:])
     for number, link in enumerate(shown):
         if len(report.chain) > len(shown) and number == STEPS_SHOWN:
-            yield f"         … {len(report.chain) - len(shown)} events between …"
+            yield f"         … {counted(len(report.chain) - len(shown), 'event')} between …"
         mark = ">" if (link.workflow, link.version) == marked else " "
         where = "" if link.workflow == report.workflow else f"{link.workflow}: "
         yield from wrapped(f"{mark}{link.version:>5}", f"{where}{link.what}", width=8, indent=1)
+    yield from _not_known(report)
+
+
+def _not_known(report: Report) -> Iterator[str]:
+    """What stands at the end of what headers do not tell."""
+    if not report.known_to_end:
+        yield f"         not known from event {report.withheld[0]} on: payloads are withheld"
 
 
 def _time(report: Report) -> Iterator[str]:
@@ -164,8 +172,8 @@ def _time(report: Report) -> Iterator[str]:
         yield from wrapped(plain(named(step), 28), words, width=max(11, len(plain(named(step), 28)) + 2))
 
 
-def _attempts(attempts: Iterable[Attempt]) -> Iterator[str]:
-    bad = [one for one in attempts if one.outcome not in {"ok", OPEN, "needs_approval"}]
+def _attempts(report: Report) -> Iterator[str]:
+    bad = [one for one in report.attempts if one.outcome not in {"ok", OPEN, "needs_approval"}]
     for one in bad[:ATTEMPTS_SHOWN]:
         kind = "" if one.kind == "run" else f" ({one.kind})"
         who = f" by {one.worker}" if one.worker else ""
@@ -173,17 +181,19 @@ def _attempts(attempts: Iterable[Attempt]) -> Iterator[str]:
         if one.started_at is not None and one.finished_at is not None:
             ran = f", ran {duration((one.finished_at - one.started_at).total_seconds())}"
         failure = f": {one.failure}" if one.failure else ""
-        words = f"{named(one.step)}{kind} attempt {attempts_made(one.attempt)} {one.outcome}{who}{ran}{failure}"
+        words = f"{named(one.step)}{kind} attempt {one.count} {one.outcome}{who}{ran}{failure}"
         yield from wrapped(f"{one.ended:>6}", words, width=8, indent=1)
     if len(bad) > ATTEMPTS_SHOWN:
         yield f"         and {len(bad) - ATTEMPTS_SHOWN} more (--json)"
+    yield from _not_known(report)
 
 
 def _people(report: Report) -> Iterator[str]:
     for act in report.acts:
         why = f" ({act.why})" if act.why and act.version > 1 else ""
-        who = f"{act.who}: " if act.version == 1 else ""
+        who = f"{act.who}: " if act.version == 1 else "after the end: " if act.after_end else ""
         yield from wrapped(f"{act.version:>6}", f"{instant(act.at)}  {who}{act.what}{why}", width=8, indent=1)
+    yield from _not_known(report)
 
 
 def _parting(verdict: Verdict) -> Iterator[str]:
@@ -213,8 +223,9 @@ def decision_lines(decision: DecisionTold) -> Iterator[str]:
     at = "?" if decision.at is None else f"{decision.at:%Y-%m-%d %H:%M:%S.%f}"[:-3]
     cause = f" ({decision.cause})" if decision.cause else ""
     actor = f", {decision.actor}" if decision.actor else ""
+    after = "after the end: " if decision.after_end else ""
     yield from textwrap.wrap(
-        f"  {at}  {decision.trigger}{actor}{cause}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False
+        f"  {at}  {after}{decision.trigger}{actor}{cause}", WIDTH, subsequent_indent=" " * 8, break_on_hyphens=False
     )
     last = decision.version
     for one in decision.transitions:

@@ -57,6 +57,8 @@ def report_on(session: Session, workflow_id: str) -> tuple[Report, list[str]]:
         history = reader.history(workflow_id)
         report = build(history, definitions, reader.family, reader.counted, reader.completed)
     state = fold(foldable(history.sound)[0])
+    if not report.known_to_end:
+        return report, []  # what would have moved it once is not known to move anything now
     commands = [command for one in pendings(state, session.place) if one.needs_person for command in one.commands]
     return report, list(dict.fromkeys(commands))
 
@@ -116,7 +118,7 @@ class Reader:
         from projections.replaying.reading import last_completed
 
         try:
-            found = last_completed(self._cursor, definition, version, besides=besides)
+            found = last_completed(self._cursor, self._store.mapper.read, definition, version, besides=besides)
         except StoreError:  # as above
             return None
         return None if found is None else self.family(found)

@@ -13,8 +13,10 @@ from projections.exporting.jsonl import JsonLines
 from projections.exporting.reading import Histories, Selection
 from projections.exporting.redaction import Redaction
 from projections.exporting.telling import Teller
+from projections.replaying.counting import counts_of
 from projections.replaying.reading import History
 from projections.replaying.report import build
+from projections.replaying.sentences import NOT_KNOWN
 from projections.reporting.covering import check_rules, hidden_in, teller
 from projections.reporting.facts import Facts, Payload, facts_of, payload_of
 from projections.reporting.page import page
@@ -41,15 +43,17 @@ class Made:
     def lines(self, store: WorkflowStore) -> Iterator[bytes]:
         """The export of the workflow: JSON Lines that verify."""
         selection = Selection((self.facts.report.workflow,), upto=self.position)
-        return JsonLines(selection, self.redaction).lines(Histories(store.query, store.mapper.clear, selection))
+        return JsonLines(selection, self.redaction).lines(Histories(store, store.mapper.clear, selection))
 
     def diagram(self) -> Iterator[bytes]:
         """The Mermaid diagram."""
         if not self.facts.events:
-            yield b"sequenceDiagram\n    participant handrail\n    Note over handrail: no event can be read\n"
+            why = "no event can be read" if self.facts.report.known_to_end else NOT_KNOWN
+            yield f"sequenceDiagram\n    participant handrail\n    Note over handrail: {why}\n".encode()
         else:
+            counts = counts_of(self.facts.events)
             hidden = hidden_in(self.facts.payloads) if self.facts.rules else frozenset[int]()
-            yield from (f"{line}\n".encode() for line in diagram_lines(self.facts.events, teller(hidden)))
+            yield from (f"{line}\n".encode() for line in diagram_lines(self.facts.events, teller(hidden, counts)))
 
 
 def make(session: Session, store: WorkflowStore, workflow_id: str, redaction: Redaction) -> Made:
@@ -71,6 +75,6 @@ def _payloads(store: WorkflowStore, history: History, told: Teller) -> dict[int,
     selection = Selection((history.workflow_id,), upto=history.position)
     return {
         one.row.version: payload_of(one)
-        for exported in Histories(store.query, store.mapper.clear, selection, lenient=True)
+        for exported in Histories(store, store.mapper.clear, selection, lenient=True)
         for one in told.events_of(exported)
     }

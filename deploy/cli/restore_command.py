@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deploy.cli.options import KEEP, AsJson, By, Home, Modules, Reason, help_text
+from deploy.cli.options import KEEP, AsJson, By, Home, Modules, help_text
 from domain.errors import HomeBusy
 
 if TYPE_CHECKING:
@@ -39,8 +39,8 @@ def register(app: typer.Typer) -> None:
 
 
 def restore(
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; it is kept.")],
     by: By = None,
-    reason: Reason = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be done.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Do it although other processes seem to use the store: they must not.")

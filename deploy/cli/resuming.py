@@ -14,6 +14,7 @@ from deploy.cli.aside import describe, tell_aside
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import Earlier, Line, tell
 from deploy.cli.pending import at_rest, pendings
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from domain.events import TERMINAL_EVENTS, WorkflowCompleted
 from domain.ports import Notification
@@ -145,9 +146,8 @@ class Resumed:
                 self._screen.note(describe(one), "yellow")
             described += 1
         if waiting > described:
-            self._screen.note(
-                f"{waiting - described} more workflows wait; `{self._session.place.command('list')}` shows them"
-            )
+            more = f"{counted(waiting - described, 'workflow')} more {'waits' if waiting - described == 1 else 'wait'}"
+            self._screen.note(f"{more}; `{self._session.place.looking('list')}` shows them")
         code = ExitCode.ENDED if self._failed else ExitCode.WAITING if waiting else ExitCode.COMPLETED
         if self._screen.as_json:
             self._screen.value({"kind": "summary", "waiting": waiting, "exit_code": int(code)})

@@ -105,9 +105,11 @@ class Session:
     def standing(self, workflow_id: str) -> State:
         """Where a workflow stands before anything runs here: what is decided on opening is printed like the rest.
 
-        Raises WorkflowUnknown.
+        Raises ImportedReadOnly before it reads, for of an import not all may be known, and WorkflowUnknown.
         """
         with self.store() as store:
+            if store.imported is not None:
+                raise store.imported.refusal(store.recorder.place)
             return store.load(workflow_id)
 
     async def drive(

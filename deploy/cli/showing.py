@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
 from deploy.cli.outline import outline
 from deploy.cli.pending import Pending, compensation_plan, pendings, shown_parts, step_statuses
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from deploy.cli.standing import iso, standing
 from domain.ids import attempts_made
+from domain.recorded import RecordedEvent
 from domain.state import State
+from projections.replaying.counting import aside_of
+
+if TYPE_CHECKING:
+    from domain.store.application import WorkflowStore
 
 
-def print_workflow(session: Session, state: State) -> ExitCode:
+def print_workflow(session: Session, store: WorkflowStore, state: State) -> ExitCode:
     """Print a workflow's standing, as text or as one JSON object."""
-    waits = pendings(state, session.place)
+    waits, events = pendings(state, session.place), _events_of(store, state)
     if session.screen.as_json:
-        session.screen.document(as_document(state, waits))
+        session.screen.document(as_document(state, waits, events))
     else:
-        for line in as_text(state, waits):
+        for line in as_text(state, waits, events):
             session.screen.text(line)
         if session.shared and any(one.reason == "approval" for one in waits):
             session.screen.note(
@@ -32,22 +38,32 @@ def print_workflow(session: Session, state: State) -> ExitCode:
     return ExitCode.COMPLETED
 
 
-def as_document(state: State, waits: list[Pending]) -> dict[str, Any]:
-    """All that `show` says, as JSON."""
+def _events_of(store: WorkflowStore, state: State) -> Iterator[RecordedEvent]:
+    """The events that the state is made of, read when the first is asked for: most workflows are shown without them."""
+    yield from store.read(state.workflow_id)[: state.version]
+
+
+def as_document(state: State, waits: list[Pending], events: Iterable[RecordedEvent]) -> dict[str, Any]:
+    """All that `show` says, as JSON; `events` are those folded into the state, asked for only where it takes them."""
     return {
         "workflow": state.workflow_id,
         **standing(state),
-        "steps": list(_steps(state)),
+        "steps": list(_steps(state, events)),
         "approvals": {name: _approval(state, name) for name in (*state.grants, *state.ballots)},
         "waits": [one.as_dict() for one in waits],
     }
 
 
-def _steps(state: State) -> Iterator[dict[str, Any]]:
+def _steps(state: State, events: Iterable[RecordedEvent]) -> Iterator[dict[str, Any]]:
+    # The numbers are shared by what a step ran, was probed and was undone: only the events tell these apart.
+    numbers = {name: attempts_made(number) for name, number in state.numbers.items()}
+    aside = aside_of(events) if any(number > 1 for number in numbers.values()) else {}
     for name, status in step_statuses(state):
         hot, settled = state.steps.get(name), state.settled.get(name)
-        made = attempts_made(state.numbers.get(name, 0))
+        probes, undoings = aside.get((name, "probe"), 0), aside.get((name, "compensate"), 0)
+        made = numbers.get(name, 0) - probes - undoings
         step: dict[str, Any] = {"step": name, "status": str(status), "attempts": made}
+        step |= {"probes": probes, "undo_attempts": undoings}
         if settled is not None:
             step |= {"activity": settled.activity, "output": settled.output, "failure": settled.failure}
         elif hot is not None:
@@ -71,24 +87,24 @@ def _approval(state: State, step: str) -> dict[str, Any]:
     return {"decision": None, "granted_by": ballot.grants, **ballot.request.model_dump(mode="json", exclude_none=True)}
 
 
-def as_text(state: State, waits: list[Pending]) -> Iterator[str]:
-    """All that `show` says, for people."""
+def as_text(state: State, waits: list[Pending], events: Iterable[RecordedEvent]) -> Iterator[str]:
+    """All that `show` says, for people; `events` as for JSON."""
     yield f"{state.workflow_id}  {state.status}" + (f" ({one_line(state.ended_reason)})" if state.ended_reason else "")
     facts = {
         "goal": one_line(state.goal),
         "definition": f"{state.definition} {state.definition_version}",
-        "requested by": f"{one_line(state.requested_by)}, {_minute(state.started_at)}",
-        "deadline": _minute(state.deadline_at),
+        "requested by": f"{one_line(state.requested_by)}, {minute(state.started_at)}",
+        "deadline": minute(state.deadline_at),
         "tags": ", ".join(f"{key}={value}" for key, value in state.tags.items()),
         "part of": state.parent_workflow or "",
         "forked from": f"{state.forked_from} at event {state.forked_at}" if state.forked_from else "",
         "forks": ", ".join(f"{fork} at event {version}" for fork, version in state.forks.items()),
-        "ended": _minute(state.ended_at),
+        "ended": minute(state.ended_at),
     }
     for name, fact in facts.items():
         if fact:
             yield f"  {name:<13} {fact}"
-    steps = list(_steps(state))
+    steps = list(_steps(state, events))
     if steps:
         yield "steps"
         width = max(len(step["step"]) for step in steps)
@@ -101,18 +117,22 @@ def as_text(state: State, waits: list[Pending]) -> Iterator[str]:
     for name in state.dues:
         if name.startswith(("retry:", "probe:")):
             kind, _, step_name = name.partition(":")
-            yield f"  {step_name.replace('~undo', 'compensation')}: {kind} at {_minute(state.dues[name], seconds=True)}"
+            yield f"  {step_name.replace('~undo', 'compensation')}: {kind} at {minute(state.dues[name], seconds=True)}"
     yield from _plan_lines(state)
     if state.artifacts:
         yield "artifacts"
         for artifact in state.artifacts.values():
-            yield f"  {one_line(artifact.name)}  {artifact.size} bytes  sha256 {artifact.digest}"
+            yield f"  {one_line(artifact.name)}  {counted(artifact.size, 'byte')}  sha256 {artifact.digest}"
 
 
 def _step_words(state: State, step: dict[str, Any]) -> str:
     words = [step["status"]]
     if step["attempts"] > 1:
         words.append(f"{step['attempts']} attempts")
+    if step["probes"]:
+        words.append(f"{step['probes']} probe{'' if step['probes'] == 1 else 's'}")
+    if step["undo_attempts"] > 1:
+        words.append(f"{step['undo_attempts']} attempts at undoing")
     grant = state.grants.get(step["step"])
     if grant is not None:
         words.append(f"{grant.decision} by {', '.join(grant.decided_by)}")
@@ -123,7 +143,7 @@ def _step_words(state: State, step: dict[str, Any]) -> str:
 
 
 def _wait_lines(state: State, one: Pending) -> Iterator[str]:
-    due = f", until {_minute(one.due_at)}" if one.due_at is not None else ""
+    due = f", until {minute(one.due_at)}" if one.due_at is not None else ""
     detail = f" ({one_line(one.detail)})" if one.detail else ""
     yield f"  {one.step + ': ' if one.step else ''}{one.reason}{detail}{due}"
     ballot = state.ballots.get(one.step) if one.reason == "approval" else None
@@ -154,7 +174,8 @@ def _plan_lines(state: State) -> Iterator[str]:
         yield f"  {one.step}  {how}" + ("" if one.state == "open" else f"  {one.state}")
 
 
-def _minute(moment: datetime | None, *, seconds: bool = False) -> str:
+def minute(moment: datetime | None, *, seconds: bool = False) -> str:
+    """An instant to the minute, as people read it."""
     if moment is None:
         return ""
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M} UTC"

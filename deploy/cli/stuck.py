@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from deploy.cli.exits import ExitCode
 from deploy.cli.lines import one_line
+from deploy.cli.pending import Place
+from deploy.cli.screen import counted
 from deploy.cli.session import Session
 from deploy.loading import LoadedDefinitions
 from domain.errors import DefinitionInvalid, EventCorrupt, EventUnknown, PayloadWithheld, StoreUnavailable
@@ -111,29 +115,25 @@ def look(
     session: Session, definition: str | None, definitions: LoadedDefinitions
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """What is stuck now, each with what would help, first the views, where they are behind; and what to know of it."""
-    from projections.queries import has_definition, stuck_workflows
+    from deploy.cli.named import definition_named
+    from projections.queries import stuck_workflows
 
     if not session.shared:
         _judge_here(session, definitions)
     with session.store() as store:
+        definition = definition_named(session, store, definition)
         found = [
-            _shown(row, shared=session.shared)
+            _shown(row, session.place, shared=session.shared)
             for row in stuck_workflows(store.query, definition=definition, texts=store.texts)
         ]
         notes: list[str] = []
-        if definition is not None and not has_definition(store.query, definition):
-            notes.append(no_workflows_of(definition))
         return [*_behind(session, store, notes), *found], notes
 
 
-def no_workflows_of(definition: str) -> str:
-    """What to know of an empty answer: it may have been asked about a name that is written otherwise."""
-    return f"there are no workflows of a definition {definition[:200]!r}"
-
-
-def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
+def _shown(row: Mapping[str, Any], place: Place, *, shared: bool) -> dict[str, Any]:
     cause = Cause(row["stuck_cause"])
     helps = help_for(cause, row["stuck_key"] or "", shared=shared)
+    step = shlex.quote(row["stuck_step"] or "STEP")
     return {
         "workflow_id": row["workflow_id"],
         "cause": cause.value,
@@ -142,7 +142,7 @@ def _shown(row: Mapping[str, Any], *, shared: bool) -> dict[str, Any]:
         "definition": row["definition"],
         "status": row["status"],
         "goal": row["goal"],
-        "help": helps.format(id=row["workflow_id"], step=row["stuck_step"] or "STEP"),
+        "help": typed(helps.format(id=row["workflow_id"], step=step), replace(place, modules=()) if shared else place),
     }
 
 
@@ -155,6 +155,13 @@ def help_for(cause: Cause, key: str, *, shared: bool = True) -> str:
     if cause is Cause.DEFINITION_MISSING and key == "unasked" and shared:
         return "handrail serve relay --module MODULE"  # in place of the one that has led without it
     return HELP[cause] if shared else _AT_HOME.get(cause, HELP[cause])
+
+
+def typed(commands: str, place: Place) -> str:
+    """The commands with the options that lead them to the same data; on a shared store there are none."""
+    program, options = shlex.quote(place.program), shlex.join(place.options)
+    whole = (f"{program}{command.removeprefix('handrail')} {options}" for command in commands.split(" && "))
+    return " && ".join(command.rstrip() for command in whole)
 
 
 def _behind(session: Session, store: WorkflowStore, notes: list[str]) -> Iterator[dict[str, Any]]:
@@ -174,7 +181,7 @@ def _behind(session: Session, store: WorkflowStore, notes: list[str]) -> Iterato
             notes.append(f"since when the views are behind cannot be said: {error}")
             lag = Lag(0)
     if lag.since is not None and now - lag.since > (load_settings().stuck.lag or LAG):
-        yield _of_views(lag.since, f"{lag.events} events behind")
+        yield _of_views(lag.since, f"{counted(lag.events, 'event')} behind")
     elif unjudged is not None:
         yield _of_views(unjudged, "not judged")
 
@@ -193,7 +200,8 @@ def _of_views(since: datetime, status: str) -> dict[str, Any]:
 
 
 def _judge_here(session: Session, definitions: LoadedDefinitions) -> None:
-    """Bring the views of a home up to date, and judge: whether anybody runs it or not."""
+    """Bring the views of a home up to date, and judge where whoever holds it does not, or nobody holds it."""
+    from deploy.lock import is_held
     from deploy.settings import load_settings
     from deploy.stuck_facts import facts_of
     from deploy.thresholds import thresholds_of
@@ -204,17 +212,30 @@ def _judge_here(session: Session, definitions: LoadedDefinitions) -> None:
     thresholds = thresholds_of(load_settings().stuck, definitions)
     try:
         with session.store(read_only=False) as store:
-            keeper = Keeper(store, thresholds=thresholds)
+            held = is_held(session.home)
+            keeper = Keeper(store, thresholds=None if held else thresholds)
             catch_up(keeper, LogReader(store.recorder, store.mapper.read))
             now = datetime.now(UTC)
-            _look_sooner(keeper, thresholds.digest, now)
+            if held and _is_judged(store, now):
+                return
+            if not held:
+                _look_sooner(keeper, thresholds.digest, now)
             # Those too that are due within the moment that looks are rounded up by.
             rows = keeper.to_judge(now + timedelta(seconds=LOOKS_APART_SECONDS), MOST_JUDGED)
-            queues = {hold.queue: QueueFacts(0) for row in rows for hold in row.standing.live.values()}
+            # Whoever holds a home runs whatever is scheduled in it.
+            queues = {hold.queue: QueueFacts(int(held)) for row in rows for hold in row.standing.live.values()}
             facts = facts_of(store, rows, queues)
             keeper.judged([(row, judge(row, facts, now, thresholds)) for row in rows])
     except StoreUnavailable as error:
         session.screen.note(f"what is stuck may have changed: {error}", "yellow")
+
+
+def _is_judged(store: WorkflowStore, now: datetime) -> bool:
+    """Whether somebody judges what is due: a process that hangs does not."""
+    from projections.lag import unjudged_since
+
+    with store.reading() as cursor:
+        return unjudged_since(cursor, now) is None
 
 
 def _look_sooner(keeper: Keeper, digest: int, now: datetime) -> None:

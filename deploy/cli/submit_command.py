@@ -11,7 +11,7 @@ from deploy.cli.options import RUN, AsJson, help_text
 HELP = help_text(
     "Send a goal to HANDRAIL_BROKER, again and again until HANDRAIL_STORE has its workflow; prints the workflow's id.",
     'handrail submit --goal "vendor onboarding review"',
-    'handrail submit --goal "vendor onboarding review" --input vendor=northwind --message-id order-4711 --wait',
+    'handrail submit --goal "vendor onboarding review" --input vendor_dir=northwind --message-id order-4711 --wait',
 )
 
 

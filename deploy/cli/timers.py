@@ -8,10 +8,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.given import read_duration
+from deploy.cli.given import read_future
 from deploy.cli.lines import one_line
 from deploy.cli.session import Session
-from domain.errors import InputInvalid
 
 if TYPE_CHECKING:
     from domain.store.application import WorkflowStore
@@ -35,19 +34,18 @@ def print_timers(session: Session, *, due_before: str | None, definition: str | 
     Raises InputInvalid where `due_before` is neither.
     """
     from deploy.cli.listing import bring_up_to_date
-    from deploy.cli.stuck import no_workflows_of
-    from projections.queries import has_definition, timers
+    from deploy.cli.named import definition_named
+    from projections.queries import timers
     from projections.sql import text_of
 
     now = datetime.now(UTC)
-    before = None if due_before is None else text_of(read_until(due_before, now))
+    before = None if due_before is None else text_of(read_future(due_before, "--due-before", now))
     behind = bring_up_to_date(session)
     if behind:
         session.screen.note(behind, "yellow")
     with session.store() as store:
+        definition = definition_named(session, store, definition)
         found = list(islice(timers(store.query, before=before, definition=definition), limit + 1))
-        if definition is not None and not has_definition(store.query, definition):
-            session.screen.note(no_workflows_of(definition), "yellow")
         note_import(session, store, "nothing wakes its workflows here")
     rows = [_shown(row, text_of(now) or "") for row in found[:limit]]
     if session.screen.as_json:
@@ -57,21 +55,6 @@ def print_timers(session: Session, *, due_before: str | None, definition: str | 
             session.screen.text(line)
     note_more(session, shown=limit, found=len(found))
     return ExitCode.COMPLETED
-
-
-def read_until(given: str, now: datetime) -> datetime:
-    """An instant, or how long from now; without a zone an instant is UTC. Raises InputInvalid."""
-    try:
-        at = datetime.fromisoformat(given.strip())
-        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        try:
-            return now + read_duration(given, "--due-before")
-        except InputInvalid as error:
-            raise InputInvalid(
-                f"--due-before {given[:40]!r} is no time: give 2026-01-31T12:00:00Z, or how long from now as 7d, 12h, "
-                "30m, 45s"
-            ) from error
 
 
 def note_import(session: Session, store: WorkflowStore, what: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.screen import Screen
+from deploy.cli.screen import Screen, counted
 from deploy.reread import Reread, reread
 from deploy.signing import INSTALL, signature_check
 from domain.errors import InputInvalid
@@ -52,11 +52,11 @@ def _hold(source: Reread, session: Session, verdict: Verdict) -> HeldAgainst:
     """Hold the store against the heads of a file that was verified."""
     held, verified = HeldAgainst(), source.digest
     with session.store() as store:
-        held.hold(store.query, store.mapper.clear, heads_in(_told(source.path, source.lines())))
+        held.hold(store, store.mapper.clear, heads_in(_told(source.path, source.lines())))
         if source.digest != verified:
             raise InputInvalid(f"{source.path} was changed while it was read: nothing is known of the store")
         if verdict.everything:
-            held.hold_others(store.query, store.mapper.clear)
+            held.hold_others(store, store.mapper.clear)
     return held
 
 
@@ -110,14 +110,18 @@ def _document(verdict: Verdict, held: HeldAgainst | None, code: ExitCode) -> dic
 def _tell(screen: Screen, verdict: Verdict, held: HeldAgainst | None) -> None:
     _tell_findings(screen, verdict.findings, verdict.more)
     word = "sound" if verdict.sound else "WRONG"
-    screen.text(f"{word}: {verdict.workflows} workflows, {verdict.events} events, root {verdict.root}")
+    screen.text(f"{word}: {_size(verdict.workflows, verdict.events)}, root {verdict.root}")
     screen.text("not signed" if verdict.signature == "none" else f"signature {verdict.signature}")
     if held is not None:
         _tell_findings(screen, held.findings, held.more)
         word = "WRONG" if held.findings else "sound"
-        archived = f", {held.archived} of them archived" if held.archived else ""
-        later = f", and {held.others} that began later, with {held.other_events} events" if held.others else ""
-        screen.text(f"{word}: the store, {held.workflows} workflows{archived}, {held.events} events{later}")
+        archived = f", {held.archived:,} of them archived" if held.archived else ""
+        later = f", and {held.others:,} that began later, with {counted(held.other_events, 'event')}"
+        screen.text(f"{word}: the store, {_size(held.workflows, held.events, archived)}{later if held.others else ''}")
+
+
+def _size(workflows: int, events: int, more: str = "") -> str:
+    return f"{counted(workflows, 'workflow')}{more}, {counted(events, 'event')}"
 
 
 def _tell_findings(screen: Screen, findings: tuple[Finding, ...] | list[Finding], more: int) -> None:

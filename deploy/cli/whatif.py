@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from deploy.cli.exits import ExitCode
-from deploy.cli.given import read_document
-from deploy.cli.replay_all import PROGRESS_SECONDS, must_be_known, read_since, seldom_collected
+from deploy.cli.given import read_document, read_past
+from deploy.cli.replay_all import PROGRESS_SECONDS, must_be_known, seldom_collected
 from deploy.cli.replay_text import wrapped
 from deploy.cli.replaying import loaded
 from deploy.cli.screen import counted
@@ -64,7 +64,7 @@ def print_answers(
     session: Session, question: Question, *, check: bool, clock: Callable[[], float] = time.monotonic
 ) -> ExitCode:
     """Ask, and print what comes of it. Raises InputInvalid and WorkflowUnknown."""
-    begin = None if question.since is None else read_since(question.since, datetime.now(UTC))
+    begin = None if question.since is None else read_past(question.since, "--since", datetime.now(UTC))
     document = read_document(question.policy, "--policy", POLICY_BYTES)
     definitions = loaded(session)
     policies = OtherPolicies(document, definitions, question.policy)

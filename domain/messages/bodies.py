@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from domain import triggers as t
+from domain.durations import FIRST_YEAR, LAST_YEAR
 from domain.failures import FailureClass
 from domain.ids import NAME_PATTERN
 from domain.messages.names import (
@@ -25,10 +26,6 @@ from domain.messages.names import (
     SIGNAL_DELIVER,
     control_type,
 )
-
-_FIRST_YEAR: Final = 1970
-_LAST_YEAR: Final = 9998
-"""Beyond these, converting between zones and adding a delay leave what a date can be."""
 
 
 def _one_line(text: str) -> str:
@@ -44,8 +41,8 @@ def _not_blank(text: str) -> str:
 
 
 def _within_years(at: datetime) -> datetime:
-    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
-        raise ValueError(f"must lie between the years {_FIRST_YEAR} and {_LAST_YEAR}")
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise ValueError(f"must lie between the years {FIRST_YEAR} and {LAST_YEAR}")
     return at.astimezone(UTC)
 
 

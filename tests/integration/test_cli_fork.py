@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_nobody_is_asked_without_a_terminal_and_nothing_is_begun(handrail: Comma
     assert handrail("fork", "wf_001", "--at", str(FIRST), "--dry-run").code == 0
     assert "ForkTaken" not in names(handrail)
     assert len(handrail("list", "--json").document) == 1
+
+
+def test_what_it_says_to_type_has_all_that_was_given(handrail: CommandLine) -> None:
+    handrail("run", "--goal", "undo")
+    given = ("--by", "olga", "--reason", "don't", "--input", "word=a b", "--another", "--detach")
+    told = handrail("fork", "wf_001", "--at", str(FIRST), *given)
+    (line,) = [line for line in told.errors.splitlines() if "does it" in line]
+    assert handrail(*shlex.split(line.split("`")[1])[1:]).code == 0
+    (taken,) = [one["payload"] for one in handrail("history", "wf_001").objects if one["name"] == "ForkTaken"]
+    assert (taken["reason"], taken["by"], taken["input"]["word"]) == ("don't", "olga", "a b")
+    assert taken["fork"] != fork_id("wf_001", FIRST, None, "")
 
 
 @pytest.mark.parametrize(("said", "code"), [("n", 2), ("y", 3)])

@@ -35,6 +35,9 @@ def test_list_filters_and_prints_one_array(three: CommandLine) -> None:
     assert ids("--tag", "team=blue") == ["wf_001", "wf_003"]
     assert ids("--tag", "team=red", "--tag", "size=5") == ["wf_002"]
     assert ids("--status", "failed") == []
+    assert ids("--definition", "greet") == ids("--definition", "Greet") == ["wf_001"]
+    assert ids("--definition", "asking", "--status", "blocked", "--tag", "team=red") == ["wf_002"]
+    assert ids("--definition", "greet", "--status", "blocked") == []
     (row,) = three("list", "--json", "--status", "blocked").document
     assert row["waits"] == [{"step": "big", "reason": "approval"}]
     assert row["tags"] == {"team": "red", "size": "5"}
@@ -45,6 +48,13 @@ def test_list_filters_and_prints_one_array(three: CommandLine) -> None:
         ["wf_002", "blocked"],
         ["wf_003", "compensated"],
     ]
+
+
+def test_list_refuses_a_definition_that_nothing_has(three: CommandLine) -> None:
+    refused = three("list", "--definition", "gret", "--json")
+    assert (refused.code, refused.out) == (2, ""), refused
+    assert "there are no workflows of a definition 'gret'" in refused.errors
+    assert "'greet'" in refused.errors, "the nearest one is named"
 
 
 def test_list_stays_in_line_whatever_the_ids(three: CommandLine) -> None:

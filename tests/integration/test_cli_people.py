@@ -96,6 +96,16 @@ def test_a_grant_may_bring_its_own_controls_or_those_proposed(handrail: CommandL
     assert handrail("show", "wf_002", "--json").document["controls"] == ["call first"]
 
 
+def test_an_act_without_the_definition_leaves_the_workflow_as_it_was(handrail: CommandLine) -> None:
+    """Claimed here, its steps would lack the definition, and wait for it."""
+    handrail("run", "--goal", "greet", "--detach")
+    before = handrail("history", "wf_001").out
+    for act in (("cancel",), ("pause",), ("approve", "--by", "ann"), ("skip", "--step", "say", "--by", "ann")):
+        told = handrail(act[0], "wf_001", *act[1:], "--reason", "no", HANDRAIL_MODULES="")
+        refused(told, "definition 'greet' version '1' is not loaded here", "--module")
+        assert handrail("history", "wf_001").out == before
+
+
 def test_a_saved_decision_is_carried_out_later(handrail: CommandLine) -> None:
     handrail("run", "--goal", "asking")
     saved = handrail("approve", "wf_001", "--by", "ann", "--detach")

@@ -75,12 +75,12 @@ def test_timers_are_bounded_and_chosen(handrail: CommandLine) -> None:
     assert timers(handrail, "--due-before", "9999d") == found
     assert timers(handrail, "--definition", "planned") == [one for one in found if one["definition"] == "planned"]
     other = handrail("timers", "--definition", "another")
-    assert other.out == "nothing is set to wake a workflow\n"
+    assert (other.code, other.out) == (2, "")
     assert "no workflows of a definition 'another'" in other.errors
     for wrong in ("soon", "9999999d", "0h", "0001-01-01T00:00:00+14:00"):
         refused = handrail("timers", "--due-before", wrong)
         assert (refused.code, refused.errors.count("\n")) == (2, 1)
-        assert f"--due-before '{wrong}' is no time" in refused.errors
+        assert f"--due-before '{wrong}' is " in refused.errors
 
 
 def test_commands_that_were_given_up_are_listed_with_where_they_stand(

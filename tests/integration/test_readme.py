@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 
 from deploy.cli.exits import ExitCode
@@ -10,6 +11,7 @@ from deploy.cli.main import app
 from tests.integration.command_line import ROOT, CommandLine
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+EXPORTS = (ROOT / "deploy" / "docs" / "exports.md").read_text(encoding="utf-8")
 WRITING = (ROOT / "deploy" / "docs" / "writing-workflows.md").read_text(encoding="utf-8")
 MOST_LINES = 30
 
@@ -70,6 +72,18 @@ def test_the_longer_example_runs_as_it_stands(tmp_path: Path) -> None:
         assert [without_delay(line) for line in ended.lines] == [without_delay(line) for line in lines], ended.errors
 
 
+def test_the_example_of_marks_has_cut_out_what_it_says(tmp_path: Path) -> None:
+    (code,) = blocks("python", EXPORTS)
+    (tmp_path / "accounts.py").write_text(code, encoding="utf-8")
+    handrail = CommandLine(tmp_path, modules="accounts")
+    assert handrail("run", "--goal", "check account", "--input", "holder=Ann", "--input", "iban=NL0003").code == 0
+    told = handrail("export", "--all", "--redact", "iban", "-o", "some.jsonl", "--json").document
+    # The step's command and its outcome; what the workflow was given, and gave at last, stands in no marked place.
+    assert (told["cut"], told["withheld"]) == (2, 2)
+    assert b"NL0003" not in (tmp_path / "some.jsonl").read_bytes()
+    assert handrail("verify", "some.jsonl").code == 0
+
+
 def test_the_replay_prints_what_the_readme_says(tmp_path: Path) -> None:
     block = next(block for block in blocks("text") if "handrail replay" in block)
     handrail = CommandLine(tmp_path, modules="")
@@ -79,13 +93,15 @@ def test_the_replay_prints_what_the_readme_says(tmp_path: Path) -> None:
     printed = [without_figures(line) for line in ended[-1].lines]
     shown = [without_figures(line) for line in commands[-1][1]]
     places = [printed.index(line) for line in shown if line.strip() not in {"", "…"}]
+    told = printed.index("how it came to that")
+    assert shown[: shown.index("how it came to that")] == printed[:told], "nothing above the way is left out"
     ordered = places[: places.index(printed.index("where the time went")) + 1]
     assert ordered == sorted(ordered), "what is shown is printed in this order, but for which time was the longer one"
 
 
 def without_figures(line: str) -> str:
     """A line of a report without its instants, times and digests."""
-    line = re.sub(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?|digest [0-9a-f]+", "…", line)
+    line = re.sub(r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?|\b[0-9a-f]{16,}\b", "…", line)
     return re.sub(r"\s*\d[\d.]*(m?s| %)\b|\s+[\d.]+ %", "…", line)
 
 
@@ -99,6 +115,16 @@ def test_every_command_is_in_the_table() -> None:
     named = set(re.findall(r"[\w-]+", " ".join(re.findall(r"`([^`]+)`", table))))
     assert {command.name for command in app.registered_commands} <= named
     assert {group.name for group in app.registered_groups} <= named
+
+
+def test_the_commands_without_json_are_named() -> None:
+    commands = {str(one.name): one for one in app.registered_commands}
+    for group in app.registered_groups:
+        assert group.typer_instance is not None
+        commands |= {f"{group.name} {one.name}": one for one in group.typer_instance.registered_commands}
+    without = {name for name, one in commands.items() if "as_json" not in signature(one.callback or print).parameters}
+    (sentence,) = re.findall(r"Every command has `--help`[^.]*", README)
+    assert set(re.findall(r"`([^`]+)`", sentence)) - {"--help", "--json"} == without
 
 
 def test_the_exit_codes_are_the_programs() -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +208,8 @@ async def test_local_ids_count_up_and_pass_over_what_is_taken(runtime: Runtime, 
         ({"goal": "chain", "tags": {str(n): "" for n in range(101)}}, InputInvalid),
         ({"goal": "x" * 1_000_001, "definition": "chain"}, InputInvalid),
         ({"goal": " ", "definition": "chain"}, InputInvalid),
+        ({"goal": "chain", "deadline": timedelta(days=36_526)}, InputInvalid),
+        ({"goal": "chain", "deadline": datetime(9999, 1, 1, tzinfo=UTC)}, InputInvalid),
         ({"goal": "\udc80", "definition": "chain"}, InputInvalid),
     ],
 )

@@ -65,6 +65,8 @@ def test_failures_that_were_seen_long_ago_are_left_out_where_only_late_ones_are_
 ) -> None:
     run(handrail, "fall")
     assert len(failures(handrail, "--since", "1d")) == 1
+    assert len(failures(handrail, "--since", "2026-01-01T00:00:00+14:00")) == 1
+    assert failures(handrail, "--since", "2999-01-01") == []
     refused = handrail("failures", "--since", "yesterday")
     assert (refused.code, "--since" in refused.errors) == (2, True)
 

@@ -93,7 +93,7 @@ async def test_a_command_that_the_broker_has_lost_is_issued_again_on_request_and
 
     done = deployment.run("reconcile")
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 outstanding commands issued again" in done.stdout
+    assert "1 of 1 outstanding command issued again" in done.stdout
     async with running("activity_consumer.js", "papers", str(tmp_path / "answered.jsonl"), url=url(worker)) as consumer:
         until(
             lambda: deployment.statuses([workflow_id]) == {workflow_id: "completed"},

@@ -1,6 +1,7 @@
 """What a command is given: read exactly, refused in one line that names the option."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from deploy.cli import given
 from domain.errors import InputInvalid
 from domain.payloads import PAYLOAD_BYTES
+
+NOW = datetime(2026, 2, 1, 12, tzinfo=UTC)
 
 
 def test_a_goal_by_argument_and_by_file(tmp_path: Path) -> None:
@@ -163,7 +166,10 @@ def test_controls_once_each_in_their_order() -> None:
             given.read_controls([bad])
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("30M", 1_800), (" 45s ", 45)])
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90d", 7_776_000), ("12h", 43_200), ("30M", 1_800), (" 45s ", 45), ("36525d", 3_155_760_000)],
+)
 def test_lengths_of_time(text: str, seconds: int) -> None:
     assert given.read_duration(text, "--expires").total_seconds() == seconds
 
@@ -172,3 +178,53 @@ def test_lengths_of_time(text: str, seconds: int) -> None:
 def test_what_is_no_length_of_time(text: str) -> None:
     with pytest.raises(InputInvalid, match="--expires"):
         given.read_duration(text, "--expires")
+
+
+@pytest.mark.parametrize("text", ["36526d", "999999d", "876601h"])
+def test_a_length_of_time_that_leads_out_of_the_calendar_is_refused_with_its_bound(text: str) -> None:
+    with pytest.raises(InputInvalid, match=f"--since '{text}' is longer than a hundred years: give 36525d at most"):
+        given.read_duration(text, "--since")
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        (" 2026-01-31T12:00+02:00 ", datetime(2026, 1, 31, 10, tzinfo=UTC)),
+        ("2026-01-31T12:00", datetime(2026, 1, 31, 12, tzinfo=UTC)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("20260131", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_an_instant_without_a_zone_is_one_of_utc(text: str, at: datetime) -> None:
+    for found in (
+        given.read_instant(text, "--at"),
+        given.read_past(text, "--since", NOW),
+        given.read_future(text, "--due-before", NOW),
+    ):
+        assert (found, found.tzinfo) == (at, UTC)
+
+
+def test_a_time_before_now_and_one_from_now() -> None:
+    for text in ("7d", "7D", " 168h "):
+        assert given.read_past(text, "--since", NOW) == NOW - timedelta(days=7)
+        assert given.read_future(text, "--due-before", NOW) == NOW + timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("yesterday", "--since 'yesterday' is no instant: .*without a zone it is UTC.*, or how long ago as in 30d"),
+        ("", "--since '' is no instant"),
+        ("1d2h", "--since '1d2h' is no instant"),
+        ("0d", "--since '0d' is no length of time"),
+        ("7w", "--since '7w' is no length of time: give 90d"),
+        ("999999d", "longer than a hundred years"),
+        ("0001-01-01T00:00:00+14:00", "is in none of the years 1 to 9999 of UTC"),
+        ("9999-12-31T23:59:59-14:00", "is in none of the years 1 to 9999 of UTC"),
+    ],
+)
+def test_what_is_no_time_is_refused(text: str, words: str) -> None:
+    with pytest.raises(InputInvalid, match=words):
+        given.read_past(text, "--since", NOW)

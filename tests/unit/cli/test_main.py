@@ -1,5 +1,6 @@
 """The program itself: help, usage, and what becomes of errors nobody expected."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,14 @@ def test_help_lists_all_commands(arguments: list[str], capsys: pytest.CaptureFix
     assert all(f" {command} " in out for command in COMMANDS)
 
 
+def test_the_list_of_commands_leaves_details_to_each(capsys: pytest.CaptureFixture[str]) -> None:
+    shorts = {command.name: command.short_help or "" for command in app.registered_commands}
+    assert shorts["stuck"] == "List the workflows that do not go on, the longest first."
+    assert max(map(len, shorts.values())) < 160
+    assert main(["stuck", "--help"]) == 0
+    assert "Ctrl-C" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -77,6 +86,8 @@ def test_help_lists_all_commands(arguments: list[str], capsys: pytest.CaptureFix
         (["approve", "wf_001", "--by", ""], "--by is empty"),
         (["reject", "wf_001", "--by", "ann"], "Missing option '--reason'"),
         (["reject", "wf_001", "--by", "ann", "--reason", " "], "--reason is empty"),
+        (["erase", "wf_001"], "Missing option '--reason'"),
+        (["restore"], "Missing option '--reason'"),
         (["extend", "wf_001", "--attempts", "0"], "--attempts"),
         (["extend", "wf_001", "--attempts", "many"], "--attempts"),
         (["settle", "wf_001", "--step", "s", "--as", "maybe"], "'applied', 'not-applied'"),
@@ -92,6 +103,11 @@ def test_help_lists_all_commands(arguments: list[str], capsys: pytest.CaptureFix
         (["new", "handrail"], "cannot be called 'handrail'"),
         (["new", "../up"], "is no project's name"),
         (["definitions", "--module", "no.such.module"], "no.such.module"),
+        (["replay", "wf_\udcff"], r"the argument 'wf_\udcff' is not UTF-8"),
+        (["export", "\udcff", "-o", "f"], r"the argument '\udcff' is not UTF-8"),
+        (["import", "a\udcff.jsonl", "--read-only", "--home", "there"], r"'a\udcff.jsonl' is not UTF-8"),
+        (["archive", "--older-than", "1d", "--definition", "\udcff"], r"'\udcff' is not UTF-8"),
+        (["show", "--home=\udcff", "wf_001"], r"'--home=\udcff' is not UTF-8"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(
@@ -104,6 +120,39 @@ def test_bad_usage_is_one_line_and_exit_code_2(
     assert errors.startswith("handrail: ")
     assert words in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("instant", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "-o", "file", "--since"],
+        ["replay", "--all", "--since"],
+        ["whatif", "--policy", "file", "--since"],
+        ["failures", "--since"],
+        ["failures", "--dead", "--since"],
+        ["timers", "--due-before"],
+    ],
+)
+def test_an_instant_outside_the_calendar_is_refused(
+    command: list[str], instant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command, instant]) == 2
+    out, errors = capsys.readouterr()
+    assert (out, errors.count("\n")) == ("", 1)
+    assert f"{command[-1]} '{instant}' is in none of the years 1 to 9999 of UTC" in errors
+
+
+def test_a_ring_that_nothing_here_can_use_is_made_and_it_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert main(["keys", "new", "-o", "one.json"]) == 0
+    assert "install" not in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers", None)
+    assert main(["keys", "new", "-o", "other.json"]) == 0
+    assert "here nothing can use it yet: " in (told := capsys.readouterr().err)
+    assert "install handrail[encryption]" in told
+    assert (tmp_path / "other.json").is_file()
 
 
 def unexpected(_: str) -> str:

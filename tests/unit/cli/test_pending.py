@@ -71,3 +71,8 @@ def test_steps_stand_in_the_order_of_the_plan() -> None:
     *_, last = states(3, FIXED)
     assert FIXED.plan is not None
     assert [name for name, _ in step_statuses(last)] == [step.id for step in FIXED.plan]
+
+
+def test_whoever_only_looks_needs_no_definitions() -> None:
+    assert Place("a home", ("m",)).command("resume") == "handrail resume --home 'a home' --module m"
+    assert Place("a home", ("m",)).looking("list") == "handrail list --home 'a home'"

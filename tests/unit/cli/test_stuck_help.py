@@ -8,7 +8,8 @@ import pytest
 import typer
 
 from deploy.cli.main import app
-from deploy.cli.stuck import HELP, help_for
+from deploy.cli.pending import Place
+from deploy.cli.stuck import HELP, help_for, typed
 from projections.causes import Cause
 
 KEYS = {
@@ -16,6 +17,8 @@ KEYS = {
     Cause.DEFINITION_MISSING: (":definition", "unasked"),
     Cause.DEAD_LETTERED: ("pay:intervention", "trouble:pay"),
 }
+OF_SERVICES = {Cause.BACKLOG, Cause.COMMAND_PARKED, Cause.PROJECTION_LAG}
+"""They do not come up in a home."""
 LINES = sorted(
     {
         help_for(cause, key, shared=shared)
@@ -32,7 +35,18 @@ def test_every_cause_has_one() -> None:
 
 @pytest.mark.parametrize("line", LINES)
 def test_it_can_be_typed(line: str) -> None:
-    for command in line.format(id="wf_1", step="pay").split(" && "):
+    check(line.format(id="wf_1", step="pay"))
+
+
+@pytest.mark.parametrize("cause", [cause for cause in Cause if cause not in OF_SERVICES])
+def test_at_home_it_names_the_home(cause: Cause) -> None:
+    line = typed(help_for(cause, "pay:approval", shared=False).format(id="wf_1", step="pay"), Place("a home", ("m",)))
+    assert line.endswith(" --home 'a home' --module m")
+    check(line)
+
+
+def check(line: str) -> None:
+    for command in line.split(" && "):
         program, *words = shlex.split(command)
         assert program == "handrail"
         found: Any = typer.main.get_command(app)

@@ -17,6 +17,7 @@ from tests.unit.domain.recipes import act, define, policy, reserve
 from tests.unit.domain.scenario import Scenario, given
 
 MINUTE = timedelta(minutes=1)
+NEVER = timedelta(days=36_526)
 
 
 def recipe(**parts: Any) -> Definition:
@@ -273,6 +274,8 @@ def test_later_steps_may_refer_to_an_approval() -> None:
         ({"approvers": ("ann",), "required": 2}, "asks for 2 grants but names 1 people"),
         ({"escalate_after": MINUTE}, "to nobody"),
         ({"escalate_after": MINUTE, "escalate_to": ("chief",), "deadline": MINUTE}, "escalates after its deadline"),
+        ({"deadline": NEVER}, "less than or equal to 36525 days"),
+        ({"escalate_after": NEVER, "escalate_to": ("chief",)}, "less than or equal to 36525 days"),
         ({"unheard_of": 1}, "Extra inputs"),
     ],
 )

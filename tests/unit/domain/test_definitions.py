@@ -18,6 +18,7 @@ from domain.policies import ApprovalPolicy, GatePolicy
 from tests.unit.domain.recipes import act, define, planner, reserve
 
 SECOND = timedelta(seconds=1)
+NEVER = timedelta(days=36_526)
 LOOK = act("look")
 
 
@@ -65,6 +66,7 @@ def refused(make: Callable[[], object]) -> str:
         (lambda: define(act("a"), parallel=0), "parallel must be between 1 and 1000"),
         (lambda: define(act("a"), attempts_budget=0), "attempts_budget must be at least 1"),
         (lambda: define(act("a"), deadline=timedelta(0)), "deadline must be longer than nothing"),
+        (lambda: define(act("a"), deadline=NEVER), "deadline must be 36525 days at most"),
         (lambda: define(Step("a", act("a"), approval="board")), "step 'a': unknown approval policy 'board'"),
         (
             lambda: define(act("a"), approvals=[ApprovalPolicy(), ApprovalPolicy()]),
@@ -85,6 +87,7 @@ def refused(make: Callable[[], object]) -> str:
         ),
         (lambda: define(Step("Big", act("a"))), "step 'Big': String should match pattern"),
         (lambda: define(Step("a", act("a"), timeout=timedelta(0))), "step 'a': Input should be greater than 0"),
+        (lambda: define(Step("a", act("a"), timeout=NEVER)), "step 'a': Input should be less than or equal to 36525"),
         (lambda: define(Step("a", act("a"), input={"x": ref("steps.b")})), "reference 'steps.b' names no step"),
         (lambda: define(Step("a", act("a"), input={"x": [{"$ref": "moon.x"}]})), "reference 'moon.x' must begin with"),
         (lambda: Definition("d", planner=act("plan", "once", pivot=True)), "a planner is asked again after a crash"),
@@ -177,6 +180,9 @@ def fine(a: int) -> int:
         (odd, {}, "input: pydantic cannot validate"),
         (fine, {"name": "Not A Name"}, "its name must fit"),
         (fine, {"start_to_finish": timedelta(0)}, "start_to_finish must be longer than nothing"),
+        (fine, {"schedule_to_finish": NEVER}, "schedule_to_finish must be 36525 days at most"),
+        (fine, {"settle_after": NEVER}, "settle_after must be between nothing and 36525 days"),
+        (fine, {"settle_after": -SECOND}, "settle_after must be between nothing and 36525 days"),
         (fine, {"start_to_finish": 9 * SECOND, "schedule_to_finish": SECOND}, "no attempt could ever end in time"),
         (fine, {"effect": "pure", "reconcile": "ask"}, "only an activity with effect='once' has a reconcile probe"),
         (fine, {"pivot": True, "compensation": "undo"}, "choose one"),

@@ -157,3 +157,10 @@ def test_an_output_that_does_not_validate_is_an_applied_effect_with_a_bad_output
     scenario = given(define(reserve(), Step("tell", act("tell"))))
     scenario.fails("reserve", failure(FailureClass.INVALID, "output: field required")).status_is(Status.COMPENSATING)
     assert scenario.event(e.CompensationStarted).steps == ("reserve",)
+
+
+@pytest.mark.parametrize("name", ["initial_delay", "maximum_delay", "deadline"])
+def test_a_time_that_leads_out_of_the_calendar_is_refused_when_the_policy_is_made(name: str) -> None:
+    RetryPolicy.model_validate({name: timedelta(days=36_525)})
+    with pytest.raises(ValueError, match="less than or equal to 36525 days"):
+        RetryPolicy.model_validate({name: timedelta(days=36_526)})

@@ -104,6 +104,8 @@ def test_a_signal_at_the_instant_of_the_time_out_is_too_late() -> None:
         ({"until": BEGINNING, "duration": MINUTE}, "either until=… or duration=…"),
         ({"until": BEGINNING.replace(tzinfo=None)}, "needs a time zone"),
         ({"duration": -MINUTE}, "greater than or equal to 0"),
+        ({"duration": timedelta(days=36_526)}, "less than or equal to 36525 days"),
+        ({"until": BEGINNING.replace(year=9999)}, "between the years 1970 and 9800"),
     ],
 )
 def test_a_wait_for_a_time_says_one_thing_and_says_it_fully(parts: dict[str, Any], words: str) -> None:
