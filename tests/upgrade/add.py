@@ -20,7 +20,7 @@ from tests.integration.serving.test_serve_all import published
 from tests.servers.fixtures import database_on, vhost_on
 from tests.servers.postgres import own_cluster
 from tests.servers.rabbitmq import own_broker
-from tests.upgrade.samples import STORE, WIRE, lines, wire, write
+from tests.upgrade.samples import RECIPES, STORE, WIRE, lines, wire, write
 
 PIPE = "pipe"
 
@@ -38,7 +38,7 @@ def main() -> int:
             folder = opened.enter_context(tempfile.TemporaryDirectory())
             vhost = opened.enter_context(contextlib.contextmanager(vhost_on)(broker))
             database = opened.enter_context(contextlib.contextmanager(database_on)(cluster))
-            deployment = Deployment(vhost, database, Path(folder), settings={"HANDRAIL_GRACE_SECONDS": "0"})
+            deployment = Deployment(vhost, database, Path(folder), RECIPES, settings={"HANDRAIL_GRACE_SECONDS": "0"})
             opened.callback(deployment.end)
             write(STORE, used(deployment))
     return 0

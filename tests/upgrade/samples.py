@@ -18,6 +18,7 @@ from tests.unit.domain.wire_samples import BODIES, QUEUES, READERS
 FOLDER = Path(__file__).with_name("samples")
 WIRE = FOLDER / "wire.jsonl"
 STORE = FOLDER / "store.jsonl"
+RECIPES = "tests.upgrade.recipes"
 
 COMMAND = {
     "message_id": "wf_1/pay/run/2",

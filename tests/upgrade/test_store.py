@@ -17,7 +17,7 @@ from tests.integration.serving.conftest import Deploy, deploy
 from tests.integration.serving.deployment import Deployment, until
 from tests.integration.serving.test_draining import write_into
 from tests.integration.serving.test_serve_all import published
-from tests.upgrade.samples import STORE, lines
+from tests.upgrade.samples import RECIPES, STORE, lines
 
 __all__ = ["deploy"]
 
@@ -59,7 +59,7 @@ def put(url: str, rows: list[dict[str, Any]]) -> None:
 @pytest.fixture
 def gone_on_with(deploy: Deploy) -> tuple[Deployment, dict[str, str]]:
     """A deployment on the rows of the sample, and its workflows by name."""
-    deployment = deploy()
+    deployment = deploy(modules=RECIPES)
     first, *rows = lines(STORE)
     put(deployment.database.url, [row for row in rows if row["table"] != TABLE])
     return deployment, first["workflows"]
