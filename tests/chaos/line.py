@@ -64,8 +64,9 @@ def told_to_stop() -> bool:
 async def emptied(url: str, queues: Sequence[str], *, deleted: bool, within_seconds: float) -> Counter[str]:
     """Purge these queues, or delete them; how many messages were in each.
 
-    A broker that has only just begun again may end the connection in the midst of it (541, INTERNAL_ERROR): this goes
-    on with the next one, from the queue that it was at. Raises what the last one ended with once the time is over.
+    The broker may end the connection in the midst of it, with 541, INTERNAL_ERROR, where a queue's process is not
+    there: this goes on with the next one, from the queue that it was at. Raises what the last one ended with once the
+    time is over.
     """
     counts: Counter[str] = Counter()
     left = list(queues)

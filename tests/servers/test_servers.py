@@ -190,6 +190,30 @@ async def test_a_killed_node_comes_back_with_its_messages(own_vhost: Vhost, own_
         assert got.body == b"held"
 
 
+async def test_a_node_that_is_killed_when_its_queues_have_just_been_made_anew_has_them(
+    own_vhost: Vhost, own_rabbitmq: OwnBroker
+) -> None:
+    names = [f"anew-{number}" for number in range(8)]
+    async with await aio_pika.connect(own_vhost.url) as connection:
+        channel = await connection.channel()
+        for name in names:
+            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+        # Killed and up again: all that was made is on its disk, the names among it.
+        await asyncio.to_thread(own_rabbitmq.restart)
+    async with await aio_pika.connect(own_vhost.url) as connection:
+        channel = await connection.channel()
+        for name in names:
+            await channel.queue_delete(name)
+        for name in names:
+            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+        await asyncio.to_thread(own_rabbitmq.restart)
+    async with await aio_pika.connect(own_vhost.url) as connection:
+        channel = await connection.channel()
+        for name in names:
+            queue = await channel.get_queue(name, ensure=False)
+            assert await queue.get(fail=False, timeout=30) is None
+
+
 def test_every_test_finds_the_node_up(own_rabbitmq_node: OwnBroker, own_vhost: Vhost) -> None:
     own_rabbitmq_node.suspend()
     own_rabbitmq_node.ensure()
