@@ -194,19 +194,14 @@ async def test_a_node_that_is_killed_when_its_queues_have_just_been_made_anew_ha
     own_vhost: Vhost, own_rabbitmq: OwnBroker
 ) -> None:
     names = [f"anew-{number}" for number in range(8)]
-    async with await aio_pika.connect(own_vhost.url) as connection:
-        channel = await connection.channel()
-        for name in names:
-            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
-        # Killed and up again: all that was made is on its disk, the names among it.
-        await asyncio.to_thread(own_rabbitmq.restart)
-    async with await aio_pika.connect(own_vhost.url) as connection:
-        channel = await connection.channel()
-        for name in names:
-            await channel.queue_delete(name)
-        for name in names:
-            await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
-        await asyncio.to_thread(own_rabbitmq.restart)
+    for _ in ("made", "made anew"):
+        async with await aio_pika.connect(own_vhost.url) as connection:
+            channel = await connection.channel()
+            for name in names:
+                await channel.queue_delete(name)
+            for name in names:
+                await channel.declare_queue(name, durable=True, arguments={"x-queue-type": "quorum"})
+            await asyncio.to_thread(own_rabbitmq.restart)
     async with await aio_pika.connect(own_vhost.url) as connection:
         channel = await connection.channel()
         for name in names:
